@@ -1,0 +1,293 @@
+//! The choices that make a metric.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::{VarBuilder, VarMap};
+use lpips_models::weights::{Archive, Finder, Weights};
+use lpips_models::{Backbone, Network};
+
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::lpips::Lpips;
+
+/// The published package's versions of LPIPS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// The input is scaled as ImageNet's pictures were; lin heads trained with that. The published default.
+    #[default]
+    V0_1,
+    /// The first release: the input is not scaled.
+    V0_0,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V0_1 => "0.1",
+            Self::V0_0 => "0.0",
+        })
+    }
+}
+
+impl FromStr for Version {
+    type Err = Error;
+
+    fn from_str(given: &str) -> Result<Self> {
+        match given {
+            "0.1" => Ok(Self::V0_1),
+            "0.0" => Ok(Self::V0_0),
+            _ => Err(Error::Choice(format!("unknown version '{given}': choose 0.1 or 0.0"))),
+        }
+    }
+}
+
+/// Chooses what a [`Lpips`] is made of; see [`Lpips::builder`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    network: Network,
+    version: Version,
+    lins: bool,
+    files: Vec<PathBuf>,
+    taps: Option<Vec<String>>,
+    device: Device,
+    dtype: DType,
+    finder: Finder,
+}
+
+impl Builder {
+    pub(crate) fn new(network: Network) -> Self {
+        Self {
+            network,
+            version: Version::default(),
+            lins: true,
+            files: Vec::new(),
+            taps: None,
+            device: Device::Cpu,
+            dtype: DType::F32,
+            finder: Finder::default(),
+        }
+    }
+
+    /// The version: how the input is scaled, and which published lin heads are used. Default: 0.1.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// No lin heads: every channel counts 1. The published package's `lpips=False`.
+    #[must_use]
+    pub fn baseline(mut self) -> Self {
+        self.lins = false;
+        self
+    }
+
+    /// Weights from a file (safetensors or PyTorch's `.pth`), which may hold the network's convolutions, lin heads, or both,
+    /// a whole trained model; what it holds takes the place of what is published. May be called several times.
+    ///
+    /// Weights that are not the genuine ones are used all the same, and a line in the log says so.
+    #[must_use]
+    pub fn weights(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// Taps these layers in place of the published ones; see
+    /// [`Architecture::layer_names`](lpips_models::arch::Architecture::layer_names). Other taps need other lin heads, or
+    /// [`Self::baseline`].
+    #[must_use]
+    pub fn taps(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.taps = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Where to compute. Default: the CPU.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// The type of the network's weights and activations: f32 (default), f16 or bf16. The head always computes in f32.
+    #[must_use]
+    pub fn dtype(mut self, dtype: DType) -> Self {
+        self.dtype = dtype;
+        self
+    }
+
+    /// Where to look for weights. Default: [`Finder::default`].
+    #[must_use]
+    pub fn finder(mut self, finder: Finder) -> Self {
+        self.finder = finder;
+        self
+    }
+
+    /// The metric, with its weights as constants.
+    ///
+    /// # Errors
+    /// Weights that are not found or can't be used; a layer that the network does not have; lin heads that are not
+    /// published for this network or these taps and were not given; a type other than f32, f16 and bf16.
+    pub fn build(self) -> Result<Lpips> {
+        let parts = self.parts()?;
+        let vb = parts.weights.var_builder(self.dtype, &self.device)?;
+        let lins = parts.lins.map(|lins| lins.iter().map(|lin| lin.to_device(&self.device)).collect());
+        self.assemble(&parts.taps, &vb, lins.transpose()?)
+    }
+
+    /// The metric, with all its weights as variables: what [`Self::build`] gives, to be trained further.
+    ///
+    /// The map names the variables as torchvision does (`features.0.weight`), and the lin heads `lin0.weight` and so on.
+    ///
+    /// # Errors
+    /// Those of [`Self::build`].
+    pub fn build_variables(self) -> Result<(Lpips, VarMap)> {
+        let parts = self.parts()?;
+        let constants = parts.weights.var_builder(self.dtype, &self.device)?;
+        let vars = VarMap::new();
+        let insert = |name: String, tensor: &Tensor| -> Result<Tensor> {
+            let var = Var::from_tensor(tensor)?;
+            let tensor = var.as_tensor().clone();
+            if let Ok(mut data) = vars.data().lock() {
+                data.insert(name, var);
+            }
+            Ok(tensor)
+        };
+        let arch = self.network.architecture();
+        let last = arch.positions(&parts.taps)?.into_iter().max().unwrap_or_default();
+        for (name, shape) in arch.tensors(last) {
+            insert(name.clone(), &constants.get(shape, &name)?)?;
+        }
+        let lins = match parts.lins {
+            None => None,
+            Some(lins) => Some(
+                lins.iter()
+                    .enumerate()
+                    .map(|(i, lin)| insert(format!("lin{i}.weight"), &lin.to_device(&self.device)?))
+                    .collect::<Result<Vec<_>>>()?,
+            ),
+        };
+        let vb = VarBuilder::from_varmap(&vars, self.dtype, &self.device);
+        let lpips = self.assemble(&parts.taps, &vb, lins)?;
+        Ok((lpips, vars))
+    }
+
+    fn assemble(&self, taps: &[String], vb: &VarBuilder<'_>, lins: Option<Vec<Tensor>>) -> Result<Lpips> {
+        let backbone = Backbone::new(self.network, taps, vb)?;
+        Lpips::from_parts(backbone, Head::new(lins), self.version)
+    }
+
+    fn parts(&self) -> Result<Parts> {
+        if !matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16) {
+            return Err(Error::Choice(format!("the type {:?} is not supported: choose F32, F16 or BF16", self.dtype)));
+        }
+        let arch = self.network.architecture();
+        let published: Vec<String> = arch.taps.iter().map(ToString::to_string).collect();
+        let taps = self.taps.clone().unwrap_or_else(|| published.clone());
+        let positions = arch.positions(&taps)?;
+        let channels = arch.channels();
+        let channels: Vec<usize> = positions.iter().map(|&at| channels[at]).collect();
+
+        let (mut trunk, mut own) = (None, None);
+        for file in &self.files {
+            let archive = Archive::open(file)?;
+            let has_trunk = archive.names().any(|name| name.starts_with("features."));
+            let has_lins = self.lins && archive.shape("lin0.weight").is_some();
+            if has_trunk {
+                once(&mut trunk, Weights::from_archive(self.network, &archive)?, file, "convolutions")?;
+            }
+            if has_lins {
+                once(&mut own, lins_of(&archive, &channels)?, file, "lin heads")?;
+            }
+            if !has_trunk && !has_lins {
+                let reason = "holds neither a network's convolutions (features.0.weight and so on) nor lin heads \
+                              (lin0.weight and so on)"
+                    .to_string();
+                return Err(lpips_models::Error::WeightsFile { path: file.clone(), reason }.into());
+            }
+        }
+        if let Some(weights) = &trunk
+            && weights.is_genuine() != Some(true)
+        {
+            tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
+        }
+        if own.is_some() {
+            tracing::info!("using own lin heads");
+        }
+        let weights = trunk.map_or_else(|| self.finder.find(self.network), Ok)?;
+        let lins = match (self.lins, own) {
+            (false, _) => None,
+            (true, Some(own)) => Some(own),
+            (true, None) if taps_equal(&taps, &published) => Some(self.published_lins(&channels)?),
+            (true, None) => {
+                return Err(Error::Choice(format!(
+                    "the published lin heads belong to the taps {}: for other taps give lin heads of your own, or choose \
+                     the baseline without any",
+                    published.join(", ")
+                )));
+            }
+        };
+        Ok(Parts { taps, weights, lins })
+    }
+
+    fn published_lins(&self, channels: &[usize]) -> Result<Vec<Tensor>> {
+        macro_rules! head {
+            ($name:literal) => {
+                ($name, include_bytes!(concat!("../heads/lin-", $name, ".safetensors")).as_slice())
+            };
+        }
+        let (name, bytes) = match (self.network, self.version) {
+            (Network::AlexNet, Version::V0_1) => head!("alex-v0.1"),
+            (Network::AlexNet, Version::V0_0) => head!("alex-v0.0"),
+            (Network::Vgg16, Version::V0_1) => head!("vgg-v0.1"),
+            (Network::Vgg16, Version::V0_0) => head!("vgg-v0.0"),
+            (Network::SqueezeNet1_1, Version::V0_1) => head!("squeeze-v0.1"),
+            (Network::SqueezeNet1_1, Version::V0_0) => head!("squeeze-v0.0"),
+            (other, _) => {
+                return Err(Error::Choice(format!(
+                    "no lin heads are published for {other}: give lin heads of your own, or choose the baseline without any"
+                )));
+            }
+        };
+        lins_of(&Archive::from_static(name, bytes)?, channels)
+    }
+}
+
+struct Parts {
+    taps: Vec<String>,
+    weights: Weights,
+    lins: Option<Vec<Tensor>>,
+}
+
+/// Whether both name the same layers, in whatever order.
+fn taps_equal(a: &[String], b: &[String]) -> bool {
+    a.len() == b.len() && a.iter().all(|name| b.contains(name))
+}
+
+fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<()> {
+    if place.replace(value).is_some() {
+        let reason = format!("holds {what}, and so does a file given before it: give each part once");
+        return Err(lpips_models::Error::WeightsFile { path: file.to_path_buf(), reason }.into());
+    }
+    Ok(())
+}
+
+/// The lin heads `lin0.weight`, `lin1.weight` and so on, (1, C, 1, 1) each, for taps with these channels.
+fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
+    let surplus = format!("lin{}.weight", channels.len());
+    if archive.shape(&surplus).is_some() {
+        let reason = format!("holds {surplus}, but only {} layers are tapped", channels.len());
+        return Err(lpips_models::Error::WeightsFile { path: archive.path().to_path_buf(), reason }.into());
+    }
+    channels
+        .iter()
+        .enumerate()
+        .map(|(i, &c)| {
+            let shape = [1, c, 1, 1];
+            let data = archive.tensor(&format!("lin{i}.weight"), &shape)?;
+            Ok(Tensor::from_vec(data, &shape, &Device::Cpu)?)
+        })
+        .collect()
+}

@@ -1,0 +1,295 @@
+//! Picture files to tensors and back.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use fast_image_resize as fir;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use crate::error::{Error, Result};
+
+/// An RGB picture in memory, 8 or 16 bits a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    pixels: Pixels,
+}
+
+/// Red, green, blue of each pixel, row by row from the top left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pixels {
+    Eight(Vec<u8>),
+    Sixteen(Vec<u16>),
+}
+
+/// How picture files are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoder {
+    /// What shows through where a picture is transparent, as red, green, blue. Default: white.
+    pub background: [u8; 3],
+    /// Files that claim more pixels are refused before they are decoded. Default: 180 million.
+    pub max_pixels: u64,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { background: [255; 3], max_pixels: 180_000_000 }
+    }
+}
+
+impl Decoder {
+    /// Reads a PNG, JPEG, WebP, BMP, TIFF or GIF file (of an animation the first frame), told by its first bytes.
+    ///
+    /// Gray becomes RGB with equal channels; transparent pixels are composited on the background, without regard to gamma;
+    /// the EXIF orientation is applied; colour profiles are not, as in the published package.
+    ///
+    /// # Errors
+    /// A file that can't be opened, is damaged or none of these, holds floating-point pixels, or has more than
+    /// `max_pixels`.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Picture> {
+        let path = path.as_ref();
+        self.decode(path).map_err(|reason| Error::picture(path, reason))
+    }
+
+    fn decode(&self, path: &Path) -> Result<Picture, String> {
+        let io = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file".to_string(),
+            _ => format!("can't be read: {error}"),
+        };
+        let metadata = std::fs::metadata(path).map_err(io)?;
+        if metadata.is_dir() {
+            return Err("is a folder: expected a picture file".to_string());
+        }
+        if metadata.is_file() && metadata.len() == 0 {
+            return Err("is empty: expected a picture".to_string());
+        }
+        let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
+        let mut limits = Limits::default();
+        // Eight bytes is the most that a pixel takes, RGBA in 16 bits; as much again for the decoder's own needs.
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(64 << 20));
+        reader.limits(limits);
+        let damaged = |error| {
+            format!("is not a picture that can be read (PNG, JPEG, WebP, BMP, TIFF or GIF): {}", sentence(&error))
+        };
+        let mut decoder = reader.into_decoder().map_err(damaged)?;
+        let (width, height) = decoder.dimensions();
+        if u64::from(width) * u64::from(height) > self.max_pixels {
+            return Err(format!(
+                "claims {width}x{height} pixels, more than the limit of {}: raise the limit if that is what it holds",
+                self.max_pixels
+            ));
+        }
+        let orientation = decoder.orientation().map_err(damaged)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        image.apply_orientation(orientation);
+        self.flatten(image)
+    }
+
+    /// To RGB without transparency.
+    fn flatten(&self, image: DynamicImage) -> Result<Picture, String> {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let wide = self.background.map(|v| u16::from(v) * 257);
+        let pixels = match image {
+            DynamicImage::ImageLuma8(_) | DynamicImage::ImageRgb8(_) => Pixels::Eight(image.into_rgb8().into_raw()),
+            DynamicImage::ImageLumaA8(_) | DynamicImage::ImageRgba8(_) => {
+                let rgba = image.into_rgba8().into_raw();
+                Pixels::Eight(composite(&rgba, self.background, |fg: u8, bg: u8, alpha: u8| {
+                    let (fg, bg, alpha) = (u32::from(fg), u32::from(bg), u32::from(alpha));
+                    ((fg * alpha + bg * (255 - alpha) + 127) / 255) as u8
+                }))
+            }
+            DynamicImage::ImageLuma16(_) | DynamicImage::ImageRgb16(_) => {
+                Pixels::Sixteen(image.into_rgb16().into_raw())
+            }
+            DynamicImage::ImageLumaA16(_) | DynamicImage::ImageRgba16(_) => {
+                let rgba = image.into_rgba16().into_raw();
+                Pixels::Sixteen(composite(&rgba, wide, |fg: u16, bg: u16, alpha: u16| {
+                    let (fg, bg, alpha) = (u64::from(fg), u64::from(bg), u64::from(alpha));
+                    ((fg * alpha + bg * (65_535 - alpha) + 32_767) / 65_535) as u16
+                }))
+            }
+            other => return Err(format!("holds {:?} pixels: convert it to 8 or 16 bits a channel", other.color())),
+        };
+        Ok(Picture { width, height, pixels })
+    }
+}
+
+fn composite<T: Copy>(rgba: &[T], background: [T; 3], mix: impl Fn(T, T, T) -> T) -> Vec<T> {
+    let pixels = rgba.as_chunks::<4>().0.iter();
+    pixels.flat_map(|&[r, g, b, a]| [(r, 0), (g, 1), (b, 2)].map(|(fg, i)| mix(fg, background[i], a))).collect()
+}
+
+/// An error of the decoder's, on one line and without a full stop.
+fn sentence(error: &image::ImageError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").trim_end_matches('.').to_string()
+}
+
+impl Picture {
+    /// Reads a picture file with the default [`Decoder`].
+    ///
+    /// # Errors
+    /// Those of [`Decoder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Decoder::default().open(path)
+    }
+
+    /// A picture of red, green, blue bytes, row by row from the top left.
+    ///
+    /// # Errors
+    /// A number of bytes that is not 3 * width * height, or no pixels at all.
+    pub fn from_rgb8(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
+        if width == 0 || height == 0 || rgb.len() != 3 * width * height {
+            return Err(Error::Input(format!(
+                "{} bytes make no RGB picture of {width}x{height} pixels: expected {}",
+                rgb.len(),
+                3 * width * height
+            )));
+        }
+        Ok(Self { width, height, pixels: Pixels::Eight(rgb) })
+    }
+
+    /// The picture that a tensor of shape (1, 3, H, W) or (3, H, W) with values in [-1, 1] shows, in 8 bits; values outside
+    /// are held at black and white.
+    ///
+    /// # Errors
+    /// Another shape.
+    pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
+        let tensor = if tensor.rank() == 3 { tensor.unsqueeze(0)? } else { tensor.clone() };
+        let &[1, 3, height, width] = tensor.dims() else {
+            return Err(Error::Input(format!(
+                "a tensor of shape {:?} is not one picture: expected (1, 3, H, W)",
+                tensor.dims()
+            )));
+        };
+        let values = tensor.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
+        let rgb = values.iter().map(|v| ((v + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8).collect();
+        Self::from_rgb8(width, height, rgb)
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Red, green, blue of each pixel in 8 bits, row by row from the top left.
+    pub fn to_rgb8(&self) -> Cow<'_, [u8]> {
+        match &self.pixels {
+            Pixels::Eight(rgb) => Cow::Borrowed(rgb),
+            Pixels::Sixteen(rgb) => rgb.iter().map(|v| ((u32::from(*v) + 128) / 257) as u8).collect(),
+        }
+    }
+
+    /// The picture as (1, 3, H, W) in f32, black at -1 and white at 1; 16 bits keep their precision.
+    ///
+    /// # Errors
+    /// Those of candle: a device without memory for it.
+    pub fn to_tensor(&self, device: &Device) -> Result<Tensor> {
+        let (width, height) = (self.width, self.height);
+        let mut planes = Vec::with_capacity(3 * width * height);
+        for channel in 0..3 {
+            match &self.pixels {
+                Pixels::Eight(rgb) => {
+                    planes.extend(rgb.iter().skip(channel).step_by(3).map(|v| f32::from(*v) / 127.5 - 1.0));
+                }
+                Pixels::Sixteen(rgb) => {
+                    planes.extend(rgb.iter().skip(channel).step_by(3).map(|v| f32::from(*v) / 32767.5 - 1.0));
+                }
+            }
+        }
+        Ok(Tensor::from_vec(planes, (1, 3, height, width), device)?)
+    }
+
+    /// The picture in another size, by Pillow's bilinear filter (a triangle as wide as the reduction, so that nothing
+    /// aliases), within one level of Pillow's own.
+    ///
+    /// # Errors
+    /// A size of zero.
+    pub fn resize(&self, width: usize, height: usize) -> Result<Self> {
+        let fail = |error: &dyn std::fmt::Display| {
+            Error::Input(format!(
+                "a picture of {}x{} can't be resized to {width}x{height}: {error}",
+                self.width, self.height
+            ))
+        };
+        let floats: Vec<f32> = match &self.pixels {
+            Pixels::Eight(rgb) => rgb.iter().map(|v| f32::from(*v)).collect(),
+            Pixels::Sixteen(rgb) => rgb.iter().map(|v| f32::from(*v)).collect(),
+        };
+        let bytes = floats.iter().flat_map(|v| v.to_ne_bytes()).collect();
+        let (w, h) = (self.width as u32, self.height as u32);
+        let source = fir::images::Image::from_vec_u8(w, h, bytes, fir::PixelType::F32x3).map_err(|e| fail(&e))?;
+        if width == 0 || height == 0 {
+            return Err(fail(&"expected at least one pixel each way"));
+        }
+        let mut target = fir::images::Image::new(width as u32, height as u32, fir::PixelType::F32x3);
+        let options = fir::ResizeOptions::new()
+            .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+            .use_alpha(false);
+        fir::Resizer::new().resize(&source, &mut target, &options).map_err(|e| fail(&e))?;
+        let floats = target.buffer().as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes).round());
+        let pixels = match &self.pixels {
+            Pixels::Eight(_) => Pixels::Eight(floats.map(|v| v as u8).collect()),
+            Pixels::Sixteen(_) => Pixels::Sixteen(floats.map(|v| v as u16).collect()),
+        };
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Writes the picture as a PNG of 8 bits, whole or not at all.
+    ///
+    /// # Errors
+    /// A folder that does not exist or can't be written to, or a full disk; nothing is left behind then.
+    pub fn save_png(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let fail = |reason: String| Error::picture(path, format!("can't be written: {reason}"));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            return Err(fail(format!("there is no folder {}", folder.display())));
+        }
+        if path.is_dir() {
+            return Err(fail("it is a folder".to_string()));
+        }
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(error.error_text()))?;
+        let encoder = image::codecs::png::PngEncoder::new(&mut file);
+        let (width, height) = (self.width as u32, self.height as u32);
+        image::ImageEncoder::write_image(encoder, &self.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|error| fail(sentence(&error)))?;
+        file.flush().and_then(|()| file.as_file().sync_all()).map_err(|error| fail(error.to_string()))?;
+        set_default_permissions(file.as_file());
+        file.persist(path).map_err(|error| fail(error.error.to_string()))?;
+        Ok(())
+    }
+}
+
+/// A temporary file is for its owner's eyes only; a finished one is like any other.
+#[cfg(unix)]
+fn set_default_permissions(file: &std::fs::File) {
+    use std::os::unix::fs::PermissionsExt;
+    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
+}
+
+#[cfg(not(unix))]
+fn set_default_permissions(_: &std::fs::File) {}
+
+trait ErrorText {
+    fn error_text(&self) -> String;
+}
+
+impl ErrorText for io::Error {
+    /// Without the temporary file's path, which nobody asked for.
+    fn error_text(&self) -> String {
+        match self.kind() {
+            io::ErrorKind::PermissionDenied => "permission denied".to_string(),
+            io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_string(),
+            io::ErrorKind::StorageFull => "the disk is full".to_string(),
+            _ => self.to_string(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Batches of pictures as tensors, with their range of values stated.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{Error, Result};
+
+/// Which numbers stand for black and white.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Range {
+    /// Black is -1, white is 1: the published package's default.
+    #[default]
+    Signed,
+    /// Black is 0, white is 1: the published package's `normalize=True`.
+    Unit,
+    /// Black is 0, white is 255, as a u8 tensor or as floats.
+    Bytes,
+}
+
+/// A batch of RGB pictures, (N, 3, H, W), and the range of their values.
+///
+/// A plain `&Tensor` is taken as [`Range::Signed`]. The range is never guessed from the values.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use lpips_core::Images;
+///
+/// let decoded = Tensor::zeros((1, 3, 64, 64), DType::U8, &Device::Cpu)?;
+/// let images = Images::bytes(&decoded);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    tensor: &'a Tensor,
+    range: Range,
+}
+
+impl<'a> From<&'a Tensor> for Images<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Self::signed(tensor)
+    }
+}
+
+impl<'a> Images<'a> {
+    /// Values in [-1, 1].
+    pub fn signed(tensor: &'a Tensor) -> Self {
+        Self { tensor, range: Range::Signed }
+    }
+
+    /// Values in [0, 1].
+    pub fn unit(tensor: &'a Tensor) -> Self {
+        Self { tensor, range: Range::Unit }
+    }
+
+    /// Values in [0, 255].
+    pub fn bytes(tensor: &'a Tensor) -> Self {
+        Self { tensor, range: Range::Bytes }
+    }
+
+    /// Height and width in pixels, if this is a batch of RGB pictures.
+    pub(crate) fn size(&self) -> Result<(usize, usize)> {
+        match *self.tensor.dims() {
+            [n, 3, height, width] if n > 0 => Ok((height, width)),
+            [_, channels, _, _] if channels != 3 => Err(Error::Input(format!(
+                "the pictures have {channels} channels: expected 3 (RGB), in a tensor of shape (N, 3, H, W)"
+            ))),
+            _ => Err(Error::Input(format!(
+                "a tensor of shape {:?} is no batch of pictures: expected (N, 3, H, W)",
+                self.tensor.dims()
+            ))),
+        }
+    }
+
+    /// The pictures in [-1, 1] as f32 on `device`.
+    pub(crate) fn to_signed(self, device: &Device) -> Result<Tensor> {
+        self.size()?;
+        let dtype = self.tensor.dtype();
+        if !dtype.is_float() && self.range != Range::Bytes {
+            return Err(Error::Input(format!(
+                "a tensor of type {dtype:?} can't hold values in [-1, 1]: for 0..255 say Images::bytes, or convert to f32"
+            )));
+        }
+        // Not a no-op's copy: `to_dtype` and `to_device` return the same tensor where nothing changes.
+        let x = self.tensor.to_dtype(DType::F32)?.to_device(device)?;
+        let x = match self.range {
+            Range::Signed => x,
+            Range::Unit => x.affine(2.0, -1.0)?,
+            Range::Bytes => ((x / 127.5)? - 1.0)?,
+        };
+        // Zero times anything finite is zero.
+        let check: f32 = (x.detach() * 0.0)?.sum_all()?.to_scalar()?;
+        if check.is_nan() {
+            return Err(Error::Input(
+                "the pictures hold NaN or infinite values: expected finite numbers, usually in [-1, 1]".to_string(),
+            ));
+        }
+        Ok(x)
+    }
+}

@@ -1,0 +1,258 @@
+//! The distance between two pictures.
+
+use candle_core::{Device, Tensor};
+use lpips_models::ops::{layout, upsample};
+use lpips_models::{Backbone, Network};
+
+use crate::builder::{Builder, Version};
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::input::Images;
+
+/// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
+const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
+/// What version 0.1 then divides by: their standard deviation.
+const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
+
+/// The learned perceptual image patch similarity: how far apart two pictures look to people, 0 for equal ones.
+///
+/// The same numbers as the published `lpips` package (0.1.4), to 1e-5.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use lpips_core::{Lpips, Network};
+///
+/// let lpips = Lpips::new(Network::AlexNet)?;
+/// let a = Tensor::rand(-1f32, 1f32, (2, 3, 64, 64), &Device::Cpu)?;
+/// let b = Tensor::rand(-1f32, 1f32, (2, 3, 64, 64), &Device::Cpu)?;
+/// let distance = lpips.forward(&a, &b)?;
+/// assert_eq!(distance.dims(), [2, 1, 1, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Lpips {
+    backbone: Backbone,
+    head: Head,
+    version: Version,
+    shift: Tensor,
+    scale: Tensor,
+}
+
+/// What the network sees in a batch of pictures: each tapped layer, normalised, in f32.
+///
+/// Made once by [`Lpips::features`] and compared many times by [`Lpips::between`].
+#[derive(Debug, Clone)]
+pub struct Features {
+    taps: Vec<Tensor>,
+    size: (usize, usize),
+}
+
+impl Features {
+    /// How many pictures.
+    pub fn batch(&self) -> usize {
+        self.taps.first().map_or(0, |tap| tap.dims()[0])
+    }
+
+    /// The pictures' height and width in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        self.size
+    }
+}
+
+/// One tapped layer's part of a distance.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// The layer's name, e.g. `conv1`.
+    pub name: &'static str,
+    /// Its part of the distance, (N, 1, 1, 1). The parts add up to the whole.
+    pub distance: Tensor,
+}
+
+/// Two batches of pictures, compared: the distance, its parts by layer and its map, each computed when asked for.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Name and distance at each of the layer's pixels, (N, h, w).
+    layers: Vec<(&'static str, Tensor)>,
+    size: (usize, usize),
+}
+
+impl Comparison {
+    /// The distance of each pair, (N, 1, 1, 1): the layers' means over space, added up.
+    ///
+    /// # Errors
+    /// Those of candle: a device that runs out of memory.
+    pub fn distance(&self) -> Result<Tensor> {
+        sum(self.layers()?.into_iter().map(|layer| layer.distance))
+    }
+
+    /// The distance's parts by layer, from the picture on.
+    ///
+    /// # Errors
+    /// Those of candle: a device that runs out of memory.
+    pub fn layers(&self) -> Result<Vec<Layer>> {
+        self.layers
+            .iter()
+            .map(|(name, map)| {
+                let distance = map.flatten_from(1)?.mean(1)?.reshape(((), 1, 1, 1))?;
+                Ok(Layer { name, distance })
+            })
+            .collect()
+    }
+
+    /// Where the pictures differ, (N, 1, H, W): each layer upsampled bilinearly to the pictures' size, added up. The
+    /// published package's `spatial=True`.
+    ///
+    /// # Errors
+    /// Those of candle: a device that runs out of memory.
+    pub fn map(&self) -> Result<Tensor> {
+        sum(self.layer_maps()?.into_iter().map(|(_, map)| map))
+    }
+
+    /// The map's parts by layer, from the picture on: the layer's name and its part, (N, 1, H, W).
+    ///
+    /// # Errors
+    /// Those of candle: a device that runs out of memory.
+    pub fn layer_maps(&self) -> Result<Vec<(&'static str, Tensor)>> {
+        let (height, width) = self.size;
+        self.layers
+            .iter()
+            .map(|(name, map)| Ok((*name, upsample::bilinear(&map.unsqueeze(1)?, height, width)?)))
+            .collect()
+    }
+}
+
+fn sum(parts: impl Iterator<Item = Tensor>) -> Result<Tensor> {
+    let mut parts = parts;
+    let first = parts.next().ok_or_else(|| Error::Choice("no layer is tapped".to_string()))?;
+    Ok(parts.try_fold(first, |sum, part| sum + part)?)
+}
+
+impl Lpips {
+    /// Version 0.1 with the published lin heads, on the CPU in f32, with the first genuine weights that
+    /// [`Weights::find`](crate::weights::Weights::find) comes upon.
+    ///
+    /// # Errors
+    /// No weights are found (AlexNet's are bundled by default), or the network has no published lin heads.
+    pub fn new(network: Network) -> Result<Self> {
+        Self::builder(network).build()
+    }
+
+    /// All choices: version, heads, weights, taps, device, type.
+    pub fn builder(network: Network) -> Builder {
+        Builder::new(network)
+    }
+
+    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Result<Self> {
+        let constant = |values: [f32; 3]| Tensor::new(&values, backbone.device())?.reshape((1, 1, 1, 3));
+        let (shift, scale) = (constant(SHIFT)?, constant(SCALE)?);
+        Ok(Self { backbone, head, version, shift, scale })
+    }
+
+    /// The distance of each pair, (N, 1, 1, 1), of pictures (N, 3, H, W); one picture on either side meets all on the other.
+    ///
+    /// Symmetric, at least 0, and 0 for equal pictures. Differentiable with respect to both pictures and, where they are
+    /// variables, all weights; gradients are finite everywhere.
+    ///
+    /// # Errors
+    /// Pictures that differ in size, are too small for the network, do not have three channels or hold NaN or infinity.
+    pub fn forward<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Tensor> {
+        self.compare(a, b)?.distance()
+    }
+
+    /// As [`Self::forward`], with the distance's parts by layer and its map at hand.
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`].
+    pub fn compare<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Comparison> {
+        let (a, b) = (a.into(), b.into());
+        let size = a.size()?;
+        same_size(size, b.size()?)?;
+        let (a, b) = (a.to_signed(self.device())?, b.to_signed(self.device())?);
+        let (na, nb) = (a.dims()[0], b.dims()[0]);
+        same_batch(na, nb)?;
+        // Both through the network at once: one large product is faster than two small ones.
+        let both = self.taps(&Tensor::cat(&[a, b], 0)?, size)?;
+        let half = |from, count| both.iter().map(|tap| Ok(tap.narrow(0, from, count)?)).collect::<Result<Vec<_>>>();
+        self.between(&Features { taps: half(0, na)?, size }, &Features { taps: half(na, nb)?, size })
+    }
+
+    /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
+    ///
+    /// # Errors
+    /// Pictures that are too small for the network, do not have three channels or hold NaN or infinity.
+    pub fn features<'a>(&self, images: impl Into<Images<'a>>) -> Result<Features> {
+        let images = images.into();
+        let size = images.size()?;
+        let taps = self.taps(&images.to_signed(self.device())?, size)?;
+        Ok(Features { taps, size })
+    }
+
+    /// Compares features of this network: as many against as many, or one against many.
+    ///
+    /// # Errors
+    /// Pictures that differ in size, or features made with other taps.
+    pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
+        same_size(a.size, b.size)?;
+        same_batch(a.batch(), b.batch())?;
+        let names = self.taps_names();
+        if a.taps.len() != names.len() || b.taps.len() != names.len() {
+            return Err(Error::Choice(format!(
+                "the features have {} and {} taps, this network has {}: make both with the same one",
+                a.taps.len(),
+                b.taps.len(),
+                names.len()
+            )));
+        }
+        let layers = names
+            .into_iter()
+            .enumerate()
+            .map(|(layer, name)| Ok((name, self.head.distance(layer, &a.taps[layer], &b.taps[layer])?)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Comparison { layers, size: a.size })
+    }
+
+    /// The prepared taps of pictures (N, 3, H, W) in [-1, 1].
+    fn taps(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Tensor>> {
+        self.backbone.check_size(height, width)?;
+        let x = layout::to_channels_last(x)?;
+        let x = match self.version {
+            Version::V0_1 => x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?,
+            Version::V0_0 => x,
+        };
+        let taps = self.backbone.features_channels_last(&x)?;
+        Ok(taps.iter().map(Head::prepare).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// The tapped layers' names, from the picture on.
+    pub fn taps_names(&self) -> Vec<&'static str> {
+        self.backbone.taps()
+    }
+
+    /// The network under the metric.
+    pub fn backbone(&self) -> &Backbone {
+        &self.backbone
+    }
+
+    /// The version of the input's scaling and of the published lin heads.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Whether channels are weighted by lin heads; `false` for the baseline.
+    pub fn has_lins(&self) -> bool {
+        self.head.has_lins()
+    }
+
+    /// Where the weights are, and where distances are computed.
+    pub fn device(&self) -> &Device {
+        self.backbone.device()
+    }
+}
+
+fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {
+    if a == b { Ok(()) } else { Err(Error::Sizes((a.1, a.0), (b.1, b.0))) }
+}
+
+fn same_batch(a: usize, b: usize) -> Result<()> {
+    if a == b || a == 1 || b == 1 { Ok(()) } else { Err(Error::Batches(a, b)) }
+}

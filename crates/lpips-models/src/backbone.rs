@@ -1,0 +1,217 @@
+//! Walks a network's table.
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+
+use crate::arch::{Layer, Network};
+use crate::error::{Error, Result};
+use crate::ops::{conv::ConvRelu, layout, pool::max_pool};
+
+/// A network's convolutional part with its weights: pictures in, tapped layers out.
+///
+/// Layers past the last tap are neither loaded nor computed.
+#[derive(Debug, Clone)]
+pub struct Backbone {
+    network: Network,
+    blocks: Vec<Block>,
+    taps: Vec<usize>,
+    dtype: DType,
+    device: Device,
+}
+
+#[derive(Debug, Clone)]
+enum Block {
+    Conv(ConvRelu),
+    Pool { kernel: usize, stride: usize, ceil_mode: bool },
+    Fire { squeeze: ConvRelu, expand1x1: ConvRelu, expand3x3: ConvRelu },
+}
+
+impl Block {
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        match self {
+            Self::Conv(conv) => conv.forward(x),
+            Self::Pool { kernel, stride, ceil_mode } => max_pool(x, *kernel, *stride, *ceil_mode),
+            Self::Fire { squeeze, expand1x1, expand3x3 } => {
+                let x = squeeze.forward(x)?;
+                Tensor::cat(&[expand1x1.forward(&x)?, expand3x3.forward(&x)?], 3)
+            }
+        }
+    }
+}
+
+impl Backbone {
+    /// A network tapped at the named layers, with weights from `vb` under torchvision's names (`features.0.weight`).
+    ///
+    /// Constants give a frozen network, and gradients then flow to the pictures only; with a VarBuilder over a VarMap
+    /// they flow to the weights too. The type and the device are the VarBuilder's.
+    ///
+    /// # Errors
+    /// An unknown layer name, or a weight that `vb` does not have or has in another shape.
+    pub fn new(network: Network, taps: &[impl AsRef<str>], vb: &VarBuilder<'_>) -> Result<Self> {
+        let arch = network.architecture();
+        let taps = arch.positions(taps)?;
+        let last = taps[taps.len() - 1];
+        let mut input = 3;
+        let mut blocks = Vec::with_capacity(last + 1);
+        for layer in &arch.features[..=last] {
+            let mut convs = layer.convolutions(input).into_iter().map(|conv| {
+                let vb = vb.pp(&conv.key);
+                let weight = vb.get((conv.out, conv.input, conv.kernel, conv.kernel), "weight")?;
+                let bias = vb.get(conv.out, "bias")?;
+                ConvRelu::new(&weight, &bias, conv.stride, conv.padding)
+            });
+            let mut next = || convs.next().unwrap_or_else(|| candle_core::bail!("the table is short of a convolution"));
+            blocks.push(match *layer {
+                Layer::Conv { .. } => Block::Conv(next()?),
+                Layer::Pool { kernel, stride, ceil_mode, .. } => Block::Pool { kernel, stride, ceil_mode },
+                Layer::Fire { .. } => Block::Fire { squeeze: next()?, expand1x1: next()?, expand3x3: next()? },
+            });
+            input = layer.channels(input);
+        }
+        Ok(Self { network, blocks, taps, dtype: vb.dtype(), device: vb.device().clone() })
+    }
+
+    /// The tapped layers' outputs, after their ReLU, for pictures `x` of shape (N, 3, H, W), in the network's order;
+    /// each (N, C, H', W').
+    ///
+    /// Values are as the network was trained on: for ImageNet weights, RGB normalised by mean and standard deviation.
+    ///
+    /// # Errors
+    /// A tensor that is no batch of three-channel pictures, or pictures smaller than [`Self::minimum_size`].
+    pub fn features(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.features_channels_last(&layout::to_channels_last(self.checked(x)?)?)?
+            .iter()
+            .map(|tap| Ok(layout::to_channels_first(tap)?))
+            .collect()
+    }
+
+    /// [`Self::features`] in the operators' own shape: (N, H, W, 3) in, (N, H', W', C) out.
+    ///
+    /// # Errors
+    /// Those of candle's operators; sizes are the caller's to check (see [`Self::check_size`]).
+    pub fn features_channels_last(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let mut x = x.to_dtype(self.dtype)?;
+        let mut taps = Vec::with_capacity(self.taps.len());
+        for (position, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x)?;
+            if self.taps.contains(&position) {
+                taps.push(x.clone());
+            }
+        }
+        Ok(taps)
+    }
+
+    fn checked<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {
+        let &[_, 3, height, width] = x.dims() else {
+            return Err(Error::Shape {
+                what: "the input".to_string(),
+                given: x.dims().to_vec(),
+                expected: "(N, 3, H, W)".to_string(),
+            });
+        };
+        self.check_size(height, width)?;
+        Ok(x)
+    }
+
+    /// Fine if pictures of this size, in pixels, leave something at every tap.
+    ///
+    /// # Errors
+    /// [`Error::TooSmall`], which names the smallest size.
+    pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
+        let minimum = self.minimum_size();
+        if height < minimum || width < minimum {
+            return Err(Error::TooSmall { network: self.network.name(), width, height, minimum });
+        }
+        Ok(())
+    }
+
+    /// The smallest side, in pixels, of a picture that this network can take.
+    pub fn minimum_size(&self) -> usize {
+        self.network.architecture().minimum_size(self.blocks.len() - 1)
+    }
+
+    /// The network.
+    pub fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The tapped layers' names, in the network's order.
+    pub fn taps(&self) -> Vec<&'static str> {
+        let features = self.network.architecture().features;
+        self.taps.iter().map(|&at| features[at].name()).collect()
+    }
+
+    /// The tapped layers' channels, in the same order.
+    pub fn tap_channels(&self) -> Vec<usize> {
+        let channels = self.network.architecture().channels();
+        self.taps.iter().map(|&at| channels[at]).collect()
+    }
+
+    /// The type of weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_nn::{VarBuilder, VarMap};
+
+    fn zeros(network: Network, taps: &[&str]) -> Backbone {
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        Backbone::new(network, taps, &vb).unwrap()
+    }
+
+    #[test]
+    fn every_network_gives_the_shapes_its_table_says() {
+        for network in Network::ALL {
+            let arch = network.architecture();
+            let names: Vec<_> = arch.layer_names().collect();
+            let backbone = zeros(network, &names);
+            let (height, width) = (backbone.minimum_size(), backbone.minimum_size() + 5);
+            let x = Tensor::zeros((2, 3, height, width), DType::F32, &Device::Cpu).unwrap();
+            let taps = backbone.features(&x).unwrap();
+            assert_eq!(taps.len(), names.len());
+            for (position, (tap, channels)) in taps.iter().zip(backbone.tap_channels()).enumerate() {
+                let size = |side| arch.size_at(position, side).unwrap();
+                assert_eq!(tap.dims(), [2, channels, size(height), size(width)], "{network}");
+            }
+            let small = x.narrow(2, 0, height - 1).unwrap();
+            let error = backbone.features(&small).unwrap_err().to_string();
+            assert!(error.contains(&format!("{height}x{height}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_last_tap_needs_is_loaded() {
+        let vars = VarMap::new();
+        let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+        Backbone::new(Network::AlexNet, &["conv2", "conv1"], &vb).unwrap();
+        assert_eq!(vars.all_vars().len(), 4);
+    }
+
+    #[test]
+    fn taps_come_in_the_networks_order() {
+        assert_eq!(zeros(Network::AlexNet, &["conv3", "pool1"]).taps(), ["pool1", "conv3"]);
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        let none: [&str; 0] = [];
+        assert!(Backbone::new(Network::AlexNet, &none, &vb).is_err());
+        assert!(Backbone::new(Network::AlexNet, &["conv1", "conv1"], &vb).is_err());
+        assert!(Backbone::new(Network::AlexNet, &["fire2"], &vb).is_err());
+    }
+
+    #[test]
+    fn refuses_what_is_no_picture() {
+        let backbone = zeros(Network::AlexNet, &["conv1"]);
+        for shape in [vec![1, 1, 64, 64], vec![3, 64, 64], vec![1, 4, 64, 64]] {
+            let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            assert!(matches!(backbone.features(&x), Err(Error::Shape { .. })));
+        }
+    }
+}

@@ -1,0 +1,11 @@
+#![doc = include_str!("../README.md")]
+
+pub mod arch;
+mod backbone;
+mod error;
+pub mod ops;
+pub mod weights;
+
+pub use arch::Network;
+pub use backbone::Backbone;
+pub use error::{Error, Result};

@@ -1,0 +1,360 @@
+//! Convolution with bias and ReLU, fused.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+
+use super::cpu::conv::{self, Geometry};
+use super::storage;
+use crate::arch::conv_size;
+
+/// A square convolution followed by a ReLU: its weights and its geometry.
+#[derive(Debug, Clone)]
+pub struct ConvRelu {
+    weight: Tensor,
+    bias: Tensor,
+    stride: usize,
+    padding: usize,
+    packed: Packed,
+}
+
+impl ConvRelu {
+    /// A convolution with `weight` (out, in, k, k) and `bias` (out), both of one float type and on one device.
+    ///
+    /// `stride` and `padding` are in pixels, the same both ways; the padding is zeros.
+    ///
+    /// # Errors
+    /// Shapes that do not fit one another, or a stride of zero.
+    pub fn new(weight: &Tensor, bias: &Tensor, stride: usize, padding: usize) -> Result<Self> {
+        let (out, _, kh, kw) = weight.dims4()?;
+        if bias.dims() != [out] || kh != kw || padding >= kh || stride == 0 {
+            bail!(
+                "a convolution needs a weight (out, in, k, k), a bias (out), a padding below k and a stride of at least 1; \
+                 got weight {:?}, bias {:?}, padding {padding}, stride {stride}",
+                weight.shape(),
+                bias.shape()
+            )
+        }
+        let packed = Packed((!weight.track_op()).then(Arc::default));
+        Ok(Self { weight: weight.contiguous()?, bias: bias.contiguous()?, stride, padding, packed })
+    }
+
+    /// max(0, x * weight + bias) for `x` of shape (N, H, W, in); gives (N, H', W', out) with
+    /// H' = (H + 2 padding - k) / stride + 1, rounded down.
+    ///
+    /// Differentiable with respect to `x`, the weight and the bias. The ReLU's gradient at 0 is 0, as in PyTorch.
+    ///
+    /// # Errors
+    /// An input with other channels than the weight's, smaller than the kernel, or of another type or device.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let geometry = self.geometry(x.dims4()?)?;
+        if x.device().is_cpu() {
+            let op = ConvReluOp { geometry, packed: self.packed.clone() };
+            x.contiguous()?.apply_op3(&self.weight, &self.bias, op)
+        } else {
+            self.composed(x, &geometry)
+        }
+    }
+
+    fn geometry(&self, (n, h, w, c): (usize, usize, usize, usize)) -> Result<Geometry> {
+        let (oc, ic, k, _) = self.weight.dims4()?;
+        let size = |input| conv_size(input, k, self.stride, self.padding);
+        match (size(h), size(w)) {
+            (Some(oh), Some(ow)) if c == ic => {
+                Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride: self.stride, padding: self.padding })
+            }
+            _ => bail!(
+                "a convolution of {ic} channels with a {k}x{k} kernel and padding {} can't take an input of \
+                 {h}x{w} pixels with {c} channels",
+                self.padding
+            ),
+        }
+    }
+
+    /// The same of candle's operators, for devices that our kernels do not reach.
+    fn composed(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
+        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        // With a stride, candle's backward is right only where the last window ends at the last pixel, both ways: cut off
+        // what no window reaches, and pad here.
+        let fit = |x: Tensor, dim: usize, outputs: usize| {
+            let reach = (outputs - 1) * g.stride + g.k - g.padding;
+            let used = reach.min(x.dim(dim)?);
+            x.narrow(dim, 0, used)?.pad_with_zeros(dim, g.padding, reach - used)
+        };
+        let y = fit(fit(x, 2, g.oh)?, 3, g.ow)?
+            .contiguous()?
+            .conv2d(&self.weight, 0, g.stride, 1, 1)?
+            .broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?;
+        // candle's relu passes a gradient at exactly 0; a choice by a constant mask does not.
+        let y = if y.track_op() { y.detach().gt(0f64)?.where_cond(&y, &y.zeros_like()?)? } else { y.relu()? };
+        y.permute((0, 2, 3, 1))
+    }
+}
+
+/// The weights in the kernel's order, kept where they are constants: a variable's value may change under its id.
+#[derive(Debug, Clone)]
+struct Packed(Option<Arc<OnceLock<Vec<f32>>>>);
+
+impl Packed {
+    fn with<R>(&self, weight: &CpuStorage, layout: &Layout, g: &Geometry, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
+        let pack = || Ok::<_, candle_core::Error>(conv::pack(&storage::read(weight, layout)?, g));
+        match &self.0 {
+            None => Ok(f(&pack()?)),
+            Some(cell) => {
+                if cell.get().is_none() {
+                    let packed = pack()?;
+                    cell.get_or_init(|| packed);
+                }
+                Ok(f(cell.get().map_or(&[], Vec::as_slice)))
+            }
+        }
+    }
+}
+
+struct ConvReluOp {
+    geometry: Geometry,
+    packed: Packed,
+}
+
+impl CustomOp3 for ConvReluOp {
+    fn name(&self) -> &'static str {
+        "conv-bias-relu"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        weight: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let g = &self.geometry;
+        let (data, bias) = (storage::read(x, lx)?, storage::read(bias, lb)?);
+        let y = self.packed.with(weight, lw, g, |packed| conv::forward(&data, packed, &bias, g))?;
+        let y = storage::write(y, x.dtype())?;
+        Ok((y, Shape::from((g.n, g.oh, g.ow, g.oc))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let y = y.detach();
+        let grad = y.gt(0f64)?.where_cond(&grad.contiguous()?, &grad.zeros_like()?)?.detach();
+        let dx = if x.track_op() {
+            let op = InputGradient { geometry: self.geometry, packed: self.packed.clone() };
+            Some(grad.apply_op2_no_bwd(&weight.detach(), &op)?)
+        } else {
+            None
+        };
+        let dw = if weight.track_op() {
+            let op = WeightGradient(self.geometry);
+            let dw = x.detach().apply_op2_no_bwd(&grad, &op)?;
+            Some(dw.permute((3, 2, 0, 1))?.contiguous()?)
+        } else {
+            None
+        };
+        let db = if bias.track_op() {
+            let db = grad.to_dtype(DType::F32)?.flatten_to(2)?.sum(0)?;
+            Some(db.to_dtype(bias.dtype())?)
+        } else {
+            None
+        };
+        Ok((dx, dw, db))
+    }
+}
+
+/// (gradient of the output, weight) -> gradient of the input.
+struct InputGradient {
+    geometry: Geometry,
+    packed: Packed,
+}
+
+impl CustomOp2 for InputGradient {
+    fn name(&self) -> &'static str {
+        "conv-input-gradient"
+    }
+
+    fn cpu_fwd(&self, grad: &CpuStorage, lg: &Layout, weight: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.geometry;
+        let data = storage::read(grad, lg)?;
+        let dx = self.packed.with(weight, lw, g, |packed| conv::input_gradient(&data, packed, g))?;
+        let dx = storage::write(dx, grad.dtype())?;
+        Ok((dx, Shape::from((g.n, g.h, g.w, g.c))))
+    }
+}
+
+/// (input, gradient of the output) -> gradient of the weight, as (k, k, in, out).
+struct WeightGradient(Geometry);
+
+impl CustomOp2 for WeightGradient {
+    fn name(&self) -> &'static str {
+        "conv-weight-gradient"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.0;
+        let dw = conv::weight_gradient(&storage::read(x, lx)?, &storage::read(grad, lg)?, g);
+        let dw = storage::write(dw, x.dtype())?;
+        Ok((dw, Shape::from((g.k, g.k, g.c, g.oc))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Noise, check_gradient, close, device, gradients, values};
+    use candle_core::Var;
+    use proptest::prelude::*;
+
+    /// Straight from the definition: (N, H, W, C) and (O, C, K, K) to (N, H', W', O).
+    fn naive(x: &[f32], weight: &[f32], bias: &[f32], g: &Geometry) -> Vec<f32> {
+        let mut out = Vec::new();
+        for n in 0..g.n {
+            for oy in 0..g.oh {
+                for ox in 0..g.ow {
+                    for (o, b) in bias.iter().enumerate() {
+                        let mut sum = f64::from(*b);
+                        for ky in 0..g.k {
+                            for kx in 0..g.k {
+                                let iy = (oy * g.stride + ky) as isize - g.padding as isize;
+                                let ix = (ox * g.stride + kx) as isize - g.padding as isize;
+                                if iy < 0 || ix < 0 || iy >= g.h as isize || ix >= g.w as isize {
+                                    continue;
+                                }
+                                for c in 0..g.c {
+                                    let x = x[((n * g.h + iy as usize) * g.w + ix as usize) * g.c + c];
+                                    let w = weight[((o * g.c + c) * g.k + ky) * g.k + kx];
+                                    sum += f64::from(x) * f64::from(w);
+                                }
+                            }
+                        }
+                        out.push(sum.max(0.0) as f32);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn equals_the_definition_on_both_paths(
+            n in 1usize..6, h in 1usize..15, w in 1usize..15, c in 1usize..19, oc in 1usize..37,
+            k in 1usize..6, stride in 1usize..5, padding in 0usize..4, seed: u64,
+        ) {
+            prop_assume!(padding < k && h + 2 * padding >= k && w + 2 * padding >= k);
+            let mut noise = Noise::new(seed);
+            let (data, bias) = (noise.take(n * h * w * c), noise.take(oc));
+            let weight = noise.take(oc * c * k * k);
+            let x = Var::from_vec(data.clone(), (n, h, w, c), &device()).unwrap();
+            let wv = Var::from_vec(weight.clone(), (oc, c, k, k), &device()).unwrap();
+            let bv = Var::from_vec(bias.clone(), oc, &device()).unwrap();
+            let op = ConvRelu::new(&wv, &bv, stride, padding).unwrap();
+            let g = op.geometry((n, h, w, c)).unwrap();
+            let expected = naive(&data, &weight, &bias, &g);
+            let y = op.forward(&x).unwrap();
+            close(&values(&y), &expected, 1e-4);
+            let other = op.composed(&x, &g).unwrap();
+            close(&values(&other), &expected, 1e-4);
+            let constant = ConvRelu::new(&wv.as_detached_tensor(), &bv.as_detached_tensor(), stride, padding).unwrap();
+            prop_assert_eq!(values(&constant.forward(&x.detach()).unwrap()), values(&y));
+
+            let weights = noise.tensor(y.shape());
+            let ours = gradients(&y, &weights, [&x, &wv, &bv]);
+            let [dx] = gradients(&constant.forward(&x).unwrap(), &weights, [&x]);
+            close(&dx, &ours[0], 1e-5);
+            // An output within rounding of 0 may pass its gradient on one path only.
+            if expected.iter().all(|v| *v == 0.0 || *v > 1e-5) {
+                let theirs = gradients(&other, &weights, [&x, &wv, &bv]);
+                for (ours, theirs) in ours.iter().zip(&theirs) {
+                    let largest = theirs.iter().fold(1f32, |m, v| m.max(v.abs()));
+                    close(ours, theirs, 1e-4 * largest);
+                }
+            }
+        }
+
+        #[test]
+        fn gradients_are_slopes(
+            n in 1usize..3, h in 3usize..8, w in 3usize..8, c in 1usize..4, oc in 1usize..5,
+            k in 1usize..4, stride in 1usize..4, padding in 0usize..3, seed: u64,
+        ) {
+            prop_assume!(padding < k);
+            let mut noise = Noise::new(seed);
+            let x = Var::from_tensor(&noise.tensor((n, h, w, c))).unwrap();
+            let weight = Var::from_tensor(&noise.tensor((oc, c, k, k))).unwrap();
+            let bias = Var::from_tensor(&noise.tensor(oc)).unwrap();
+            let f = |x: &Tensor, w: &Tensor, b: &Tensor| {
+                ConvRelu::new(w, b, stride, padding).unwrap().forward(x).unwrap()
+            };
+            let y = f(&x, &weight, &bias);
+            let weights = noise.tensor(y.shape());
+            let [dx, dw, db] = gradients(&y, &weights, [&x, &weight, &bias]);
+            check_gradient(&x, &weights, |x| f(x, &weight, &bias), &dx, seed);
+            check_gradient(&weight, &weights, |w| f(&x, w, &bias), &dw, seed);
+            check_gradient(&bias, &weights, |b| f(&x, &weight, b), &db, seed);
+        }
+    }
+
+    #[test]
+    fn a_variable_that_changed_is_seen() {
+        let mut noise = Noise::new(5);
+        let weight = Var::from_tensor(&noise.tensor((4, 3, 3, 3))).unwrap();
+        let op = ConvRelu::new(&weight, &noise.tensor(4), 1, 1).unwrap();
+        let x = noise.tensor((1, 5, 5, 3));
+        let before = values(&op.forward(&x).unwrap());
+        weight.set(&noise.tensor((4, 3, 3, 3))).unwrap();
+        assert_ne!(before, values(&op.forward(&x).unwrap()));
+    }
+
+    #[test]
+    fn the_same_bits_with_any_number_of_threads() {
+        let mut noise = Noise::new(9);
+        let x = Var::from_tensor(&noise.tensor((3, 19, 23, 16))).unwrap();
+        let weight = Var::from_tensor(&noise.tensor((40, 16, 3, 3))).unwrap();
+        let bias = Var::from_tensor(&noise.tensor(40)).unwrap();
+        let weights = noise.tensor((3, 19, 23, 40));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let op = ConvRelu::new(&weight, &bias, 1, 1).unwrap();
+                let y = op.forward(&x).unwrap();
+                (values(&y), gradients(&y, &weights, [&x, &weight, &bias]))
+            })
+        };
+        let one = run(1);
+        assert_eq!(one, run(2));
+        assert_eq!(one, run(5));
+    }
+
+    #[test]
+    fn sixteen_bits_are_kept_and_close() {
+        let mut noise = Noise::new(2);
+        let (x, w, b) = (noise.tensor((1, 6, 6, 3)), noise.tensor((4, 3, 3, 3)), noise.tensor(4));
+        let exact = ConvRelu::new(&w, &b, 1, 1).unwrap().forward(&x).unwrap();
+        for (dtype, tolerance) in [(DType::F16, 1e-2), (DType::BF16, 1e-1)] {
+            let to = |t: &Tensor| t.to_dtype(dtype).unwrap();
+            let y = ConvRelu::new(&to(&w), &to(&b), 1, 1).unwrap().forward(&to(&x)).unwrap();
+            assert_eq!(y.dtype(), dtype);
+            close(&values(&y), &values(&exact), tolerance);
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut noise = Noise::new(3);
+        let op = ConvRelu::new(&noise.tensor((4, 3, 3, 3)), &noise.tensor(4), 1, 0).unwrap();
+        assert!(op.forward(&noise.tensor((1, 2, 9, 3))).is_err());
+        assert!(op.forward(&noise.tensor((1, 9, 9, 4))).is_err());
+        assert!(ConvRelu::new(&noise.tensor((4, 3, 3, 3)), &noise.tensor(5), 1, 0).is_err());
+        assert!(ConvRelu::new(&noise.tensor((4, 3, 3, 3)), &noise.tensor(4), 0, 0).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! The CPU kernels: plain slices in, plain vectors out.
+//!
+//! Every kernel gives the same bits with any number of threads: work is split by the shapes alone, and no sum is shared
+//! between tasks.
+
+pub(super) mod conv;
+mod gemm;
+pub(super) mod norm;
+pub(super) mod pool;
+pub(super) mod upsample;

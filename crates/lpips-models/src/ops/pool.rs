@@ -1,0 +1,178 @@
+//! Max pooling without padding.
+
+use candle_core::backend::BackendStorage;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
+
+use super::cpu::pool::{self, Geometry};
+use super::storage;
+use crate::arch::pool_size;
+
+/// The largest value of each `kernel` x `kernel` window, `stride` pixels apart; (N, H, W, C) to (N, H', W', C).
+///
+/// With `ceil_mode` a last window that reaches past the edge counts, as in PyTorch. Differentiable: the gradient goes to
+/// the first of the window's largest values.
+///
+/// # Errors
+/// A picture on which not one window fits, or a kernel or stride of zero.
+pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, ceil_mode: bool) -> Result<Tensor> {
+    let (n, h, w, c) = x.dims4()?;
+    if kernel == 0 || stride == 0 {
+        bail!("max pooling needs a kernel and a stride of at least 1, got {kernel} and {stride}")
+    }
+    let size = |input| pool_size(input, kernel, stride, ceil_mode);
+    let (Some(oh), Some(ow)) = (size(h), size(w)) else {
+        bail!("max pooling {kernel}x{kernel} by {stride} finds no window in {h}x{w} pixels")
+    };
+    let geometry = Geometry { n, h, w, c, oh, ow, kernel, stride };
+    if x.device().is_cpu() { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
+}
+
+/// The same of candle's operators: the window's positions one after the other, each a strided selection.
+fn composed(x: &Tensor, g: &Geometry) -> Result<Tensor> {
+    let select = |i: usize, j: usize| -> Result<Tensor> {
+        // Past the edge the last pixel stands in: it is in the window anyway, so it changes neither the maximum nor,
+        // being a later position, which one is first.
+        let at = |offset: usize, count: usize, size: usize| {
+            let at = (0..count).map(|o| (o * g.stride + offset).min(size - 1) as u32);
+            Tensor::from_iter(at, x.device())
+        };
+        x.index_select(&at(i, g.oh, g.h)?, 1)?.index_select(&at(j, g.ow, g.w)?, 2)
+    };
+    let positions: Vec<(usize, usize)> = (0..g.kernel).flat_map(|i| (0..g.kernel).map(move |j| (i, j))).collect();
+    let mut best = select(0, 0)?;
+    for &(i, j) in &positions[1..] {
+        let value = select(i, j)?;
+        best = if x.track_op() {
+            // `maximum` would split the gradient between equal values.
+            value.detach().gt(&best.detach())?.where_cond(&value, &best)?
+        } else {
+            best.maximum(&value)?
+        };
+    }
+    Ok(best)
+}
+
+struct MaxPool(Geometry);
+
+impl CustomOp1 for MaxPool {
+    fn name(&self) -> &'static str {
+        "max-pool"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.0;
+        let y = storage::write(pool::forward(&storage::read(x, lx)?, g), x.dtype())?;
+        Ok((y, Shape::from((g.n, g.oh, g.ow, g.c))))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let grad = grad.contiguous()?.detach();
+        let op = MaxPoolGradient(self.0);
+        Ok(Some(x.detach().apply_op2_no_bwd(&grad, &op)?))
+    }
+}
+
+/// (input, gradient of the output) -> gradient of the input.
+struct MaxPoolGradient(Geometry);
+
+impl CustomOp2 for MaxPoolGradient {
+    fn name(&self) -> &'static str {
+        "max-pool-gradient"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = &self.0;
+        let dx = pool::input_gradient(&storage::read(x, lx)?, &storage::read(grad, lg)?, g);
+        let dx = storage::write(dx, x.dtype())?;
+        Ok((dx, Shape::from((g.n, g.h, g.w, g.c))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Noise, check_gradient, close, device, gradients, values};
+    use candle_core::DType;
+    use proptest::prelude::*;
+
+    /// Straight from the definition, in (N, H, W, C).
+    fn naive(x: &[f32], g: &Geometry) -> Vec<f32> {
+        let mut out = Vec::new();
+        for n in 0..g.n {
+            for oy in 0..g.oh {
+                for ox in 0..g.ow {
+                    for c in 0..g.c {
+                        let mut best = f32::NEG_INFINITY;
+                        for iy in oy * g.stride..(oy * g.stride + g.kernel).min(g.h) {
+                            for ix in ox * g.stride..(ox * g.stride + g.kernel).min(g.w) {
+                                best = best.max(x[((n * g.h + iy) * g.w + ix) * g.c + c]);
+                            }
+                        }
+                        out.push(best);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definition_on_both_paths(
+            n in 1usize..4, h in 1usize..14, w in 1usize..14, c in 1usize..9,
+            kernel in 1usize..5, stride in 1usize..5, ceil_mode: bool, ties: bool, seed: u64,
+        ) {
+            let size = |s| pool_size(s, kernel, stride, ceil_mode);
+            prop_assume!(size(h).is_some() && size(w).is_some());
+            let (oh, ow) = (size(h).unwrap(), size(w).unwrap());
+            let g = Geometry { n, h, w, c, oh, ow, kernel, stride };
+            let mut noise = Noise::new(seed);
+            let mut data = noise.take(n * h * w * c);
+            if ties {
+                for v in &mut data {
+                    *v = v.round();
+                }
+            }
+            let x = candle_core::Var::from_vec(data.clone(), (n, h, w, c), &device()).unwrap();
+            let weights = noise.tensor((n, oh, ow, c));
+            let y = max_pool(&x, kernel, stride, ceil_mode).unwrap();
+            prop_assert_eq!(values(&y), naive(&data, &g));
+            let other = composed(&x, &g).unwrap();
+            prop_assert_eq!(values(&other), naive(&data, &g));
+            let [dx] = gradients(&y, &weights, [&x]);
+            let [other] = gradients(&other, &weights, [&x]);
+            close(&dx, &other, 1e-6);
+            // Every output's gradient arrives exactly once.
+            let (given, arrived): (f32, f32) = (values(&weights).iter().sum(), dx.iter().sum());
+            prop_assert!((given - arrived).abs() < 1e-3);
+            if !ties {
+                let f = |x: &Tensor| max_pool(x, kernel, stride, ceil_mode).unwrap();
+                check_gradient(&x, &weights, f, &dx, seed);
+            }
+        }
+    }
+
+    #[test]
+    fn nan_comes_through() {
+        let x = Tensor::new(&[1f32, f32::NAN, 3., 2.], &device()).unwrap();
+        let y = max_pool(&x.reshape((1, 2, 2, 1)).unwrap(), 2, 2, false).unwrap();
+        assert!(values(&y)[0].is_nan());
+    }
+
+    #[test]
+    fn sixteen_bits_are_kept() {
+        let x = Noise::new(1).tensor((1, 4, 4, 3));
+        for dtype in [DType::F16, DType::BF16] {
+            let y = max_pool(&x.to_dtype(dtype).unwrap(), 2, 2, false).unwrap();
+            assert_eq!(y.dtype(), dtype);
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let x = Tensor::zeros((1, 2, 2, 1), DType::F32, &device()).unwrap();
+        assert!(max_pool(&x, 3, 2, false).is_err());
+        assert!(max_pool(&x, 0, 2, false).is_err());
+        assert!(max_pool(&x, 2, 0, false).is_err());
+    }
+}

@@ -1,0 +1,32 @@
+//! The way in and out of candle's CPU storage: contiguous floats in, f32 for the arithmetic, the input's type out.
+
+use std::borrow::Cow;
+
+use candle_core::{CpuStorage, DType, Layout, Result, WithDType, bail};
+use half::{bf16, f16};
+
+/// The elements of a contiguous float tensor, widened to f32 where they are stored in 16 bits.
+pub(crate) fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    let Some((start, end)) = layout.contiguous_offsets() else {
+        bail!("an operator was given a tensor with strides {:?}", layout.stride())
+    };
+    Ok(match storage {
+        CpuStorage::F32(data) => Cow::Borrowed(&data[start..end]),
+        CpuStorage::F16(data) => data[start..end].iter().map(|v| v.to_f32()).collect(),
+        CpuStorage::BF16(data) => data[start..end].iter().map(|v| v.to_f32()).collect(),
+        other => bail!(
+            "the operators take f32, f16 or bf16, not {:?}: convert with to_dtype first",
+            candle_core::backend::BackendStorage::dtype(other)
+        ),
+    })
+}
+
+/// f32 results as storage of type `dtype`.
+pub(crate) fn write(data: Vec<f32>, dtype: DType) -> Result<CpuStorage> {
+    Ok(match dtype {
+        DType::F32 => CpuStorage::F32(data),
+        DType::F16 => f16::to_cpu_storage_owned(data.into_iter().map(f16::from_f32).collect()),
+        DType::BF16 => bf16::to_cpu_storage_owned(data.into_iter().map(bf16::from_f32).collect()),
+        other => bail!("the operators put out f32, f16 or bf16, not {other:?}"),
+    })
+}

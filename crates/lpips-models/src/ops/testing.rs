@@ -1,0 +1,78 @@
+//! What the operators' tests share.
+
+use candle_core::{Device, Shape, Tensor, Var};
+
+pub(crate) fn device() -> Device {
+    Device::Cpu
+}
+
+/// Numbers in [-1, 1) from a seed (SplitMix64).
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((z ^ (z >> 31)) >> 40) as f32) / (1u64 << 23) as f32 - 1.0
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    pub(crate) fn tensor(&mut self, shape: impl Into<Shape>) -> Tensor {
+        let shape = shape.into();
+        Tensor::from_vec(self.take(shape.elem_count()), shape, &device()).unwrap()
+    }
+}
+
+/// All elements in the shape's order, as f32.
+pub(crate) fn values(x: &Tensor) -> Vec<f32> {
+    let x = x.to_dtype(candle_core::DType::F32).unwrap();
+    x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+pub(crate) fn close(a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len());
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance, "element {i}: {a} and {b}");
+    }
+}
+
+/// The gradients of sum(y * weights).
+pub(crate) fn gradients<const N: usize>(y: &Tensor, weights: &Tensor, of: [&Var; N]) -> [Vec<f32>; N] {
+    let grads = (y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+    of.map(|var| values(grads.get(var).unwrap()))
+}
+
+/// Compares `gradient` of sum(f(x) * weights) with a central difference in a random direction and at single elements.
+pub(crate) fn check_gradient(x: &Tensor, weights: &Tensor, f: impl Fn(&Tensor) -> Tensor, gradient: &[f32], seed: u64) {
+    let mut noise = Noise::new(seed ^ 0xD1FF);
+    let data = values(x);
+    let total = |data: Vec<f32>| -> f64 {
+        let y = f(&Tensor::from_vec(data, x.shape(), &device()).unwrap());
+        values(&y).iter().zip(values(weights)).map(|(a, b)| f64::from(*a) * f64::from(b)).sum()
+    };
+    for _ in 0..3 {
+        let at = (noise.next().abs() * data.len() as f32) as usize % data.len();
+        let step = 1e-3f32;
+        let moved = |by: f32| {
+            let mut data = data.clone();
+            data[at] += by;
+            total(data)
+        };
+        let (down, here, up) = (moved(-step), moved(0.0), moved(step));
+        let (left, right) = ((here - down) / f64::from(step), (up - here) / f64::from(step));
+        // Where the two sides disagree the function has a kink, and a difference says nothing.
+        if (left - right).abs() < 1e-2 {
+            let (slope, got) = (f64::midpoint(left, right), f64::from(gradient[at]));
+            assert!((slope - got).abs() < 1e-2 + 1e-2 * got.abs(), "element {at}: slope {slope}, gradient {got}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Transfers from a server on the loopback interface that behaves as badly as real ones do.
+
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::*;
+
+const FILE: HubFile = HubFile { repo: "owner/name", revision: "main", file: "folder/weights.bin" };
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What the server does with one request.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// Answers as a good server does, ranges included.
+    Serve,
+    /// Sends this many bytes and hangs up.
+    Cut(usize),
+    /// Sends this many bytes and then nothing, holding the connection.
+    Stall(usize),
+    /// Sends everything from the start whatever range was asked for.
+    IgnoreRange,
+    /// Claims another range than was asked for.
+    WrongRange,
+    Status(u16),
+    /// To another path on the same host.
+    Redirect,
+}
+
+/// The requests a server got: the path, and its headers in lower case.
+type Requests = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Serves `body`, one act a request, the last one for all that follow.
+fn server(body: Vec<u8>, acts: &'static [Act]) -> (String, Requests) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Requests::default();
+    let seen = requests.clone();
+    thread::spawn(move || {
+        for (turn, stream) in listener.incoming().take(50).enumerate() {
+            let act = acts[turn.min(acts.len() - 1)];
+            let _ = answer(stream.unwrap(), &body, act, &seen);
+        }
+    });
+    (address, requests)
+}
+
+fn answer(mut stream: TcpStream, body: &[u8], act: Act, seen: &Requests) -> io::Result<()> {
+    let mut head = String::new();
+    let mut lines = BufReader::new(stream.try_clone()?);
+    while !head.ends_with("\r\n\r\n") {
+        if lines.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let path = head.split(' ').nth(1).unwrap_or_default().to_string();
+    let head = head.to_lowercase();
+    let from = head.split("range: bytes=").nth(1).and_then(|range| range.split('-').next()?.parse::<usize>().ok());
+    seen.lock().unwrap().push((path, head));
+    let commit = format!("X-Repo-Commit: {COMMIT}\r\nConnection: close\r\n");
+    let partial = |from: usize, claimed: usize| {
+        let (total, last) = (body.len(), body.len() - 1);
+        let length = body.len() - from;
+        format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {claimed}-{last}/{total}\r\nContent-Length: {length}\r\n{commit}\r\n"
+        )
+    };
+    let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{commit}\r\n", body.len());
+    let (head, rest) = match (act, from) {
+        (Act::Status(code), _) => (format!("HTTP/1.1 {code} No\r\nContent-Length: 0\r\n{commit}\r\n"), &body[..0]),
+        (Act::Redirect, _) => {
+            (format!("HTTP/1.1 302 Found\r\nLocation: /cdn/file\r\nContent-Length: 0\r\n{commit}\r\n"), &body[..0])
+        }
+        (Act::IgnoreRange, _) | (_, None) => (whole, body),
+        (Act::WrongRange, Some(from)) => (partial(from, 0), &body[from..]),
+        (_, Some(from)) if from >= body.len() => {
+            (format!("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n{commit}\r\n"), &body[..0])
+        }
+        (_, Some(from)) => (partial(from, from), &body[from..]),
+    };
+    stream.write_all(head.as_bytes())?;
+    match act {
+        Act::Cut(count) => stream.write_all(&rest[..count.min(rest.len())]),
+        Act::Stall(count) => {
+            stream.write_all(&rest[..count.min(rest.len())])?;
+            thread::spawn(move || {
+                thread::sleep(Duration::from_secs(20));
+                drop(stream);
+            });
+            Ok(())
+        }
+        _ => stream.write_all(rest),
+    }
+}
+
+fn hub(endpoint: &str, cache: &Path) -> Hub {
+    Hub {
+        endpoint: Some(endpoint.to_string()),
+        cache: cache.to_path_buf(),
+        token: Some("secret".to_string()),
+        offline: false,
+        stall: Duration::from_millis(300),
+        pause: Duration::from_millis(10),
+    }
+}
+
+fn content() -> Vec<u8> {
+    (0..300_000u32).flat_map(u32::to_le_bytes).collect()
+}
+
+/// Accepts nothing but `content()`.
+fn accept(path: &Path) -> Result<()> {
+    if fs::read(path).unwrap() == content() { Ok(()) } else { Err(Error::file(path, "is not what was wanted")) }
+}
+
+fn leftovers(cache: &Path) -> Vec<String> {
+    let blobs = cache.join("models--owner--name").join("blobs");
+    let entries = fs::read_dir(blobs).map(|dir| dir.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let mut names: Vec<_> = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.len() != 64);
+    names
+}
+
+#[test]
+fn arrives_whole_however_the_server_behaves() {
+    const CASES: &[&[Act]] = &[
+        &[Act::Serve],
+        &[Act::Cut(100_000), Act::Cut(500_000), Act::Serve],
+        &[Act::Stall(100_000), Act::Serve],
+        &[Act::Cut(100_000), Act::IgnoreRange],
+        &[Act::Cut(100_000), Act::WrongRange, Act::Serve],
+        &[Act::Status(503), Act::Cut(0), Act::Serve],
+        &[Act::Cut(700), Act::Status(429), Act::Status(500), Act::Serve],
+        &[Act::Redirect, Act::Serve],
+        &[Act::Redirect, Act::Cut(9), Act::Redirect, Act::Serve],
+    ];
+    for &acts in CASES {
+        let folder = tempfile::tempdir().unwrap();
+        let (endpoint, _) = server(content(), acts);
+        let hub = hub(&endpoint, folder.path());
+        let (path, ()) = hub.download(&FILE, accept).unwrap_or_else(|error| panic!("{acts:?}: {error}"));
+        let snapshot = folder.path().join("models--owner--name/snapshots").join(COMMIT).join(FILE.file);
+        assert_eq!(path, snapshot, "{acts:?}");
+        accept(&path).unwrap();
+        assert_eq!(hub.cached(&FILE), Some(path), "{acts:?}");
+        assert!(leftovers(folder.path()).is_empty(), "{acts:?}: {:?}", leftovers(folder.path()));
+    }
+}
+
+#[test]
+fn goes_on_where_the_connection_was_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, requests) = server(content(), &[Act::Cut(100_000), Act::Serve]);
+    hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
+    let requests = requests.lock().unwrap();
+    assert_eq!(requests[0].0, "/owner/name/resolve/main/folder/weights.bin");
+    assert!(!requests[0].1.contains("range:"));
+    assert!(requests[1].1.contains("range: bytes=100000-"), "{}", requests[1].1);
+}
+
+#[test]
+fn a_later_run_goes_on_too_and_finds_out_other_beginnings() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, _) = server(content(), &[Act::Cut(100_000), Act::Cut(0)]);
+    let error = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap_err().to_string();
+    assert!(error.contains("tried 4 times"), "{error}");
+    let [part] = leftovers(folder.path()).try_into().unwrap();
+    let part = folder.path().join("models--owner--name/blobs").join(part);
+    assert_eq!(fs::metadata(&part).unwrap().len(), 100_000);
+
+    let (endpoint, requests) = server(content(), &[Act::Serve]);
+    hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
+    assert!(requests.lock().unwrap()[0].1.contains("range: bytes=100000-"));
+
+    // The beginning of some other version, and one longer than the whole file.
+    for length in [1000, 2_000_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = folder.path().join("models--owner--name/blobs");
+        fs::create_dir_all(&blobs).unwrap();
+        fs::write(blobs.join("main-folder-weights.bin.incomplete"), vec![7; length]).unwrap();
+        let (endpoint, _) = server(content(), &[Act::Serve]);
+        let (path, ()) = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
+        accept(&path).unwrap();
+    }
+}
+
+#[test]
+fn refuses_and_forgets_wrong_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, _) = server(vec![1; 5000], &[Act::Serve]);
+    let hub = hub(&endpoint, folder.path());
+    let error = hub.download(&FILE, accept).unwrap_err().to_string();
+    assert!(error.contains("is not what was wanted") && error.contains("not kept"), "{error}");
+    assert!(leftovers(folder.path()).is_empty());
+    assert_eq!(hub.cached(&FILE), None);
+}
+
+#[test]
+fn gives_up_with_a_sentence() {
+    for (acts, expected) in [
+        (&[Act::Status(404)][..], "404"),
+        (&[Act::Status(401)], "HF_TOKEN"),
+        (&[Act::Status(418)], "418"),
+        (&[Act::Status(503)], "tried 4 times"),
+        (&[Act::Redirect], "in a circle"),
+        (&[Act::Stall(0)], "tried 4 times"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (endpoint, _) = server(content(), acts);
+        let error = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap_err().to_string();
+        assert!(error.contains(expected), "{acts:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    // A port that nothing listens on.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let error = hub(&format!("http://127.0.0.1:{port}"), folder.path()).download(&FILE, accept).unwrap_err();
+    assert!(error.to_string().contains("no connection"), "{error}");
+}
+
+#[test]
+fn the_token_goes_to_the_hub_only() {
+    let (cdn, elsewhere) = server(content(), &[Act::Serve]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let first = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut lines = BufReader::new(stream.try_clone().unwrap());
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            lines.read_line(&mut head).unwrap();
+        }
+        write!(stream, "HTTP/1.1 302 Found\r\nLocation: {cdn}/file\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .unwrap();
+        head.to_lowercase()
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (path, ()) = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
+    assert!(path.ends_with("snapshots/main/folder/weights.bin"), "without a commit the revision stands in: {path:?}");
+    assert!(first.join().unwrap().contains("authorization: bearer secret"));
+    assert!(!elsewhere.lock().unwrap()[0].1.contains("authorization"));
+}
+
+#[test]
+fn a_cache_that_cannot_be_written_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let (endpoint, _) = server(content(), &[Act::Serve]);
+    let error = hub(&endpoint, &file.join("cache")).download(&FILE, accept).unwrap_err().to_string();
+    assert!(error.contains("HF_HUB_CACHE") && error.contains("cache"), "{error}");
+}
+
+#[test]
+fn two_at_once_fetch_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, requests) = server(content(), &[Act::Serve]);
+    let hub = hub(&endpoint, folder.path());
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| hub.download(&FILE, accept).unwrap());
+        }
+    });
+    assert_eq!(requests.lock().unwrap().len(), 1);
+}

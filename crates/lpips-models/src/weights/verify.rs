@@ -1,0 +1,52 @@
+//! How weights are known to be complete, and how to be the right ones.
+
+use sha2::{Digest, Sha256};
+
+use super::{Archive, Named};
+use crate::Network;
+use crate::error::{Error, Result};
+
+/// Every tensor of the network's table, in its order.
+pub(super) fn complete(network: Network, archive: &Archive) -> Result<Vec<Named>> {
+    let arch = network.architecture();
+    let expected = arch.tensors(arch.features.len() - 1);
+    let missing: Vec<&str> =
+        expected.iter().map(|(name, _)| name.as_str()).filter(|name| archive.shape(name).is_none()).collect();
+    if missing.len() == expected.len() {
+        let reason = format!("holds none of {}'s tensors: expected {} and so on", arch.id, expected[0].0);
+        return Err(Error::file(archive.path(), reason));
+    }
+    if let Some(first) = missing.first() {
+        let more = if missing.len() > 1 { format!(" and {} more", missing.len() - 1) } else { String::new() };
+        return Err(Error::file(archive.path(), format!("lacks {first}{more}: {} needs it", arch.id)));
+    }
+    let foreign = archive
+        .names()
+        .filter(|name| name.starts_with("features."))
+        .find(|name| !expected.iter().any(|(known, _)| known == name));
+    if let Some(name) = foreign {
+        let reason = format!("holds {name}, which {} does not have: is it another network's file?", arch.id);
+        return Err(Error::file(archive.path(), reason));
+    }
+    expected
+        .into_iter()
+        .map(|(name, shape)| {
+            let data = archive.tensor(&name, &shape)?;
+            Ok((name, shape, data))
+        })
+        .collect()
+}
+
+/// SHA-256 over the numbers as little-endian f32, in hex.
+pub(super) fn content_hash(tensors: &[Named]) -> String {
+    let mut hash = Sha256::new();
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for (_, _, data) in tensors {
+        for chunk in data.chunks(1 << 14) {
+            bytes.clear();
+            bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+            hash.update(&bytes);
+        }
+    }
+    super::hex(&hash.finalize())
+}

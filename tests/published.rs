@@ -1,0 +1,101 @@
+//! The published package's numbers on what this repository carries: AlexNet's real weights, and all three networks with
+//! weights that any language can rebuild. `tests/fixtures/make_fixtures.py` made them.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor, Var};
+use lpips_core::{Lpips, Network, Picture, Version};
+use lpips_workspace::{here, largest_difference, pattern_tensor, relative_l2, values};
+
+/// The network's whole feature part with weights of the pattern, as a file.
+fn patterned(network: Network, folder: &tempfile::TempDir) -> std::path::PathBuf {
+    let path = folder.path().join(format!("{network}.safetensors"));
+    if !path.exists() {
+        let arch = network.architecture();
+        let tensors: HashMap<String, Tensor> = arch
+            .tensors(arch.features.len() - 1)
+            .into_iter()
+            .map(|(name, shape)| {
+                let fan_in: usize = shape[1..].iter().product();
+                let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+                (name.clone(), pattern_tensor(&name, &shape, scale).unwrap())
+            })
+            .collect();
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+    }
+    path
+}
+
+fn builder(network: Network, real: bool, folder: &tempfile::TempDir) -> lpips_core::Builder {
+    let builder = Lpips::builder(network);
+    if real { builder } else { builder.weights(patterned(network, folder)) }
+}
+
+fn input(name: &str) -> Tensor {
+    match name.strip_prefix("pattern ").and_then(|rest| rest.split_once(' ')) {
+        Some((seed, shape)) => {
+            let shape: Vec<usize> = shape.split('x').map(|size| size.parse().unwrap()).collect();
+            pattern_tensor(seed, &shape, 2.0).unwrap()
+        }
+        None => Picture::open(here(&format!("assets/pictures/{name}.png"))).unwrap().to_tensor(&Device::Cpu).unwrap(),
+    }
+}
+
+fn floats(json: &serde_json::Value) -> Vec<f32> {
+    json.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+}
+
+#[test]
+fn distances_and_their_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = std::fs::read_to_string(here("tests/fixtures/published.json")).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(rows.len(), 24);
+    for row in rows {
+        let network: Network = row["net"].as_str().unwrap().parse().unwrap();
+        let version: Version = row["version"].as_str().unwrap().parse().unwrap();
+        let mut builder = builder(network, row["real"].as_bool().unwrap(), &folder).version(version);
+        if !row["lin"].as_bool().unwrap() {
+            builder = builder.baseline();
+        }
+        let lpips = builder.build().unwrap();
+        let (a, b) = (input(row["a"].as_str().unwrap()), input(row["b"].as_str().unwrap()));
+        let comparison = lpips.compare(&a, &b).unwrap();
+        let what = format!("{network} {version} lin {} on {}, {}", row["lin"], row["a"], row["b"]);
+        let distance = values(&comparison.distance().unwrap()).unwrap();
+        assert!(largest_difference(&distance, &floats(&row["distance"])) < 1e-5, "{what}: {distance:?}");
+        let layers = comparison.layers().unwrap();
+        let expected = row["layers"].as_array().unwrap();
+        assert_eq!(layers.len(), expected.len());
+        for (layer, expected) in layers.iter().zip(expected) {
+            let part = values(&layer.distance).unwrap();
+            assert!(largest_difference(&part, &floats(expected)) < 1e-5, "{what}: {}", layer.name);
+        }
+    }
+}
+
+#[test]
+fn maps_and_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let expected = candle_core::safetensors::load(here("tests/fixtures/published.safetensors"), &Device::Cpu).unwrap();
+    for (network, real, tag) in [
+        (Network::AlexNet, true, "alex.real"),
+        (Network::AlexNet, false, "alex.pattern"),
+        (Network::Vgg16, false, "vgg.pattern"),
+        (Network::SqueezeNet1_1, false, "squeeze.pattern"),
+    ] {
+        let expected = |what: &str| values(&expected[&format!("{tag}.{what}")]).unwrap();
+        let lpips = builder(network, real, &folder).build().unwrap();
+        let a = input("pattern a 1x3x35x50");
+        let b = Var::from_tensor(&input("pattern b 1x3x35x50")).unwrap();
+        let comparison = lpips.compare(&a, b.as_tensor()).unwrap();
+        let map = comparison.map().unwrap();
+        assert_eq!(map.dims(), [1, 1, 35, 50]);
+        let difference = largest_difference(&values(&map).unwrap(), &expected("map"));
+        assert!(difference < 1e-5, "{tag}: map differs by {difference}");
+        let grads = comparison.distance().unwrap().backward().unwrap();
+        let gradient = values(grads.get(&b).unwrap()).unwrap();
+        let difference = relative_l2(&gradient, &expected("grad"));
+        assert!(difference < 1e-4, "{tag}: gradient differs by {difference}");
+    }
+}

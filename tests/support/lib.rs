@@ -1,0 +1,71 @@
+//! What the tests across crates share: where the reference data is, and inputs that any language can rebuild.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+/// Why the tests that need reference data, or the weights that are not bundled, are ignored by default.
+pub const NEEDS: &str = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)";
+
+/// A file of the reference data.
+///
+/// # Panics
+/// Where `LPIPS_SHARED_DIR` is not set.
+#[allow(clippy::expect_used)]
+pub fn shared(path: &str) -> PathBuf {
+    PathBuf::from(std::env::var_os("LPIPS_SHARED_DIR").expect(NEEDS)).join(path)
+}
+
+/// A file of this repository.
+pub fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Numbers that any language can rebuild from a name: element i is
+/// (((i * 2654435761 + crc32(name)) mod 2^32) / 2^32 - 0.5) * scale, in f64, rounded to f32.
+pub fn pattern(name: &str, count: usize, scale: f64) -> Vec<f32> {
+    let seed = u64::from(crc32(name.as_bytes()));
+    let element = |i: u64| {
+        let turned = (i * 2_654_435_761 + seed) & 0xFFFF_FFFF;
+        ((turned as f64 / 4_294_967_296.0 - 0.5) * scale) as f32
+    };
+    (0..count as u64).map(element).collect()
+}
+
+/// [`pattern`] as a tensor on the CPU.
+///
+/// # Errors
+/// Those of candle.
+pub fn pattern_tensor(name: &str, shape: &[usize], scale: f64) -> candle_core::Result<Tensor> {
+    Tensor::from_vec(pattern(name, shape.iter().product(), scale), shape, &Device::Cpu)
+}
+
+/// All elements in the shape's order.
+///
+/// # Errors
+/// Those of candle.
+pub fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
+}
+
+/// The largest difference between two lists.
+///
+/// # Panics
+/// Where they are not equally long.
+pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// |a - b| / |b|, Euclidean.
+pub fn relative_l2(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
+    difference / norm(&mut b.iter().map(|b| f64::from(*b)))
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+    })
+}
