@@ -1,4 +1,4 @@
-//! Draws the sample pictures of `assets/pictures`: a lake at dusk, and the same picture spoilt in four ways.
+//! Draws the sample pictures of `assets/pictures`: a lake at dusk, and the same picture spoilt in five ways.
 //!
 //! `cargo run --example draw_samples [FOLDER]` (default: `assets/pictures`)
 
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("lake_blur", blur(&lake, 2.0)),
         ("lake_noise", noise(&lake, 0.09)),
         ("lake_jpeg", jpeg(&lake, 8)?),
+        ("lake_smudge", smudge(&lake)),
         ("lake_dim", lake.iter().map(|rgb| rgb.map(|v| 0.5 + (v - 0.5) * 0.7)).collect()),
     ] {
         let bytes = picture.iter().flatten().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect();
@@ -139,6 +140,16 @@ fn blur(picture: &[Rgb], sigma: f32) -> Vec<Rgb> {
         (0..WIDTH * HEIGHT).map(pixel).collect()
     };
     pass(&pass(picture, true), false)
+}
+
+/// Blurred in one place only: the mountain on the right.
+fn smudge(picture: &[Rgb]) -> Vec<Rgb> {
+    let blurred = blur(picture, 3.0);
+    let share = |at: usize| {
+        let (x, y) = ((at % WIDTH) as f32 / HEIGHT as f32, (at / WIDTH) as f32 / HEIGHT as f32);
+        smooth(0.22, 0.14, (x - 1.12).hypot(y - 0.42))
+    };
+    picture.iter().zip(&blurred).enumerate().map(|(at, (sharp, soft))| mix(*sharp, *soft, share(at))).collect()
 }
 
 fn noise(picture: &[Rgb], sigma: f32) -> Vec<Rgb> {

@@ -208,18 +208,12 @@ impl Builder {
                 return Err(lpips_models::Error::WeightsFile { path: file.clone(), reason }.into());
             }
         }
-        if let Some(weights) = &trunk
-            && weights.is_genuine() != Some(true)
-        {
-            tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
-        }
-        if own.is_some() {
-            tracing::info!("using own lin heads");
-        }
-        let weights = trunk.map_or_else(|| self.finder.find(self.network), Ok)?;
         let lins = match (self.lins, own) {
             (false, _) => None,
-            (true, Some(own)) => Some(own),
+            (true, Some(own)) => {
+                tracing::info!("using lin heads of your own");
+                Some(own)
+            }
             (true, None) if taps_equal(&taps, &published) => Some(self.published_lins(&channels)?),
             (true, None) => {
                 return Err(Error::Choice(format!(
@@ -229,6 +223,12 @@ impl Builder {
                 )));
             }
         };
+        if let Some(weights) = &trunk
+            && weights.is_genuine() != Some(true)
+        {
+            tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
+        }
+        let weights = trunk.map_or_else(|| self.finder.find(self.network), Ok)?;
         Ok(Parts { taps, weights, lins })
     }
 

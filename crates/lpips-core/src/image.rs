@@ -256,12 +256,14 @@ impl Picture {
         if path.is_dir() {
             return Err(fail("it is a folder".to_string()));
         }
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(error.error_text()))?;
-        let encoder = image::codecs::png::PngEncoder::new(&mut file);
+        let mut png = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut png);
         let (width, height) = (self.width as u32, self.height as u32);
         image::ImageEncoder::write_image(encoder, &self.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)
             .map_err(|error| fail(sentence(&error)))?;
-        file.flush().and_then(|()| file.as_file().sync_all()).map_err(|error| fail(error.to_string()))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(error.error_text()))?;
+        let written = file.as_file_mut().write_all(&png).and_then(|()| file.as_file().sync_all());
+        written.map_err(|error| fail(error.error_text()))?;
         set_default_permissions(file.as_file());
         file.persist(path).map_err(|error| fail(error.error.to_string()))?;
         Ok(())
@@ -288,6 +290,7 @@ impl ErrorText for io::Error {
         match self.kind() {
             io::ErrorKind::PermissionDenied => "permission denied".to_string(),
             io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_string(),
+            io::ErrorKind::FileTooLarge => "it would be larger than files may be here".to_string(),
             io::ErrorKind::StorageFull => "the disk is full".to_string(),
             _ => self.to_string(),
         }

@@ -1,1 +1,6 @@
-//! x
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod optim;
+
+pub use optim::{Adam, AdamConfig};

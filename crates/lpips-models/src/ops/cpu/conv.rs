@@ -24,9 +24,9 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// Output pixels of the whole batch.
+    /// Output pixels of one picture.
     fn pixels(&self) -> usize {
-        self.n * self.oh * self.ow
+        self.oh * self.ow
     }
 
     /// Inputs that one output pixel sees.
@@ -67,22 +67,26 @@ pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
 
 /// max(0, x * weight + bias).
 pub(crate) fn forward(x: &[f32], packed: &[f32], bias: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut out = vec![0.0; g.pixels() * g.oc];
+    let mut out = vec![0.0; g.n * g.pixels() * g.oc];
     let rows = g.block();
-    out.par_chunks_mut(rows * g.oc).enumerate().for_each_init(Vec::new, |patches, (block, out)| {
-        gather(x, g, block * rows, out.len() / g.oc, patches);
-        for row in out.chunks_exact_mut(g.oc) {
-            row.copy_from_slice(bias);
-        }
-        let a = View { data: patches, rs: g.patch(), cs: 1 };
-        let b = View { data: packed, rs: g.oc, cs: 1 };
-        add_product(out, a, b, (out.len() / g.oc, g.patch(), g.oc));
-        for value in out {
-            // A comparison rather than max(), which would turn NaN into 0.
-            if *value < 0.0 {
-                *value = 0.0;
+    // Blocks never reach from one picture into the next. A product's rounding depends on where in its block a pixel lies,
+    // and so equal pictures give equal bits, whatever else is in the batch.
+    out.par_chunks_mut(g.pixels() * g.oc).enumerate().for_each(|(n, picture)| {
+        picture.par_chunks_mut(rows * g.oc).enumerate().for_each_init(Vec::new, |patches, (block, out)| {
+            gather(x, g, n * g.pixels() + block * rows, out.len() / g.oc, patches);
+            for row in out.chunks_exact_mut(g.oc) {
+                row.copy_from_slice(bias);
             }
-        }
+            let a = View { data: patches, rs: g.patch(), cs: 1 };
+            let b = View { data: packed, rs: g.oc, cs: 1 };
+            add_product(out, a, b, (out.len() / g.oc, g.patch(), g.oc));
+            for value in out {
+                // A comparison rather than max(), which would turn NaN into 0.
+                if *value < 0.0 {
+                    *value = 0.0;
+                }
+            }
+        });
     });
     out
 }
@@ -167,8 +171,8 @@ pub(crate) fn weight_gradient(x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32>
     dw.par_chunks_mut(group * g.oc).enumerate().for_each_init(Vec::new, |column, (task, dw)| {
         let (at, from) = (task / groups, task % groups * group);
         let (ky, kx) = (at / g.k, at % g.k);
-        for first in (0..g.pixels()).step_by(rows) {
-            let count = rows.min(g.pixels() - first);
+        for first in (0..g.n * g.pixels()).step_by(rows) {
+            let count = rows.min(g.n * g.pixels() - first);
             column.clear();
             for p in first..first + count {
                 let (n, oy, ox) = g.pixel(p);

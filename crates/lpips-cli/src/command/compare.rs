@@ -1,0 +1,342 @@
+//! `lpips compare`
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use candle_core::Tensor;
+use clap::Args;
+use lpips_core::heatmap::{self, Style};
+use lpips_core::image::Decoder;
+use lpips_core::{Comparison, Features, Lpips, Network, Picture, Version};
+use serde_json::json;
+
+use crate::device::DeviceChoice;
+use crate::output::{self, Failure, Result};
+
+/// Compare pictures with a reference: 0 is equal, larger is farther apart.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lpips compare reference.png candidate.png\n  lpips compare --net vgg --layers reference.png \
+        a.png b.png c.png\n  lpips compare --map where.png --map-over reference.png candidate.png\n  lpips compare --json \
+        reference.png *.png",
+    after_long_help = "Examples:\n  lpips compare reference.png candidate.png\n  lpips compare --net vgg --layers \
+        reference.png a.png b.png c.png\n  lpips compare --map where.png --map-over reference.png candidate.png\n  lpips \
+        compare --json reference.png *.png\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are still \
+        compared); 2 wrong usage."
+)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
+pub(crate) struct Compare {
+    /// The picture that the others are compared with.
+    reference: PathBuf,
+
+    /// The pictures to compare; printed nearest first.
+    #[arg(required = true)]
+    candidates: Vec<PathBuf>,
+
+    /// The network that looks at the pictures: alex, vgg or squeeze.
+    #[arg(long, value_name = "NET", default_value = "alex")]
+    net: Network,
+
+    /// The version of LPIPS: 0.1 or 0.0.
+    #[arg(long, value_name = "VERSION", default_value = "0.1")]
+    lpips_version: Version,
+
+    /// Leave out the lin heads: every channel counts the same (the published lpips=False).
+    #[arg(long)]
+    baseline: bool,
+
+    /// Tap these layers instead of the published ones; needs --baseline or lin heads of your own.
+    #[arg(long, value_name = "LAYER,...", value_delimiter = ',')]
+    taps: Vec<String>,
+
+    /// Print the distance's parts by layer too.
+    #[arg(long)]
+    layers: bool,
+
+    /// Write where the pictures differ as a heat map with a scale; for several candidates a folder of them.
+    #[arg(long, value_name = "OUT.png")]
+    map: Option<PathBuf>,
+
+    /// Draw the heat map over the reference.
+    #[arg(long, requires = "map")]
+    map_over: bool,
+
+    /// The difference that gets the heat map's brightest colour [default: the map's largest].
+    #[arg(long, value_name = "D", requires = "map", value_parser = positive)]
+    map_max: Option<f32>,
+
+    /// Bring each candidate to the reference's size first (bilinear, as Pillow does).
+    #[arg(long)]
+    resize: bool,
+
+    /// Weights of your own (safetensors or .pth): a network, lin heads, or a whole model; may be repeated.
+    #[arg(long, value_name = "PATH")]
+    weights: Vec<PathBuf>,
+
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+
+    /// Threads on the CPU [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// What shows through where a picture is transparent: white, black or #rrggbb.
+    #[arg(long, value_name = "COLOUR", default_value = "white")]
+    background: Background,
+
+    /// Refuse pictures that claim more pixels than this.
+    #[arg(long, value_name = "N", default_value_t = Decoder::default().max_pixels)]
+    max_pixels: u64,
+
+    /// Print one JSON object a line, in the order given.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Background([u8; 3]);
+
+impl FromStr for Background {
+    type Err = String;
+
+    fn from_str(given: &str) -> std::result::Result<Self, String> {
+        let hex = |digits: &str| {
+            let value =
+                u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6 && !digits.starts_with('+'))?;
+            let [_, r, g, b] = value.to_be_bytes();
+            Some([r, g, b])
+        };
+        match given {
+            "white" => Some([255; 3]),
+            "black" => Some([0; 3]),
+            other => other.strip_prefix('#').and_then(hex),
+        }
+        .map(Self)
+        .ok_or_else(|| "expected white, black or #rrggbb".to_string())
+    }
+}
+
+fn positive(given: &str) -> std::result::Result<f32, String> {
+    given
+        .parse()
+        .ok()
+        .filter(|value: &f32| value.is_finite() && *value > 0.0)
+        .ok_or_else(|| "expected a number above 0".into())
+}
+
+/// A candidate's distance and its parts by layer.
+struct Row<'a> {
+    candidate: &'a Path,
+    distance: f32,
+    layers: Vec<(&'static str, f32)>,
+}
+
+/// The reference, seen once.
+struct Reference {
+    picture: Picture,
+    features: Features,
+}
+
+impl Compare {
+    pub(crate) fn run(&self) -> Result {
+        let maps = self.map_paths()?;
+        if let Some(threads) = self.threads {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads.into())
+                .build_global()
+                .map_err(|error| Failure::Work(Some(format!("can't start {threads} threads: {error}"))))?;
+        }
+        let lpips = self.metric()?;
+        let decoder = Decoder { background: self.background.0, max_pixels: self.max_pixels };
+        let picture = decoder.open(&self.reference)?;
+        let features =
+            lpips.features(&picture.to_tensor(lpips.device())?).map_err(|error| named(&self.reference, error))?;
+        let reference = Reference { picture, features };
+
+        let mut rows = Vec::new();
+        let mut failed = false;
+        for (i, candidate) in self.candidates.iter().enumerate() {
+            let map = maps.as_ref().map(|maps| maps[i].as_path());
+            match self.compare(&lpips, &decoder, &reference, candidate) {
+                Ok((row, comparison)) => {
+                    if self.json {
+                        self.print_json(&lpips, &row)?;
+                    }
+                    rows.push(row);
+                    if let Some(map) = map
+                        && let Err(error) = self.draw(&comparison, &reference, map)
+                    {
+                        failed = true;
+                        output::error(&error.to_string());
+                    }
+                }
+                Err(error) => {
+                    failed = true;
+                    output::error(&error);
+                    if self.json {
+                        self.print_json_error(&lpips, candidate, &error)?;
+                    }
+                }
+            }
+        }
+        if !self.json {
+            self.print_table(&lpips, rows)?;
+        }
+        if failed { Err(Failure::Work(None)) } else { Ok(()) }
+    }
+
+    fn metric(&self) -> Result<Lpips> {
+        let mut builder = Lpips::builder(self.net).version(self.lpips_version).device(self.device.open()?);
+        if self.baseline {
+            builder = builder.baseline();
+        }
+        if !self.taps.is_empty() {
+            builder = builder.taps(self.taps.clone());
+        }
+        for file in &self.weights {
+            builder = builder.weights(file);
+        }
+        Ok(builder.build()?)
+    }
+
+    fn compare<'a>(
+        &self,
+        lpips: &Lpips,
+        decoder: &Decoder,
+        reference: &Reference,
+        candidate: &'a Path,
+    ) -> std::result::Result<(Row<'a>, Comparison), String> {
+        let mut picture = decoder.open(candidate).map_err(|error| error.to_string())?;
+        let size = (reference.picture.width(), reference.picture.height());
+        if (picture.width(), picture.height()) != size {
+            if !self.resize {
+                return Err(format!(
+                    "{}: is {}x{} pixels, but the reference {} is {}x{}: give pictures of one size, or --resize",
+                    candidate.display(),
+                    picture.width(),
+                    picture.height(),
+                    self.reference.display(),
+                    size.0,
+                    size.1
+                ));
+            }
+            picture = picture.resize(size.0, size.1).map_err(|error| error.to_string())?;
+        }
+        let compare = || {
+            let features = lpips.features(&picture.to_tensor(lpips.device())?)?;
+            let comparison = lpips.between(&reference.features, &features)?;
+            let layers = comparison.layers()?;
+            let layers = layers.iter().map(|layer| Ok((layer.name, scalar(&layer.distance)?)));
+            let row = Row {
+                candidate,
+                distance: scalar(&comparison.distance()?)?,
+                layers: layers.collect::<lpips_core::Result<_>>()?,
+            };
+            Ok((row, comparison))
+        };
+        compare().map_err(|error: lpips_core::Error| format!("{}: {error}", candidate.display()))
+    }
+
+    fn draw(&self, comparison: &Comparison, reference: &Reference, to: &Path) -> lpips_core::Result<()> {
+        let style = Style { top: self.map_max, over: self.map_over.then_some(&reference.picture) };
+        heatmap::draw(&comparison.map()?.to_device(&candle_core::Device::Cpu)?, &style)?.save_png(to)
+    }
+
+    /// Where each candidate's heat map goes. Checked before any work, so that no picture is ever overwritten by a map.
+    fn map_paths(&self) -> Result<Option<Vec<PathBuf>>> {
+        let Some(map) = &self.map else { return Ok(None) };
+        let is_folder = map.is_dir() || self.candidates.len() > 1;
+        let paths = if is_folder {
+            if map.exists() && !map.is_dir() {
+                return Err(Failure::usage(format!(
+                    "--map {} is a file: for several candidates name a folder",
+                    map.display()
+                )));
+            }
+            std::fs::create_dir_all(map)
+                .map_err(|error| Failure::Work(Some(format!("the folder {} can't be made: {error}", map.display()))))?;
+            let mut taken = HashSet::new();
+            let name = |candidate: &PathBuf| {
+                let stem = candidate.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let numbered = (2..).map(|i| format!("{stem}-{i}"));
+                let name = std::iter::once(stem.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
+                map.join(format!("{}.png", name.unwrap_or(stem)))
+            };
+            self.candidates.iter().map(name).collect()
+        } else {
+            if map.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+                return Err(Failure::usage(format!(
+                    "--map {}: heat maps are PNG files: name one that ends in .png, or a folder that exists",
+                    map.display()
+                )));
+            }
+            vec![map.clone()]
+        };
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        for input in std::iter::once(&self.reference).chain(&self.candidates) {
+            if let Some(path) = paths.iter().find(|path| real(path).is_some_and(|path| Some(path) == real(input))) {
+                return Err(Failure::usage(format!(
+                    "--map would write {} over a picture that is compared: name another file",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Some(paths))
+    }
+
+    fn print_table(&self, lpips: &Lpips, mut rows: Vec<Row<'_>>) -> Result {
+        rows.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        let number = |value: f32| format!("{value:.5}");
+        let mut lines = Vec::new();
+        if self.layers && !rows.is_empty() {
+            let names = lpips.taps_names().into_iter().map(String::from);
+            lines.push([vec!["distance".to_string()], names.collect(), vec![String::new()]].concat());
+        }
+        for row in &rows {
+            let mut line = vec![number(row.distance)];
+            if self.layers {
+                line.extend(row.layers.iter().map(|(_, part)| number(*part)));
+            }
+            line.push(output::text(row.candidate));
+            lines.push(line);
+        }
+        output::table(&lines).iter().try_for_each(|line| output::line(line.trim_end()))
+    }
+
+    fn print_json(&self, lpips: &Lpips, row: &Row<'_>) -> Result {
+        let layers = row.layers.iter().map(|(name, part)| json!({ "name": name, "distance": part }));
+        let mut object = self.json_head(lpips, row.candidate);
+        object["distance"] = json!(row.distance);
+        object["layers"] = layers.collect();
+        output::line(&object.to_string())
+    }
+
+    fn print_json_error(&self, lpips: &Lpips, candidate: &Path, error: &str) -> Result {
+        let mut object = self.json_head(lpips, candidate);
+        object["error"] = json!(error);
+        output::line(&object.to_string())
+    }
+
+    fn json_head(&self, lpips: &Lpips, candidate: &Path) -> serde_json::Value {
+        json!({
+            "reference": output::text(&self.reference),
+            "candidate": output::text(candidate),
+            "net": self.net.name(),
+            "version": lpips.version().to_string(),
+            "lin": lpips.has_lins(),
+        })
+    }
+}
+
+fn scalar(tensor: &Tensor) -> lpips_core::Result<f32> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?[0])
+}
+
+fn named(path: &Path, error: lpips_core::Error) -> Failure {
+    match Failure::from(error) {
+        Failure::Work(Some(message)) => Failure::Work(Some(format!("{}: {message}", path.display()))),
+        other => other,
+    }
+}

@@ -1,0 +1,125 @@
+//! `lpips weights`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use lpips_models::weights::{Archive, Finder, Weights as Loaded};
+use lpips_models::{Error, Network};
+
+use crate::output::{self, Failure, Result};
+
+/// See, fetch and check the networks' weights.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Weights are looked for in this order: a path given with --weights; the folder named by \
+    LPIPS_WEIGHTS_DIR (alexnet.safetensors, vgg16.safetensors, squeezenet1_1.safetensors, or torchvision's .pth files under \
+    their own names); the binary itself (alex); PyTorch's hub cache; the Hugging Face cache; and a download from the Hugging \
+    Face hub. HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have their usual meaning.")]
+pub(crate) struct Weights {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show where each network's weights are on this machine.
+    List,
+    /// Get weights that are not on this machine yet from the Hugging Face hub.
+    Fetch {
+        /// The networks: alex, vgg, squeeze. All three by default.
+        networks: Vec<Network>,
+    },
+    /// Read weights, check every tensor and compare them with the genuine ones by SHA-256.
+    Verify {
+        /// The networks: alex, vgg, squeeze. By default those that are on this machine.
+        networks: Vec<Network>,
+        /// Check this file in place of the usual places; name one network with it.
+        #[arg(long, value_name = "PATH", requires = "networks")]
+        file: Option<PathBuf>,
+    },
+    /// Print the path of a network's weights.
+    Path {
+        /// The network: alex, vgg or squeeze.
+        network: Network,
+    },
+}
+
+impl Weights {
+    pub(crate) fn run(&self) -> Result {
+        match &self.action {
+            Action::List => list(),
+            Action::Fetch { networks } => each(&published(networks), |network| {
+                let weights = Loaded::find(network)?;
+                output::line(&format!("{network}: {}", weights.origin()))
+            }),
+            Action::Verify { networks, file: Some(file) } => match networks.as_slice() {
+                [network] => verify(&Loaded::from_archive(*network, &Archive::open(file)?)?),
+                _ => Err(Failure::usage("--file checks one file for one network: name one network")),
+            },
+            Action::Verify { networks, file: None } => {
+                let find = |network| Finder::default().offline().find(network);
+                if networks.is_empty() {
+                    let here = Network::PUBLISHED.into_iter().filter(|network| {
+                        // What is simply not here is no failure; what is here and broken is.
+                        !matches!(find(*network), Err(Error::NoWeights(_)))
+                    });
+                    each(&here.collect::<Vec<_>>(), |network| verify(&find(network)?))
+                } else {
+                    each(networks, |network| verify(&find(network)?))
+                }
+            }
+            Action::Path { network } => {
+                let weights = Finder::default().offline().find(*network)?;
+                match weights.origin().path() {
+                    Some(path) => output::line(&output::text(path)),
+                    None => {
+                        Err(Failure::Work(Some(format!("the weights of {network} are part of this program: no file"))))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn published(networks: &[Network]) -> Vec<Network> {
+    if networks.is_empty() { Network::PUBLISHED.to_vec() } else { networks.to_vec() }
+}
+
+fn list() -> Result {
+    let mut rows = Vec::new();
+    for network in Network::PUBLISHED {
+        let place = match Finder::default().offline().find(network) {
+            Ok(weights) => weights.origin().to_string(),
+            Err(Error::NoWeights(_)) => format!("not on this machine: get them with `lpips weights fetch {network}`"),
+            Err(error) => format!("unusable: {error}"),
+        };
+        rows.push(vec![format!("{:<8}", network.name()), format!("{:<14}", network.architecture().id), place]);
+    }
+    output::table(&rows).iter().try_for_each(|line| output::line(line))
+}
+
+fn verify(weights: &Loaded) -> Result {
+    let (network, sha256) = (weights.network(), weights.sha256());
+    match weights.is_genuine() {
+        Some(true) => output::line(&format!("{network}: genuine, SHA-256 {sha256}, {}", weights.origin())),
+        Some(false) => Err(Failure::Work(Some(format!(
+            "{network}: complete, but not the genuine numbers, SHA-256 {sha256}, {}",
+            weights.origin()
+        )))),
+        None => output::line(&format!("{network}: complete, no hash to compare with, SHA-256 {sha256}")),
+    }
+}
+
+/// Goes through all networks and fails in the end if one did.
+fn each(networks: &[Network], run: impl Fn(Network) -> Result) -> Result {
+    let mut failed = false;
+    for &network in networks {
+        match run(network) {
+            Err(Failure::Work(message)) => {
+                failed = true;
+                output::error(&message.unwrap_or_default());
+            }
+            other => other?,
+        }
+    }
+    if failed { Err(Failure::Work(None)) } else { Ok(()) }
+}

@@ -1,0 +1,56 @@
+//! Where to compute.
+
+use std::str::FromStr;
+
+use candle_core::Device;
+use candle_core::utils::{cuda_is_available, metal_is_available};
+
+use crate::output::{Failure, Result};
+
+/// `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceChoice {
+    Auto,
+    Cpu,
+    Cuda(usize),
+    Metal,
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(given: &str) -> std::result::Result<Self, String> {
+        match given.split_once(':') {
+            None if given == "auto" => Ok(Self::Auto),
+            None if given == "cpu" => Ok(Self::Cpu),
+            None if given == "cuda" => Ok(Self::Cuda(0)),
+            None if given == "metal" => Ok(Self::Metal),
+            Some(("cuda", index)) if let Ok(index) = index.parse() => Ok(Self::Cuda(index)),
+            _ => Err("choose auto, cpu, cuda, cuda:N or metal".to_string()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    pub(crate) fn open(self) -> Result<Device> {
+        let open = |name: &str, device: candle_core::Result<Device>| {
+            device.map_err(|error| {
+                Failure::Work(Some(format!("{name} can't be used: {}", lpips_models::Error::from(error))))
+            })
+        };
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Auto if cuda_is_available() => open("the CUDA device", Device::new_cuda(0)),
+            Self::Auto if metal_is_available() => open("the Metal device", Device::new_metal(0)),
+            Self::Auto => Ok(Device::Cpu),
+            Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA", "cuda")),
+            Self::Cuda(index) => open(&format!("CUDA device {index}"), Device::new_cuda(index)),
+            Self::Metal if !metal_is_available() => Err(missing("Metal", "metal")),
+            Self::Metal => open("the Metal device", Device::new_metal(0)),
+        }
+    }
+}
+
+fn missing(name: &str, feature: &str) -> Failure {
+    Failure::usage(format!("this build has no {name}: build it with --features {feature}, or choose --device cpu"))
+}

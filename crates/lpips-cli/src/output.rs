@@ -1,0 +1,96 @@
+//! What goes to standard output and standard error, and how a run ends.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Why a command did not end well, in one sentence.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A picture or a weight failed: exit code 1. Without a message where each failure was told when it happened.
+    Work(Option<String>),
+    /// Wrong usage: exit code 2.
+    Usage(String),
+    /// Whoever read standard output has stopped: nobody is left to tell.
+    ReaderGone,
+}
+
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Work(message) => message.as_deref(),
+            Self::Usage(message) => Some(message),
+            Self::ReaderGone => None,
+        }
+    }
+}
+
+impl From<lpips_core::Error> for Failure {
+    fn from(error: lpips_core::Error) -> Self {
+        use lpips_core::Error as Core;
+        match error {
+            Core::Choice(message) => Self::Usage(message),
+            Core::Model(model) => model.into(),
+            other => Self::Work(Some(other.to_string())),
+        }
+    }
+}
+
+impl From<lpips_models::Error> for Failure {
+    fn from(error: lpips_models::Error) -> Self {
+        use lpips_models::Error as Model;
+        match error {
+            Model::UnknownLayer { .. } | Model::UnknownNetwork { .. } | Model::Taps(_) => {
+                Self::Usage(error.to_string())
+            }
+            other => Self::Work(Some(other.to_string())),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Of writing to standard output: the only input or output that a command does by itself.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Work(Some(format!("can't write to standard output: {error}"))),
+        }
+    }
+}
+
+/// One line on standard error.
+pub(crate) fn error(message: &str) {
+    // Where even standard error is gone there is nobody to tell.
+    let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// One line on standard output.
+pub(crate) fn line(text: &str) -> Result {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// A path as people and JSON read it.
+pub(crate) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Lines of columns, all but the last aligned: numbers to the right, and two blanks between.
+pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                let (width, last) = (widths[column], column + 1 == row.len());
+                if last { cell.clone() } else { format!("{cell:>width$}") }
+            });
+            cells.collect::<Vec<_>>().join("  ")
+        })
+        .collect()
+}

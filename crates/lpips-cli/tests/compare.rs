@@ -1,0 +1,209 @@
+//! `lpips compare` and its relatives, through the real binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use support::{Sandbox, stderr, stdout};
+
+fn sample(name: &str) -> String {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "assets", "pictures", name].iter().collect();
+    std::fs::canonicalize(path).unwrap().to_str().unwrap().to_string()
+}
+
+fn objects(output: &std::process::Output) -> Vec<serde_json::Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_published_packages_number_from_the_bundled_network() {
+    let sandbox = Sandbox::new();
+    // From tests/fixtures/published.json.
+    for (candidate, distance) in [("lake_blur.png", 0.24681), ("lake_jpeg.png", 0.28914), ("lake_noise.png", 0.68580)] {
+        let output = sandbox.lpips(&["compare", &sample("lake.png"), &sample(candidate)]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stdout(&output), format!("{distance:.5}  {}\n", sample(candidate)));
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+#[test]
+fn candidates_are_sorted_for_people_and_kept_in_order_for_programs() {
+    let sandbox = Sandbox::new();
+    let (lake, noise, dim) = (sample("lake.png"), sample("lake_noise.png"), sample("lake_dim.png"));
+    let output = sandbox.lpips(&["compare", &lake, &noise, &dim, &lake]).output().unwrap();
+    let text = stdout(&output);
+    let names: Vec<_> = text.lines().map(|line| Path::new(&line[9..]).file_name().unwrap()).collect();
+    assert_eq!(names, ["lake.png", "lake_dim.png", "lake_noise.png"]);
+    assert!(text.starts_with("0.00000  "), "equal pictures are at 0: {text}");
+
+    let output = sandbox.lpips(&["compare", "--json", &lake, &noise, &dim]).output().unwrap();
+    let rows = objects(&output);
+    assert_eq!(rows.len(), 2);
+    for (row, candidate) in rows.iter().zip([&noise, &dim]) {
+        let keys: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(keys, ["reference", "candidate", "net", "version", "lin", "distance", "layers"]);
+        assert_eq!(row["reference"], *lake);
+        assert_eq!(row["candidate"], **candidate);
+        assert_eq!((&row["net"], &row["version"], &row["lin"]), (&"alex".into(), &"0.1".into(), &true.into()));
+        let layers = row["layers"].as_array().unwrap();
+        let names: Vec<_> = layers.iter().map(|layer| layer["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["conv1", "conv2", "conv3", "conv4", "conv5"]);
+        let sum: f64 = layers.iter().map(|layer| layer["distance"].as_f64().unwrap()).sum();
+        assert!((sum - row["distance"].as_f64().unwrap()).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn versions_baseline_and_layers() {
+    let sandbox = Sandbox::new();
+    let (lake, blur) = (sample("lake.png"), sample("lake_blur.png"));
+    let run = |options: &[&str]| {
+        let output = sandbox.lpips(&[&["compare"], options, &[&lake, &blur]].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let old = objects(&run(&["--json", "--lpips-version", "0.0"]));
+    assert_eq!(old[0]["version"], "0.0");
+    let baseline = objects(&run(&["--json", "--baseline"]));
+    assert_eq!(baseline[0]["lin"], false);
+    let table = stdout(&run(&["--layers"]));
+    let header: Vec<_> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(header, ["distance", "conv1", "conv2", "conv3", "conv4", "conv5"]);
+    let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row.len(), 7);
+    let tapped = objects(&run(&["--json", "--baseline", "--taps", "pool1,conv5"]));
+    let names: Vec<_> = tapped[0]["layers"].as_array().unwrap().iter().map(|layer| layer["name"].clone()).collect();
+    assert_eq!(names, ["pool1", "conv5"]);
+}
+
+#[test]
+fn the_number_does_not_depend_on_threads() {
+    let sandbox = Sandbox::new();
+    let run = |threads: &str| {
+        let arguments = ["compare", "--json", "--threads", threads, &sample("lake.png"), &sample("lake_noise.png")];
+        stdout(&sandbox.lpips(&arguments).output().unwrap())
+    };
+    assert_eq!(run("1"), run("3"));
+}
+
+#[test]
+fn sizes_are_brought_together_on_request() {
+    let sandbox = Sandbox::new();
+    sandbox.picture("a.png", 64, 48, 0);
+    image::imageops::resize(&support::picture(64, 48, 0), 128, 96, image::imageops::FilterType::CatmullRom)
+        .save(sandbox.path("large.png"))
+        .unwrap();
+    let output = sandbox.lpips(&["compare", "--json", "--resize", "a.png", "large.png"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(objects(&output)[0]["distance"].as_f64().unwrap() < 0.05);
+}
+
+#[test]
+fn a_broken_picture_does_not_stop_the_others() {
+    let sandbox = Sandbox::new();
+    for (name, seed) in [("a.png", 0), ("b.png", 1), ("c.png", 2)] {
+        sandbox.picture(name, 64, 64, seed);
+    }
+    sandbox.write("broken.png", "not a picture");
+    let output = sandbox.lpips(&["compare", "a.png", "b.png", "broken.png", "c.png"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stdout(&output).lines().count(), 2);
+    assert!(stderr(&output).contains("broken.png"));
+    let output = sandbox.lpips(&["compare", "--json", "a.png", "b.png", "broken.png", "c.png"]).output().unwrap();
+    let rows = objects(&output);
+    assert_eq!(rows.len(), 3);
+    assert!(rows[1]["error"].as_str().unwrap().contains("broken.png"));
+    assert!(rows[2]["distance"].is_f64());
+}
+
+#[test]
+fn maps_go_to_a_file_or_a_folder() {
+    let sandbox = Sandbox::new();
+    sandbox.picture("a.png", 64, 48, 0);
+    std::fs::create_dir(sandbox.path("other")).unwrap();
+    for (name, seed) in [("b.png", 1), ("other/b.png", 2)] {
+        sandbox.picture(name, 64, 48, seed);
+    }
+    let run = |arguments: &[&str]| {
+        let output = sandbox.lpips(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(stdout(&output).lines().count(), arguments.iter().filter(|a| a.ends_with("b.png")).count());
+    };
+    run(&["compare", "--map", "map.png", "a.png", "b.png"]);
+    let map = image::open(sandbox.path("map.png")).unwrap();
+    assert!(map.width() > 64 && map.height() >= 48, "enlarged, with a scale");
+    run(&["compare", "--map", "over.png", "--map-over", "--map-max", "0.5", "a.png", "b.png"]);
+    assert_ne!(std::fs::read(sandbox.path("map.png")).unwrap(), std::fs::read(sandbox.path("over.png")).unwrap());
+    run(&["compare", "--map", "maps", "a.png", "b.png", "other/b.png"]);
+    let mut names: Vec<_> = std::fs::read_dir(sandbox.path("maps")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["b-2.png", "b.png"]);
+}
+
+#[test]
+fn a_reader_that_stops_is_no_error() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .lpips(&["completions", "bash"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[test]
+fn completions_for_every_shell() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = sandbox.lpips(&["completions", shell]).output().unwrap();
+        assert!(output.status.success() && stdout(&output).contains("lpips-version"), "{shell}");
+    }
+}
+
+#[test]
+fn help_reads_well() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.lpips(&["compare", "--help"]).output().unwrap();
+    let text = stdout(&output);
+    for part in ["Exit codes", "--map-over", "nearest first", "Examples"] {
+        assert!(text.contains(part), "{part}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
+#[test]
+#[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)"]
+fn every_golden_row() {
+    let shared = PathBuf::from(std::env::var_os("LPIPS_SHARED_DIR").expect("LPIPS_SHARED_DIR"));
+    let weights = std::env::var_os("LPIPS_WEIGHTS_DIR").expect("LPIPS_WEIGHTS_DIR");
+    let text = std::fs::read_to_string(shared.join("golden/distances.json")).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let sandbox = Sandbox::new();
+    let picture = |row: &serde_json::Value, key: &str| {
+        shared.join("images").join(row[key].as_str().unwrap()).to_str().unwrap().to_string()
+    };
+    for row in &rows {
+        let mut arguments = vec!["compare", "--json", "--net", row["net"].as_str().unwrap()];
+        arguments.extend(["--lpips-version", row["version"].as_str().unwrap()]);
+        if !row["lin"].as_bool().unwrap() {
+            arguments.push("--baseline");
+        }
+        let (a, b) = (picture(row, "a"), picture(row, "b"));
+        arguments.extend([a.as_str(), b.as_str()]);
+        let output = sandbox.lpips(&arguments).env("LPIPS_WEIGHTS_DIR", &weights).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let ours = &objects(&output)[0];
+        let close =
+            |a: &serde_json::Value, b: &serde_json::Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-5;
+        assert!(close(&ours["distance"], &row["distance"]), "{row} {ours}");
+        for (layer, expected) in ours["layers"].as_array().unwrap().iter().zip(row["per_layer"].as_array().unwrap()) {
+            assert!(close(&layer["distance"], expected), "{row} {ours}");
+        }
+    }
+    assert_eq!(rows.len(), 81);
+}

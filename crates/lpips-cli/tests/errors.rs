@@ -1,0 +1,412 @@
+//! Wrong inputs through the real binary: what each prints, and how it ends.
+//!
+//! `docs/errors.md` is this table, written out; `LPIPS_BLESS=1 cargo test -p lpips-cli --test errors` writes it anew.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+#![cfg(all(feature = "bundled", feature = "hub", not(any(feature = "cuda", feature = "metal"))))]
+
+mod support;
+
+use std::fmt::Write as _;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use image::{ExtendedColorType, ImageFormat};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use support::{Sandbox, picture, stderr, stdout};
+
+/// A wrong input: what it is, the arguments, the exit code, and parts of what is printed.
+struct Case(&'static str, &'static str, i32, &'static [&'static str]);
+
+const USAGE: &[Case] = &[
+    Case("No arguments", "", 2, &["Usage: lpips", "compare"]),
+    Case("An unknown command", "compere a.png b.png", 2, &["unrecognized subcommand", "compare"]),
+    Case("One picture only", "compare a.png", 2, &["<CANDIDATES>..."]),
+    Case("An unknown option", "compare --nett vgg a.png b.png", 2, &["--nett", "--net"]),
+    Case("An unknown network", "compare --net resnet a.png b.png", 2, &["resnet", "alex", "squeeze"]),
+    Case("A network without published lin heads", "compare --net vgg11 a.png b.png", 2, &["vgg11", "lin heads"]),
+    Case("An unknown version", "compare --lpips-version 0.2 a.png b.png", 2, &["0.2", "0.1 or 0.0"]),
+    Case("An unknown layer", "compare --baseline --taps conv1,conv9 a.png b.png", 2, &["conv9", "conv5"]),
+    Case("A layer named twice", "compare --baseline --taps conv1,conv1 a.png b.png", 2, &["conv1", "twice"]),
+    Case("Other layers without lin heads for them", "compare --taps conv1 a.png b.png", 2, &["lin heads", "baseline"]),
+    Case("An unknown device", "compare --device tpu a.png b.png", 2, &["tpu", "cuda:N"]),
+    Case("A device that this build does not have", "compare --device cuda a.png b.png", 2, &["--features cuda"]),
+    Case("No threads", "compare --threads 0 a.png b.png", 2, &["--threads", "1.."]),
+    Case("An unknown colour", "compare --background mauve a.png b.png", 2, &["mauve", "#rrggbb"]),
+    Case("A heat map's option without a heat map", "compare --map-over a.png b.png", 2, &["--map <OUT.png>"]),
+    Case("A heat map that is no PNG", "compare --map map.jpg a.png b.png", 2, &["map.jpg", ".png"]),
+    Case("A heat map over an input", "compare --map b.png a.png b.png", 2, &["b.png", "another file"]),
+    Case("A heat map over an input, by another path", "compare --map sub/../b.png a.png b.png", 2, &["another file"]),
+    Case("A folder of heat maps over an input", "compare --map . a.png b.png tiny.png", 2, &["over a picture"]),
+    Case("One heat map for two candidates", "compare --map a.txt a.png b.png c.png", 2, &["a.txt", "folder"]),
+    Case(
+        "Two networks for one file to verify",
+        "weights verify --file model.safetensors alex vgg",
+        2,
+        &["one network"],
+    ),
+];
+
+const PICTURES: &[Case] = &[
+    Case("A reference that is not there", "compare nosuch.png b.png", 1, &["nosuch.png", "no such file"]),
+    Case(
+        "A candidate that is not there",
+        "compare a.png nosuch.png b.png",
+        1,
+        &["nosuch.png", "no such file", "b.png"],
+    ),
+    Case("A folder", "compare a.png sub", 1, &["sub", "folder"]),
+    Case("An empty file", "compare a.png empty.png", 1, &["empty.png", "is empty"]),
+    Case("Text named .png", "compare a.png text.png", 1, &["text.png", "not a picture"]),
+    Case("A PNG cut short", "compare a.png cut.png", 1, &["cut.png", "not a picture"]),
+    Case("A JPEG cut short", "compare a.png cut.jpg", 1, &["cut.jpg", "not a picture"]),
+    Case("Floating-point pixels", "compare a.png float.tiff", 1, &["float.tiff", "8 or 16 bits"]),
+    Case("One pixel", "compare one.png one.png", 1, &["one.png", "1x1", "31x31"]),
+    Case("Too small for the network", "compare tiny.png tiny.png", 1, &["30x30", "31x31"]),
+    Case("Too flat for the network", "compare flat.png flat.png", 1, &["20000x1", "31x31"]),
+    Case("Sizes that differ", "compare a.png large.png", 1, &["large.png", "80x64", "64x64", "--resize"]),
+    Case("More pixels than allowed", "compare --max-pixels 1000 a.png b.png", 1, &["64x64", "1000"]),
+    Case("A header that claims billions of pixels", "compare bomb.png bomb.png", 1, &["65536x65536", "180000000"]),
+];
+
+const WEIGHTS: &[Case] = &[
+    Case("Weights that are not there", "compare --weights nosuch.pth a.png b.png", 1, &["nosuch.pth", "no such file"]),
+    Case("An empty weights file", "compare --weights empty.png a.png b.png", 1, &["empty.png", "is empty"]),
+    Case("A folder for weights", "compare --weights sub a.png b.png", 1, &["sub", "folder"]),
+    Case("A picture for weights", "compare --weights b.png a.png b.png", 1, &["b.png", "not a weights file"]),
+    Case("Safetensors cut short", "compare --weights cut.safetensors a.png b.png", 1, &["cut short"]),
+    Case(
+        "Safetensors with an oversized header",
+        "compare --weights header.safetensors a.png b.png",
+        1,
+        &["not a weights file"],
+    ),
+    Case(
+        "A tensor missing",
+        "compare --weights missing.safetensors a.png b.png",
+        1,
+        &["lacks features.10.bias", "alexnet"],
+    ),
+    Case(
+        "A tensor of another shape",
+        "compare --weights shape.safetensors a.png b.png",
+        1,
+        &["features.0.bias", "[64]"],
+    ),
+    Case("NaN among the weights", "compare --weights nan.safetensors a.png b.png", 1, &["features.0.bias", "NaN"]),
+    Case(
+        "Another network's weights",
+        "compare --net squeeze --weights model.safetensors a.png b.png",
+        1,
+        &["squeezenet1_1"],
+    ),
+    Case(
+        "Lin heads for other layers",
+        "compare --weights heads.safetensors a.png b.png",
+        1,
+        &["lin0.weight", "[1, 64, 1, 1]"],
+    ),
+    Case("A file without a network or lin heads", "compare --weights other.safetensors a.png b.png", 1, &["neither"]),
+    Case(
+        "The same part twice",
+        "compare --weights model.safetensors --weights model.safetensors a.png b.png",
+        1,
+        &["once"],
+    ),
+    Case("A zip that PyTorch did not write", "compare --weights plain.zip a.png b.png", 1, &["data.pkl"]),
+    Case("A pickle that is no model", "compare --weights list.pth a.png b.png", 1, &["no state_dict"]),
+    Case(
+        "A pickle that would run a command",
+        "compare --weights evil.pth a.png b.png",
+        1,
+        &["posix.system", "without running"],
+    ),
+    Case(
+        "A file from before PyTorch 1.6",
+        "compare --weights legacy.pth a.png b.png",
+        1,
+        &["1.6", "torch.save(torch.load("],
+    ),
+    Case(
+        "Weights that are nowhere, and no network",
+        "compare --net vgg a.png b.png",
+        1,
+        &["vgg16.safetensors", "LPIPS_WEIGHTS_DIR"],
+    ),
+    Case(
+        "Numbers that are not the genuine ones",
+        "weights verify --file model.safetensors alex",
+        1,
+        &["not the genuine"],
+    ),
+    Case("The path of weights that are no file", "weights path alex", 1, &["part of this program"]),
+];
+
+const OUTPUT: &[Case] = &[
+    Case("A heat map in a folder that is not there", "compare --map no/map.png a.png b.png", 1, &["no folder no"]),
+    Case(
+        "A folder of heat maps where a file is in the way",
+        "compare --map a.png/maps a.png b.png c.png",
+        1,
+        &["can't be made"],
+    ),
+];
+
+const GROUPS: &[(&str, &[Case])] =
+    &[("Usage", USAGE), ("Pictures", PICTURES), ("Weights", WEIGHTS), ("Output", OUTPUT)];
+
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    picture(64, 64, 1).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// `AlexNet`'s tensors with small made-up numbers, after `change`.
+fn model(change: impl Fn(&str, &mut Vec<usize>, &mut Vec<f32>) -> bool) -> Vec<u8> {
+    let arch = lpips_core::Network::AlexNet.architecture();
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = arch
+        .tensors(arch.features.len() - 1)
+        .into_iter()
+        .filter_map(|(name, mut shape)| {
+            let mut data: Vec<f32> =
+                (0..shape.iter().product()).map(|i: usize| (i % 17) as f32 * 1e-3 - 0.008).collect();
+            change(&name, &mut shape, &mut data)
+                .then(|| (name, shape, data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .map(|(name, shape, data)| (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn one_tensor(name: &str, shape: Vec<usize>) -> Vec<u8> {
+    let data = vec![0u8; 4 * shape.iter().product::<usize>()];
+    safetensors::serialize([(name, TensorView::new(Dtype::F32, shape, &data).unwrap())], None).unwrap()
+}
+
+/// A zip file with one stored file in it.
+fn zip(name: &str, data: &[u8]) -> Vec<u8> {
+    let crc = crc32(data).to_le_bytes();
+    let (size, length) = ((data.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
+    let shared = [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &crc, &size, &size, &length, &[0, 0]].concat();
+    let local = [b"PK\x03\x04", &shared[..], name.as_bytes(), data].concat();
+    let central = [b"PK\x01\x02\x14\x00", &shared[..], &[0; 14], name.as_bytes()].concat();
+    let (at, length) = ((local.len() as u32).to_le_bytes(), (central.len() as u32).to_le_bytes());
+    let end = [&b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..], &length, &at, &[0, 0]].concat();
+    [local, central, end].concat()
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+    })
+}
+
+/// A folder with every right and wrong file that the cases name.
+fn files() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for (name, seed) in [("a.png", 0), ("b.png", 1), ("c.png", 2)] {
+        sandbox.picture(name, 64, 64, seed);
+    }
+    sandbox.picture("large.png", 80, 64, 0);
+    sandbox.picture("one.png", 1, 1, 0);
+    sandbox.picture("tiny.png", 30, 30, 0);
+    sandbox.picture("flat.png", 20000, 1, 0);
+    std::fs::create_dir(sandbox.path("sub")).unwrap();
+    sandbox.write("empty.png", "");
+    sandbox.write("a.txt", "text");
+    sandbox.write("text.png", "This is a letter, not a picture.\n");
+    let (png, jpeg) = (encoded(ImageFormat::Png), encoded(ImageFormat::Jpeg));
+    sandbox.write("cut.png", &png[..png.len() / 2]);
+    sandbox.write("cut.jpg", &jpeg[..40]);
+    let float = image::Rgb32FImage::new(64, 64);
+    image::DynamicImage::ImageRgb32F(float).save(sandbox.path("float.tiff")).unwrap();
+    let mut bomb = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bomb);
+    image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, ExtendedColorType::Rgb8).unwrap();
+    bomb[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    let crc = crc32(&bomb[12..29]).to_be_bytes();
+    bomb[29..33].copy_from_slice(&crc);
+    sandbox.write("bomb.png", bomb);
+
+    let whole = model(|_, _, _| true);
+    sandbox.write("model.safetensors", &whole);
+    sandbox.write("cut.safetensors", &whole[..whole.len() / 2]);
+    let header = [&(1u64 << 40).to_le_bytes()[..], b"{}"].concat();
+    sandbox.write("header.safetensors", header);
+    sandbox.write("missing.safetensors", model(|name, _, _| name != "features.10.bias"));
+    let shape = |name: &str, shape: &mut Vec<usize>, _: &mut Vec<f32>| {
+        if name == "features.0.bias" {
+            *shape = vec![8, 8];
+        }
+        true
+    };
+    sandbox.write("shape.safetensors", model(shape));
+    let nan = |name: &str, _: &mut Vec<usize>, data: &mut Vec<f32>| {
+        if name == "features.0.bias" {
+            data[5] = f32::NAN;
+        }
+        true
+    };
+    sandbox.write("nan.safetensors", model(nan));
+    sandbox.write("heads.safetensors", one_tensor("lin0.weight", vec![1, 128, 1, 1]));
+    sandbox.write("other.safetensors", one_tensor("embedding.weight", vec![2, 2]));
+    sandbox.write("plain.zip", zip("letter.txt", b"text"));
+    sandbox.write("list.pth", zip("list/data.pkl", b"\x80\x02]q\x00(K\x01K\x02e."));
+    sandbox.write("evil.pth", zip("evil/data.pkl", b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R."));
+    sandbox.write("legacy.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.");
+    sandbox
+}
+
+#[test]
+fn every_wrong_input_gets_a_sentence_and_an_exit_code() {
+    let sandbox = files();
+    let mut page = String::from(
+        "# What goes wrong, and what is said\n\nEvery wrong input here was tried through the binary; this page is written by \
+         the test that does so\n(`LPIPS_BLESS=1 cargo test -p lpips-cli --test errors`).\n\nExit codes: 0 fine; 1 a picture, a \
+         weight or a file failed (the other pictures are still compared); 2 wrong usage.\n",
+    );
+    let mut count = 0;
+    for (title, cases) in GROUPS {
+        writeln!(page, "\n## {title}").unwrap();
+        for Case(what, arguments, code, parts) in *cases {
+            let arguments: Vec<&str> = arguments.split_whitespace().collect();
+            let output = sandbox.lpips(&arguments).output().unwrap();
+            let printed = stdout(&output) + &stderr(&output);
+            let home = sandbox.path("").to_string_lossy().trim_end_matches('/').to_string();
+            let printed = printed.replace(&home, "~");
+            assert_eq!(output.status.code(), Some(*code), "{what}: {printed}");
+            for part in *parts {
+                assert!(printed.contains(part), "{what}: no '{part}' in: {printed}");
+            }
+            for never in ["panicked", "stack backtrace", "RUST_BACKTRACE", "Os {", "Error(", "  0: "] {
+                assert!(!printed.contains(never), "{what}: {printed}");
+            }
+            if *code == 1 {
+                let errors: Vec<_> = printed.lines().filter(|line| line.starts_with("error: ")).collect();
+                assert_eq!(errors.len(), 1, "{what}: one sentence, not {printed}");
+            }
+            let mut shown: Vec<&str> = printed.lines().map(str::trim_end).collect();
+            if shown.len() > 8 {
+                shown.truncate(3);
+                shown.push("...");
+            }
+            let command = format!("lpips {}", arguments.join(" "));
+            let shown = shown.join("\n");
+            writeln!(page, "\n{what} (exit code {code}):\n\n```text\n$ {}\n{shown}\n```", command.trim()).unwrap();
+            count += 1;
+        }
+    }
+    assert!(count >= 25);
+    let leftovers: Vec<_> = names(&sandbox.path("")).into_iter().filter(|name| name.starts_with(".tmp")).collect();
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs", "errors.md"].iter().collect();
+    if std::env::var_os("LPIPS_BLESS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written, page, "docs/errors.md is out of date: run this test with LPIPS_BLESS=1");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// As somebody who may not do everything: root may write to a read-only folder.
+#[cfg(unix)]
+fn as_nobody(sandbox: &Sandbox, arguments: &[&str]) -> std::process::Command {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    std::fs::set_permissions(sandbox.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = sandbox.lpips(arguments);
+    if std::fs::write(sandbox.path("readonly/probe"), "").is_ok() {
+        std::fs::remove_file(sandbox.path("readonly/probe")).unwrap();
+        // The binary may lie where only root can go.
+        let copy = sandbox.path("lpips");
+        std::fs::copy(env!("CARGO_BIN_EXE_lpips"), &copy).unwrap();
+        command = std::process::Command::new(copy);
+        sandbox.isolate(&mut command);
+        command.args(arguments).uid(65534);
+    }
+    command
+}
+
+#[cfg(unix)]
+#[test]
+fn what_may_not_be_written_or_read_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = files();
+    std::fs::create_dir(sandbox.path("readonly")).unwrap();
+    let mode =
+        |name: &str, mode| std::fs::set_permissions(sandbox.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode("readonly", 0o555);
+    mode("c.png", 0o000);
+    let run = |arguments: &[&str]| as_nobody(&sandbox, arguments).output().unwrap();
+
+    let output = run(&["compare", "--map", "readonly/map.png", "a.png", "b.png"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("b.png"), "the distance is still printed: {}", stderr(&output));
+    assert_eq!(stderr(&output), "error: readonly/map.png: can't be written: permission denied\n");
+    assert!(names(&sandbox.path("readonly")).is_empty());
+
+    let output = run(&["compare", "--map", "readonly/maps", "a.png", "b.png", "large.png"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("readonly/maps can't be made"), "{}", stderr(&output));
+
+    let output = run(&["compare", "a.png", "c.png"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: c.png: can't be read: "), "{}", stderr(&output));
+
+    let output = as_nobody(&sandbox, &["weights", "fetch", "vgg"])
+        .env_remove("HF_HUB_OFFLINE")
+        .env("HF_ENDPOINT", "http://127.0.0.1:9")
+        .env("HF_HUB_CACHE", "readonly/cache")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("can't write to the Hugging Face cache readonly/cache"), "{}", stderr(&output));
+    mode("readonly", 0o755);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_half_map() {
+    let sandbox = files();
+    sandbox.picture("d.png", 300, 300, 0);
+    sandbox.picture("e.png", 300, 300, 5);
+    // No file may grow beyond 4 KiB in this shell: writing fails as it does on a full disk.
+    let mut command = std::process::Command::new("sh");
+    sandbox.isolate(&mut command);
+    let script =
+        format!("trap '' XFSZ; ulimit -f 8; exec {} compare --map map.png d.png e.png", env!("CARGO_BIN_EXE_lpips"));
+    let output = command.args(["-c", &script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).starts_with("error: map.png: can't be written: it would be larger"), "{}", stderr(&output));
+    let left: Vec<_> =
+        names(&sandbox.path("")).into_iter().filter(|n| n == "map.png" || n.starts_with(".tmp")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_named_folder_of_weights_is_taken_at_its_word() {
+    let sandbox = files();
+    let run = |folder: &str| {
+        let output = sandbox.lpips(&["compare", "a.png", "b.png"]).env("LPIPS_WEIGHTS_DIR", folder).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let (code, text) = run("nowhere");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("nowhere, which is no folder"), "{text}");
+    let (code, text) = run("sub");
+    assert_eq!((code, text.as_str()), (Some(0), ""), "an empty folder: the bundled weights");
+    std::fs::copy(sandbox.path("model.safetensors"), sandbox.path("sub/alexnet.safetensors")).unwrap();
+    let (code, text) = run("sub");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("other numbers than alexnet's genuine weights") && text.contains("by path"), "{text}");
+    let output =
+        sandbox.lpips(&["compare", "--weights", "sub/alexnet.safetensors", "a.png", "b.png"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("using weights that are not alexnet's published ones"), "{}", stderr(&output));
+}

@@ -1,0 +1,284 @@
+//! What must hold of the metric itself, whatever the numbers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+use candle_core::{DType, Device, Tensor, Var};
+use lpips_core::{Accumulator, Error, Images, Lpips, Network, Reduction, Version};
+use proptest::prelude::*;
+
+const CPU: &Device = &Device::Cpu;
+
+fn alex() -> Lpips {
+    Lpips::new(Network::AlexNet).unwrap()
+}
+
+/// Random pictures in [-1, 1].
+fn pictures(n: usize, height: usize, width: usize, seed: u64) -> Tensor {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    };
+    let data = (0..n * 3 * height * width).map(|_| next()).collect();
+    Tensor::from_vec(data, (n, 3, height, width), CPU).unwrap()
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn close(a: &Tensor, b: &Tensor, tolerance: f32) {
+    assert_eq!(a.dims(), b.dims());
+    for (a, b) in values(a).iter().zip(values(b)) {
+        assert!((a - b).abs() <= tolerance, "{a} and {b}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn symmetric_positive_and_the_sum_of_its_parts(height in 31usize..70, width in 31usize..70, n in 1usize..4, seed: u64) {
+        let lpips = alex();
+        let (a, b) = (pictures(n, height, width, seed), pictures(n, height, width, !seed));
+        let ab = lpips.compare(&a, &b).unwrap();
+        let distance = ab.distance().unwrap();
+        prop_assert_eq!(distance.dims(), [n, 1, 1, 1]);
+        prop_assert!(values(&distance).iter().all(|d| *d > 0.0 && d.is_finite()));
+        close(&distance, &lpips.forward(&b, &a).unwrap(), 1e-6);
+        let parts = ab.layers().unwrap();
+        let sum = parts.iter().fold(distance.zeros_like().unwrap(), |sum, part| (sum + &part.distance).unwrap());
+        close(&distance, &sum, 1e-6);
+        let map = ab.map().unwrap();
+        prop_assert_eq!(map.dims(), [n, 1, height, width]);
+        prop_assert_eq!(values(&lpips.forward(&a, &a).unwrap()), vec![0.0; n]);
+    }
+}
+
+#[test]
+fn a_distance_does_not_depend_on_the_batch() {
+    let lpips = alex();
+    for (height, width) in [(64, 64), (31, 47), (80, 33)] {
+        let (a, b) = (pictures(5, height, width, 21), pictures(5, height, width, 22));
+        let together = values(&lpips.forward(&a, &b).unwrap());
+        for (i, together) in together.into_iter().enumerate() {
+            let one = |x: &Tensor| x.narrow(0, i, 1).unwrap();
+            assert_eq!(values(&lpips.forward(&one(&a), &one(&b)).unwrap()), [together], "picture {i}");
+        }
+    }
+}
+
+#[test]
+fn one_reference_meets_many() {
+    let lpips = alex();
+    let (reference, many) = (pictures(1, 40, 50, 1), pictures(3, 40, 50, 2));
+    let together = lpips.forward(&reference, &many).unwrap();
+    assert_eq!(together.dims(), [3, 1, 1, 1]);
+    let features = lpips.features(&reference).unwrap();
+    assert_eq!((features.batch(), features.size()), (1, (40, 50)));
+    for i in 0..3 {
+        let candidate = lpips.features(&many.narrow(0, i, 1).unwrap()).unwrap();
+        let alone = lpips.between(&features, &candidate).unwrap().distance().unwrap();
+        close(&alone, &together.narrow(0, i, 1).unwrap(), 1e-6);
+    }
+    let error = lpips.forward(&pictures(2, 40, 50, 3), &many).unwrap_err();
+    assert!(matches!(error, Error::Batches(2, 3)), "{error}");
+}
+
+#[test]
+fn ranges_are_stated() {
+    let lpips = alex();
+    let bytes = Tensor::rand(0f32, 255f32, (1, 3, 40, 40), CPU).unwrap().to_dtype(DType::U8).unwrap();
+    let other = pictures(1, 40, 40, 4);
+    let unit = (bytes.to_dtype(DType::F32).unwrap() / 255.0).unwrap();
+    let signed = (unit.affine(2.0, -1.0)).unwrap();
+    let expected = lpips.forward(&signed, &other).unwrap();
+    close(&lpips.forward(Images::bytes(&bytes), &other).unwrap(), &expected, 1e-5);
+    close(&lpips.forward(Images::unit(&unit), &other).unwrap(), &expected, 1e-5);
+    let floats = bytes.to_dtype(DType::F32).unwrap();
+    close(&lpips.forward(Images::bytes(&floats), &other).unwrap(), &expected, 1e-5);
+    let error = lpips.forward(&bytes, &other).unwrap_err().to_string();
+    assert!(error.contains("Images::bytes"), "{error}");
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let lpips = alex();
+    let good = pictures(1, 40, 50, 5);
+    let text = |a: &Tensor, b: &Tensor| lpips.forward(a, b).unwrap_err().to_string();
+    let error = text(&good, &pictures(1, 50, 40, 5));
+    assert!(error.contains("50x40") && error.contains("40x50"), "{error}");
+    let small = pictures(1, 30, 64, 5);
+    let error = text(&small, &small);
+    assert!(error.contains("64x30") && error.contains("31x31"), "{error}");
+    let gray = good.narrow(1, 0, 1).unwrap();
+    assert!(text(&gray, &gray).contains("1 channels"));
+    assert!(text(&good.squeeze(0).unwrap(), &good).contains("(N, 3, H, W)"));
+    assert!(text(&good.narrow(0, 0, 0).unwrap(), &good).contains("no batch"));
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut data = values(&good);
+        data[1234] = bad;
+        let bad = Tensor::from_vec(data, good.shape(), CPU).unwrap();
+        assert!(text(&good, &bad).contains("NaN or infinite"));
+    }
+}
+
+#[test]
+fn gradients_are_finite_where_the_published_ones_are_not() {
+    let lpips = alex();
+    // Black pictures leave whole feature columns at zero; equal ones have no difference.
+    for (a, b) in [
+        (Tensor::full(-1f32, (1, 3, 48, 48), CPU).unwrap(), Tensor::full(1f32, (1, 3, 48, 48), CPU).unwrap()),
+        (Tensor::full(-1f32, (1, 3, 48, 48), CPU).unwrap(), Tensor::full(-1f32, (1, 3, 48, 48), CPU).unwrap()),
+        (pictures(1, 48, 48, 6), pictures(1, 48, 48, 6)),
+    ] {
+        let (a, b) = (Var::from_tensor(&a).unwrap(), Var::from_tensor(&b).unwrap());
+        let comparison = lpips.compare(a.as_tensor(), b.as_tensor()).unwrap();
+        let loss =
+            (comparison.distance().unwrap().sum_all().unwrap() + comparison.map().unwrap().sum_all().unwrap()).unwrap();
+        let grads = loss.backward().unwrap();
+        for var in [&a, &b] {
+            assert!(values(grads.get(var).unwrap()).iter().all(|v| v.is_finite()));
+        }
+    }
+}
+
+#[test]
+fn all_weights_can_be_variables() {
+    let (lpips, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
+    let (a, b) = (pictures(2, 40, 40, 7), pictures(2, 40, 40, 8));
+    let distance = lpips.forward(&a, &b).unwrap();
+    close(&distance, &alex().forward(&a, &b).unwrap(), 1e-6);
+    let loss = distance.sum_all().unwrap();
+    let grads = loss.backward().unwrap();
+    let data = vars.data().lock().unwrap();
+    assert_eq!(data.len(), 15);
+    for (name, var) in data.iter() {
+        let gradient = values(grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient")));
+        assert!(gradient.iter().all(|v| v.is_finite()) && gradient.iter().any(|v| *v != 0.0), "{name}");
+    }
+    // The distance is linear in the lin heads, so their gradients give the distance back.
+    let through: f32 = (0..5)
+        .map(|i| {
+            let var = &data[&format!("lin{i}.weight")];
+            values(grads.get(var).unwrap()).iter().zip(values(var)).map(|(g, w)| g * w).sum::<f32>()
+        })
+        .sum();
+    assert!((through - loss.to_scalar::<f32>().unwrap()).abs() < 1e-4);
+    drop(data);
+
+    // And against a difference in one convolution weight.
+    let var = vars.data().lock().unwrap()["features.3.weight"].clone();
+    let gradient = values(grads.get(&var).unwrap());
+    let at = (0..gradient.len()).max_by(|a, b| gradient[*a].abs().total_cmp(&gradient[*b].abs())).unwrap();
+    let original = values(&var);
+    let moved = |by: f32| {
+        let mut data = original.clone();
+        data[at] += by;
+        var.set(&Tensor::from_vec(data, var.shape(), CPU).unwrap()).unwrap();
+        lpips.forward(&a, &b).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()
+    };
+    let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+    assert!((slope - gradient[at]).abs() < 0.05 * gradient[at].abs() + 1e-4, "{slope} and {}", gradient[at]);
+}
+
+#[test]
+fn sixteen_bits_are_close() {
+    let (a, b) = (pictures(1, 64, 64, 9), pictures(1, 64, 64, 10));
+    let exact = alex().forward(&a, &b).unwrap();
+    for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 2e-2)] {
+        let lpips = Lpips::builder(Network::AlexNet).dtype(dtype).build().unwrap();
+        let b = Var::from_tensor(&b).unwrap();
+        let distance = lpips.forward(&a, b.as_tensor()).unwrap();
+        assert_eq!(distance.dtype(), DType::F32);
+        close(&distance, &exact, tolerance);
+        let grads = distance.backward().unwrap();
+        assert!(values(grads.get(&b).unwrap()).iter().all(|v| v.is_finite()));
+    }
+    let error = Lpips::builder(Network::AlexNet).dtype(DType::F64).build().unwrap_err().to_string();
+    assert!(error.contains("F64"), "{error}");
+}
+
+#[test]
+fn any_layers_can_be_tapped() {
+    let lpips = Lpips::builder(Network::AlexNet).taps(["pool1", "conv4"]).baseline().build().unwrap();
+    let layers = lpips.compare(&pictures(1, 40, 40, 11), &pictures(1, 40, 40, 12)).unwrap().layers().unwrap();
+    assert_eq!(layers.iter().map(|layer| layer.name).collect::<Vec<_>>(), ["pool1", "conv4"]);
+    let error = Lpips::builder(Network::AlexNet).taps(["pool1"]).build().unwrap_err().to_string();
+    assert!(error.contains("lin heads"), "{error}");
+    let error = Lpips::builder(Network::AlexNet).taps(["conv6"]).build().unwrap_err().to_string();
+    assert!(error.contains("conv6") && error.contains("conv5"), "{error}");
+    // Named in another order, the published taps are still the published taps.
+    let turned = Lpips::builder(Network::AlexNet).taps(["conv5", "conv1", "conv2", "conv4", "conv3"]).build().unwrap();
+    assert!(turned.has_lins());
+}
+
+#[test]
+fn versions_differ() {
+    let (a, b) = (pictures(1, 40, 40, 13), pictures(1, 40, 40, 14));
+    let old = Lpips::builder(Network::AlexNet).version(Version::V0_0).build().unwrap();
+    assert_ne!(values(&old.forward(&a, &b).unwrap()), values(&alex().forward(&a, &b).unwrap()));
+    assert!("0.2".parse::<Version>().is_err());
+}
+
+#[test]
+fn own_heads_and_whole_models_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lpips, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
+    for i in 0..5 {
+        let var = vars.data().lock().unwrap()[&format!("lin{i}.weight")].clone();
+        var.set(&(var.as_tensor() * 2.0).unwrap()).unwrap();
+    }
+    let whole = folder.path().join("whole.safetensors");
+    vars.save(&whole).unwrap();
+    let (a, b) = (pictures(1, 40, 40, 15), pictures(1, 40, 40, 16));
+    let doubled = (alex().forward(&a, &b).unwrap() * 2.0).unwrap();
+    close(&lpips.forward(&a, &b).unwrap(), &doubled, 1e-5);
+    let loaded = Lpips::builder(Network::AlexNet).weights(&whole).build().unwrap();
+    close(&loaded.forward(&a, &b).unwrap(), &doubled, 1e-5);
+
+    let tensors = candle_core::safetensors::load(&whole, CPU).unwrap();
+    let part = |keep: &dyn Fn(&str) -> bool, name: &str| {
+        let part = tensors.iter().filter(|(key, _)| keep(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let path = folder.path().join(name);
+        candle_core::safetensors::save(&part, &path).unwrap();
+        path
+    };
+    let heads = part(&|key| key.starts_with("lin"), "heads.safetensors");
+    let trunk = part(&|key| key.starts_with("features"), "trunk.safetensors");
+    for files in [vec![&heads], vec![&heads, &trunk], vec![&trunk, &heads]] {
+        let builder = files.iter().fold(Lpips::builder(Network::AlexNet), lpips_core::Builder::weights);
+        close(&builder.build().unwrap().forward(&a, &b).unwrap(), &doubled, 1e-5);
+    }
+    let twice = Lpips::builder(Network::AlexNet).weights(&heads).weights(&whole).build().unwrap_err().to_string();
+    assert!(twice.contains("give each part once"), "{twice}");
+    let short = part(&|key| key.starts_with("lin") && key != "lin2.weight", "short.safetensors");
+    let error = Lpips::builder(Network::AlexNet).weights(&short).build().unwrap_err().to_string();
+    assert!(error.contains("lin2.weight"), "{error}");
+    let fewer =
+        Lpips::builder(Network::AlexNet).taps(["conv1", "conv2"]).weights(&heads).build().unwrap_err().to_string();
+    assert!(fewer.contains("lin2.weight") && fewer.contains("only 2"), "{fewer}");
+}
+
+#[test]
+fn the_accumulator_reduces_as_asked() {
+    let batches =
+        [(pictures(2, 40, 40, 17), pictures(2, 40, 40, 18)), (pictures(1, 50, 40, 19), pictures(1, 50, 40, 20))];
+    let all: Vec<f32> = batches.iter().flat_map(|(a, b)| values(&alex().forward(a, b).unwrap())).collect();
+    let run = |reduction| {
+        let mut metric = Accumulator::new(alex(), reduction);
+        for (a, b) in &batches {
+            metric.update(a, b).unwrap();
+        }
+        assert_eq!(metric.count(), 3);
+        metric
+    };
+    let sum: f32 = all.iter().sum();
+    let scalar = |metric: &Accumulator| metric.compute().unwrap().to_scalar::<f32>().unwrap();
+    assert!((scalar(&run(Reduction::Sum)) - sum).abs() < 1e-5);
+    assert!((scalar(&run(Reduction::Mean)) - sum / 3.0).abs() < 1e-5);
+    assert_eq!(values(&run(Reduction::None).compute().unwrap()), all);
+    let mut metric = run(Reduction::Mean);
+    metric.reset();
+    assert!(metric.compute().is_err());
+    assert!(metric.update(&batches[0].0, &batches[1].1).is_err());
+    assert_eq!(metric.count(), 0);
+}

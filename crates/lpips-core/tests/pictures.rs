@@ -1,0 +1,238 @@
+//! Picture files of every kind, written here and read back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use image::{DynamicImage, ExtendedColorType, ImageFormat, Rgb, Rgba, RgbaImage};
+use lpips_core::Picture;
+use lpips_core::image::Decoder;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn save(&self, name: &str, image: &DynamicImage) -> PathBuf {
+        let path = self.path(name);
+        image.save(&path).unwrap();
+        path
+    }
+}
+
+/// 5 wide, 3 high, every pixel another colour.
+fn colours() -> DynamicImage {
+    let pixel = |x: u32, y: u32| Rgb([(x * 50) as u8, (y * 100) as u8, (255 - x * 20 - y * 30) as u8]);
+    DynamicImage::ImageRgb8(image::RgbImage::from_fn(5, 3, pixel))
+}
+
+fn rgb(picture: &Picture) -> Vec<u8> {
+    picture.to_rgb8().into_owned()
+}
+
+#[test]
+fn lossless_formats_keep_every_pixel() {
+    let folder = Folder::new();
+    for name in ["a.png", "a.bmp", "a.tiff", "a.webp", "a.gif"] {
+        let picture = Picture::open(folder.save(name, &colours())).unwrap();
+        assert_eq!((picture.width(), picture.height()), (5, 3), "{name}");
+        assert_eq!(rgb(&picture), colours().into_rgb8().into_raw(), "{name}");
+    }
+}
+
+#[test]
+fn the_format_is_told_by_the_first_bytes_not_by_the_name() {
+    let folder = Folder::new();
+    let path = folder.path("really-a-png.jpg");
+    colours().save_with_format(&path, ImageFormat::Png).unwrap();
+    assert_eq!(rgb(&Picture::open(path).unwrap()), colours().into_rgb8().into_raw());
+}
+
+#[test]
+fn jpeg_is_close() {
+    let folder = Folder::new();
+    let gray = DynamicImage::ImageRgb8(image::RgbImage::from_pixel(16, 16, Rgb([120, 130, 140])));
+    let picture = Picture::open(folder.save("a.jpg", &gray)).unwrap();
+    assert!(
+        rgb(&picture).as_chunks::<3>().0.iter().all(|p| p.iter().zip([120, 130, 140]).all(|(a, b)| a.abs_diff(b) < 4))
+    );
+}
+
+#[test]
+fn gray_becomes_three_equal_channels() {
+    let folder = Folder::new();
+    let gray = DynamicImage::ImageLuma8(image::GrayImage::from_fn(3, 1, |x, _| image::Luma([x as u8 * 100])));
+    assert_eq!(rgb(&Picture::open(folder.save("gray.png", &gray)).unwrap()), [0, 0, 0, 100, 100, 100, 200, 200, 200]);
+}
+
+#[test]
+fn a_palette_is_looked_up() {
+    let folder = Folder::new();
+    let path = folder.path("palette.png");
+    let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 4, 1);
+    encoder.set_color(png::ColorType::Indexed);
+    encoder.set_depth(png::BitDepth::Two);
+    encoder.set_palette(vec![10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    encoder.write_header().unwrap().write_image_data(&[0b00_01_10_00]).unwrap();
+    assert_eq!(rgb(&Picture::open(path).unwrap()), [10, 20, 30, 40, 50, 60, 70, 80, 90, 10, 20, 30]);
+}
+
+#[test]
+fn transparency_shows_the_background() {
+    let folder = Folder::new();
+    let mut image = RgbaImage::new(3, 1);
+    image.put_pixel(0, 0, Rgba([10, 20, 30, 255]));
+    image.put_pixel(1, 0, Rgba([10, 20, 30, 0]));
+    image.put_pixel(2, 0, Rgba([100, 100, 100, 128]));
+    let eight = folder.save("alpha.png", &DynamicImage::ImageRgba8(image.clone()));
+    let sixteen = folder.save("alpha16.png", &DynamicImage::ImageRgba16(DynamicImage::ImageRgba8(image).into_rgba16()));
+    for path in [&eight, &sixteen] {
+        assert_eq!(rgb(&Picture::open(path).unwrap()), [10, 20, 30, 255, 255, 255, 177, 177, 177]);
+        let black = Decoder { background: [0, 0, 0], ..Decoder::default() };
+        assert_eq!(rgb(&black.open(path).unwrap()), [10, 20, 30, 0, 0, 0, 50, 50, 50]);
+    }
+}
+
+#[test]
+fn sixteen_bits_keep_their_precision() {
+    let folder = Folder::new();
+    for name in ["deep.png", "deep.tiff"] {
+        let image = image::ImageBuffer::from_fn(3, 1, |x, _| Rgb([x as u16 * 32767, 1, 65535]));
+        let picture = Picture::open(folder.save(name, &DynamicImage::ImageRgb16(image))).unwrap();
+        let values = picture.to_tensor(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let low = 1.0 / 32767.5 - 1.0;
+        let expected = [-1.0, 32767.0 / 32767.5 - 1.0, 65534.0 / 32767.5 - 1.0, low, low, low, 1.0, 1.0, 1.0];
+        for (a, b) in values.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-7, "{values:?}");
+        }
+    }
+}
+
+#[test]
+fn eight_bits_are_the_published_packages_numbers() {
+    let picture = Picture::from_rgb8(2, 1, vec![0, 1, 2, 253, 254, 255]).unwrap();
+    let values = picture.to_tensor(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let expected: Vec<f32> = [0, 253, 1, 254, 2, 255].map(|v| v as f32 / 127.5 - 1.0).to_vec();
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn of_an_animation_the_first_frame() {
+    let folder = Folder::new();
+    let path = folder.path("two.gif");
+    let frame = |colour| image::Frame::new(RgbaImage::from_pixel(4, 4, Rgba(colour)));
+    let mut encoder = image::codecs::gif::GifEncoder::new(std::fs::File::create(&path).unwrap());
+    encoder.encode_frames([frame([255, 0, 0, 255]), frame([0, 255, 0, 255])]).unwrap();
+    drop(encoder);
+    assert_eq!(rgb(&Picture::open(path).unwrap())[..3], [255, 0, 0]);
+}
+
+#[test]
+fn the_exif_orientation_is_applied() {
+    let folder = Folder::new();
+    let mut upright = Vec::new();
+    let wide = DynamicImage::ImageRgb8(image::RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 250 } else { 5 }; 3])));
+    wide.write_to(&mut std::io::Cursor::new(&mut upright), ImageFormat::Jpeg).unwrap();
+    for (orientation, size, top_left) in [(1u8, (32, 16), 250), (3, (32, 16), 5), (6, (16, 32), 250), (8, (16, 32), 5)]
+    {
+        // An APP1 segment with one entry: tag 0x0112, type SHORT, count 1, value.
+        let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        let turned = [&upright[..2], &[0xff, 0xe1], &length[..], &exif, &upright[2..]].concat();
+        let path = folder.path("turned.jpg");
+        std::fs::write(&path, turned).unwrap();
+        let picture = Picture::open(path).unwrap();
+        assert_eq!((picture.width(), picture.height()), size, "orientation {orientation}");
+        assert!(rgb(&picture)[0].abs_diff(top_left) < 20, "orientation {orientation}");
+    }
+}
+
+#[test]
+fn too_many_pixels_are_refused_before_they_are_decoded() {
+    let folder = Folder::new();
+    let path = folder.save("a.png", &colours());
+    let small = Decoder { max_pixels: 14, ..Decoder::default() };
+    let error = small.open(&path).unwrap_err().to_string();
+    assert!(error.contains("5x3") && error.contains("limit of 14"), "{error}");
+    assert!(Decoder { max_pixels: 15, ..Decoder::default() }.open(&path).is_ok());
+
+    // A header that claims four billion pixels, and nothing behind it.
+    let mut bytes = Vec::new();
+    let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, ExtendedColorType::Rgb8).unwrap();
+    bytes[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
+    let crc = crc32(&bytes[12..29]).to_be_bytes();
+    bytes[29..33].copy_from_slice(&crc);
+    let path = folder.path("bomb.png");
+    std::fs::write(&path, bytes).unwrap();
+    let error = Picture::open(&path).unwrap_err().to_string();
+    assert!(error.contains("65536x65536"), "{error}");
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
+    })
+}
+
+#[test]
+fn damaged_files_get_one_sentence() {
+    let folder = Folder::new();
+    for name in ["a.png", "a.bmp", "a.tiff", "a.webp", "a.gif", "a.jpg"] {
+        let whole = std::fs::read(folder.save(name, &colours())).unwrap();
+        for cut in (0..whole.len()).step_by(whole.len().div_ceil(25)) {
+            let path = folder.path(name);
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            // Some decoders can show a picture without its last bytes; none may panic.
+            if let Err(error) = Picture::open(&path) {
+                let error = error.to_string();
+                assert!(error.contains(name) && error.lines().count() == 1, "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_resized_picture_is_pillows() {
+    // Pillow 12: Image.fromarray(uint8).resize((w, h), Image.BILINEAR).
+    let ramp = |width: usize, height: usize| -> Vec<u8> {
+        (0..height * width).flat_map(|i| [(i * 37 % 256) as u8, (i * 91 % 256) as u8, (i * 151 % 256) as u8]).collect()
+    };
+    let picture = Picture::from_rgb8(7, 5, ramp(7, 5)).unwrap();
+    for (size, expected) in include!("fixtures/pillow_bilinear.in") {
+        let resized = picture.resize(size.0, size.1).unwrap();
+        assert_eq!((resized.width(), resized.height()), size);
+        let ours = rgb(&resized);
+        assert_eq!(ours.len(), expected.len());
+        assert!(ours.iter().zip(expected).all(|(a, b)| a.abs_diff(b) <= 1), "{size:?}: {ours:?}");
+    }
+    assert!(picture.resize(0, 4).is_err());
+}
+
+#[test]
+fn a_file_is_written_whole_or_not_at_all() {
+    let folder = Folder::new();
+    let picture = Picture::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
+    let path = folder.path("out.png");
+    picture.save_png(&path).unwrap();
+    assert_eq!(Picture::open(&path).unwrap(), picture);
+    assert!(picture.save_png(folder.path("absent/out.png")).is_err());
+    assert!(picture.save_png(folder.0.path()).is_err());
+    assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1, "nothing else is left behind");
+    assert!(Picture::from_rgb8(2, 1, vec![0; 5]).is_err());
+    assert!(Picture::from_rgb8(0, 1, vec![]).is_err());
+}
+
+#[test]
+fn a_tensor_comes_back_as_the_picture() {
+    let rgb = (0..=255u8).chain([7, 8]).collect();
+    let picture = Picture::from_rgb8(43, 2, rgb).unwrap();
+    assert_eq!(Picture::from_tensor(&picture.to_tensor(&Device::Cpu).unwrap()).unwrap(), picture);
+}

@@ -1,0 +1,22 @@
+//! Where two pictures differ, as a heat map over the reference.
+//!
+//! `cargo run --example heat_map [REFERENCE CANDIDATE OUT.png]`
+
+use candle_core::Device;
+use lpips_core::heatmap::{self, Style};
+use lpips_core::{Lpips, Network, Picture};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut paths = std::env::args().skip(1);
+    let mut next = |default: &str| paths.next().unwrap_or_else(|| default.to_string());
+    let reference = Picture::open(next("assets/pictures/lake.png"))?;
+    let candidate = Picture::open(next("assets/pictures/lake_smudge.png"))?;
+    let out = next("target/heat_map.png");
+
+    let lpips = Lpips::new(Network::AlexNet)?;
+    let comparison = lpips.compare(&reference.to_tensor(&Device::Cpu)?, &candidate.to_tensor(&Device::Cpu)?)?;
+    let style = Style { over: Some(&reference), ..Style::default() };
+    heatmap::draw(&comparison.map()?, &style)?.save_png(&out)?;
+    println!("{out}");
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! One reference against many candidates: the reference goes through the network once.
+//!
+//! `cargo run --example one_against_many [REFERENCE CANDIDATE...]`
+
+use candle_core::Device;
+use lpips_core::{Lpips, Network, Picture};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut paths: Vec<String> = std::env::args().skip(1).collect();
+    if paths.is_empty() {
+        paths =
+            ["", "_blur", "_dim", "_jpeg", "_noise", "_smudge"].map(|s| format!("assets/pictures/lake{s}.png")).into();
+    }
+    let open = |path: &String| Picture::open(path)?.to_tensor(&Device::Cpu);
+    let lpips = Lpips::new(Network::AlexNet)?;
+    let reference = lpips.features(&open(&paths[0])?)?;
+    let mut distances = Vec::new();
+    for path in &paths[1..] {
+        let candidate = lpips.features(&open(path)?)?;
+        let distance = lpips.between(&reference, &candidate)?.distance()?;
+        distances.push((distance.flatten_all()?.to_vec1::<f32>()?[0], path));
+    }
+    distances.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (distance, path) in distances {
+        println!("{distance:.5}  {path}");
+    }
+    Ok(())
+}

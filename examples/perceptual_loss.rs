@@ -1,0 +1,38 @@
+//! Turns noise into a picture by walking down the LPIPS distance to it with Adam: what the network sees as equal.
+//!
+//! `cargo run --release --example perceptual_loss [STEPS [FOLDER]]` writes a frame every 20 steps and prints the distance.
+
+use std::path::PathBuf;
+
+use candle_core::{Device, Tensor, Var};
+use lpips_core::{Lpips, Network, Picture};
+use lpips_train::{Adam, AdamConfig};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let steps: u32 = arguments.next().map_or(Ok(300), |steps| steps.parse())?;
+    let folder = arguments.next().map_or_else(|| PathBuf::from("target/perceptual_loss"), PathBuf::from);
+    std::fs::create_dir_all(&folder)?;
+
+    let lpips = Lpips::new(Network::AlexNet)?;
+    let target = Picture::open("assets/pictures/lake.png")?.resize(144, 96)?.to_tensor(&Device::Cpu)?;
+    let target_features = lpips.features(&target)?;
+    let picture = Var::from_tensor(&Tensor::rand(-1f32, 1f32, target.shape(), &Device::Cpu)?)?;
+    let config = AdamConfig { lr: 0.02, beta1: 0.9, ..AdamConfig::default() };
+    let mut adam = Adam::new([("picture".to_string(), picture.clone())], config)?;
+
+    for step in 0..=steps {
+        let distance = lpips.between(&target_features, &lpips.features(picture.as_tensor())?)?.distance()?;
+        if step % 20 == 0 || step == steps {
+            println!("step {step:>4}  distance {:.5}", distance.flatten_all()?.to_vec1::<f32>()?[0]);
+            Picture::from_tensor(&picture)?.save_png(folder.join(format!("{step:04}.png")))?;
+        }
+        if step < steps {
+            adam.step(&distance.backward()?)?;
+            // Back into the range that pictures have.
+            picture.set(&picture.as_detached_tensor().clamp(-1f32, 1f32)?)?;
+        }
+    }
+    println!("frames are in {}", folder.display());
+    Ok(())
+}
