@@ -1,12 +1,13 @@
 //! Picture files to tensors and back.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use fast_image_resize as fir;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
 
@@ -67,6 +68,10 @@ impl Decoder {
             return Err("is empty: expected a picture".to_string());
         }
         let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
+        // The decoder fills up with gray where a JPEG stops short, and that would go into the distance.
+        if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(BufReader::new(File::open(path).map_err(io)?)) {
+            return Err("is a JPEG that is cut short or damaged: copy or save it again".to_string());
+        }
         let mut limits = Limits::default();
         // Eight bytes is the most that a pixel takes, RGBA in 16 bits; as much again for the decoder's own needs.
         limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(64 << 20));
@@ -120,6 +125,40 @@ impl Decoder {
 fn composite<T: Copy>(rgba: &[T], background: [T; 3], mix: impl Fn(T, T, T) -> T) -> Vec<T> {
     let pixels = rgba.as_chunks::<4>().0.iter();
     pixels.flat_map(|&[r, g, b, a]| [(r, 0), (g, 1), (b, 2)].map(|(fg, i)| mix(fg, background[i], a))).collect()
+}
+
+/// Whether a JPEG has all its segments, up to the marker that ends it.
+fn jpeg_is_whole(mut file: impl Read) -> bool {
+    let mut walk = || -> io::Result<bool> {
+        let mut byte = || -> io::Result<u8> {
+            let mut one = [0];
+            file.read_exact(&mut one)?;
+            Ok(one[0])
+        };
+        // The start marker.
+        if (byte()?, byte()?) != (0xff, 0xd8) {
+            return Ok(false);
+        }
+        loop {
+            // Whatever lies between two segments is a scan's data, in which ff is followed by 00 or a restart marker.
+            while byte()? != 0xff {}
+            let mut marker = byte()?;
+            while marker == 0xff {
+                marker = byte()?;
+            }
+            match marker {
+                0xd9 => return Ok(true),
+                0x00 | 0x01 | 0xd0..=0xd7 => {}
+                _ => {
+                    let length = u64::from(u16::from_be_bytes([byte()?, byte()?]));
+                    for _ in 2..length {
+                        byte()?;
+                    }
+                }
+            }
+        }
+    };
+    walk().unwrap_or(false)
 }
 
 /// An error of the decoder's, on one line and without a full stop.

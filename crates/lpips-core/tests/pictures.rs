@@ -186,16 +186,34 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn damaged_files_get_one_sentence() {
     let folder = Folder::new();
     for name in ["a.png", "a.bmp", "a.tiff", "a.webp", "a.gif", "a.jpg"] {
-        let whole = std::fs::read(folder.save(name, &colours())).unwrap();
+        let complete = Picture::open(folder.save(name, &colours())).unwrap();
+        let whole = std::fs::read(folder.path(name)).unwrap();
         for cut in (0..whole.len()).step_by(whole.len().div_ceil(25)) {
             let path = folder.path(name);
             std::fs::write(&path, &whole[..cut]).unwrap();
-            // Some decoders can show a picture without its last bytes; none may panic.
-            if let Err(error) = Picture::open(&path) {
-                let error = error.to_string();
-                assert!(error.contains(name) && error.lines().count() == 1, "{error}");
+            match Picture::open(&path) {
+                // Where only what follows the last pixel is missing.
+                Ok(picture) => assert_eq!(picture, complete, "{name} cut at {cut} of {}", whole.len()),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(error.contains(name) && error.lines().count() == 1, "{error}");
+                }
             }
         }
+    }
+}
+
+#[test]
+fn a_jpeg_may_be_followed_by_anything_but_not_cut() {
+    let folder = Folder::new();
+    let waves = image::RgbImage::from_fn(90, 70, |x, y| Rgb([(x * y % 251) as u8, (x * 3) as u8, (y * 3) as u8]));
+    let path = folder.save("waves.jpg", &DynamicImage::ImageRgb8(waves));
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&whole[..], b"a camera's own notes"].concat()).unwrap();
+    assert!(Picture::open(&path).is_ok());
+    for cut in [whole.len() / 2, whole.len() - 100, whole.len() - 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(Picture::open(&path).unwrap_err().to_string().contains("cut short"), "{cut} of {}", whole.len());
     }
 }
 
