@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let lpips = Lpips::new(Network::AlexNet)?;
     let mut adam =
-        Adam::new([("filter".to_string(), filter.clone())], AdamConfig { lr: 0.02, ..AdamConfig::default() })?;
+        Adam::new([("filter".to_string(), filter.clone())], AdamConfig { lr: 0.002, ..AdamConfig::default() })?;
     for step in 0..=steps {
         let output = sharpen(&blurred)?;
         let perceptual = lpips.forward(&sharp, &output)?.mean_all()?;

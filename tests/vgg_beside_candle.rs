@@ -13,9 +13,9 @@ use lpips_workspace::{largest_difference, pattern_tensor, values};
 fn the_same_pool5() {
     let (step, classes) = (25, 1000);
     let device = &Device::Cpu;
-    let choose = |rows: usize, columns: usize, step: usize| {
+    let choose = |rows: usize, columns: usize| {
         let mut data = vec![0f32; rows * columns];
-        (0..rows).for_each(|row| data[row * columns + row * step] = 1.0);
+        (0..rows).for_each(|row| data[row * columns + row] = 1.0);
         Tensor::from_vec(data, (rows, columns), device).unwrap()
     };
     let x = pattern_tensor("x", &[1, 3, 224, 224], 2.0).unwrap();
@@ -26,7 +26,7 @@ fn the_same_pool5() {
             .into_iter()
             .map(|(name, shape)| {
                 let fan_in: usize = shape[1..].iter().product();
-                let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+                let scale = if shape.len() > 1 { 3.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
                 (name.clone(), pattern_tensor(&name, &shape, scale).unwrap())
             })
             .collect();
@@ -34,20 +34,21 @@ fn the_same_pool5() {
         let rows = 4096;
         let mut first = vec![0f32; rows * 25_088];
         (0..classes).for_each(|row| first[row * 25_088 + row * step] = 1.0);
-        tensors.insert("classifier.0.weight".into(), Tensor::from_vec(first, (rows, 25_088), device).unwrap());
-        tensors.insert("classifier.3.weight".into(), choose(rows, rows, 1));
-        tensors.insert("classifier.6.weight".into(), choose(classes, rows, 1));
-        for (name, size) in [("classifier.0.bias", rows), ("classifier.3.bias", rows), ("classifier.6.bias", classes)] {
+        tensors.insert("pre_logits.fc1.weight".into(), Tensor::from_vec(first, (rows, 512, 7, 7), device).unwrap());
+        tensors.insert("pre_logits.fc2.weight".into(), choose(rows, rows).reshape((rows, rows, 1, 1)).unwrap());
+        tensors.insert("head.fc.weight".into(), choose(classes, rows));
+        for (name, size) in [("pre_logits.fc1.bias", rows), ("pre_logits.fc2.bias", rows), ("head.fc.bias", classes)] {
             tensors.insert(name.into(), Tensor::zeros(size, DType::F32, device).unwrap());
         }
         let vb = VarBuilder::from_tensors(tensors, DType::F32, device);
-        let theirs = values(&Vgg::new(vb.clone(), model).unwrap().forward_t(&x, false).unwrap()).unwrap();
+        let theirs =
+            values(&Vgg::new(vb.clone(), model).unwrap().forward_t(&x.squeeze(0).unwrap(), false).unwrap()).unwrap();
 
         let backbone = Backbone::new(network, &["pool5"], &vb).unwrap();
         let pool5 = values(&backbone.features(&x).unwrap()[0]).unwrap();
         let ours: Vec<f32> = pool5.into_iter().step_by(step).take(classes).collect();
         let largest = theirs.iter().fold(0f32, |m, v| m.max(*v));
-        assert!(largest > 0.1, "the comparison must not be of zeros");
+        assert!(largest > 0.1, "the comparison must not be of zeros: {largest}");
         assert!(largest_difference(&ours, &theirs) < 1e-4 * largest, "{network}");
     }
 }
