@@ -69,7 +69,10 @@ fn distances_and_their_parts() {
         assert_eq!(layers.len(), expected.len());
         for (layer, expected) in layers.iter().zip(expected) {
             let part = values(&layer.distance).unwrap();
-            assert!(largest_difference(&part, &floats(expected)) < 1e-5, "{what}: {}", layer.name);
+            for (part, expected) in part.iter().zip(floats(expected)) {
+                // Deep layers of made-up weights have parts of 3e-4: 1e-5 alone would not say much of them.
+                assert!((part - expected).abs() < 1e-6 + 1e-4 * expected, "{what}: {} {part}", layer.name);
+            }
         }
     }
 }

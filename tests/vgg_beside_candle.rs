@@ -26,7 +26,7 @@ fn the_same_pool5() {
             .into_iter()
             .map(|(name, shape)| {
                 let fan_in: usize = shape[1..].iter().product();
-                let scale = if shape.len() > 1 { 3.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+                let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
                 (name.clone(), pattern_tensor(&name, &shape, scale).unwrap())
             })
             .collect();

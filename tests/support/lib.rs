@@ -21,15 +21,17 @@ pub fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Numbers that any language can rebuild from a name: element i is
-/// (((i * 2654435761 + crc32(name)) mod 2^32) / 2^32 - 0.5) * scale, in f64, rounded to f32.
+/// Numbers that any language can rebuild from a name: element i is (h / 2^24 - 0.5) * scale in f64, rounded to f32, h being
+/// the upper 24 bits of SplitMix64's i-th output from the seed crc32(name).
 pub fn pattern(name: &str, count: usize, scale: f64) -> Vec<f32> {
-    let seed = u64::from(crc32(name.as_bytes()));
-    let element = |i: u64| {
-        let turned = (i * 2_654_435_761 + seed) & 0xFFFF_FFFF;
-        ((turned as f64 / 4_294_967_296.0 - 0.5) * scale) as f32
+    let mut state = u64::from(crc32(name.as_bytes()));
+    let mut next = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((z ^ (z >> 31)) >> 40) as f64 / 16_777_216.0 - 0.5) * scale
     };
-    (0..count as u64).map(element).collect()
+    (0..count).map(|_| next() as f32).collect()
 }
 
 /// [`pattern`] as a tensor on the CPU.

@@ -191,8 +191,8 @@ mod tests {
     }
 
     /// Where `torch.optim.Adam([x, y], lr=0.1, betas=(0.5, 0.999))` is after five steps.
-    const TORCH_X: [f32; 2] = [0.53950441, -1.6485602];
-    const TORCH_Y: [f32; 2] = [0.031086855, 3.4878609];
+    const TORCH_X: [f32; 2] = [0.5395044, -1.6485602];
+    const TORCH_Y: [f32; 2] = [0.031086855, 3.487861];
 
     /// (x^2 + x y) summed, so that the gradients differ from step to step.
     fn grads(x: &Var, y: &Var) -> GradStore {
