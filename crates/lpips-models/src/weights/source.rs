@@ -197,20 +197,16 @@ impl Finder {
 }
 
 #[cfg(feature = "bundled")]
+const ALEXNET: Option<&[u8]> = Some(include_bytes!("../../weights/alexnet.safetensors"));
+#[cfg(not(feature = "bundled"))]
+const ALEXNET: Option<&[u8]> = None;
+
 fn bundled(network: Network) -> Result<Option<Weights>> {
-    static ALEXNET: &[u8] = include_bytes!("../../weights/alexnet.safetensors");
-    if network != Network::AlexNet {
-        return Ok(None);
-    }
-    let archive = Archive::from_static("alexnet.safetensors (bundled)", ALEXNET)?;
+    let Some(bytes) = ALEXNET.filter(|_| network == Network::AlexNet) else { return Ok(None) };
+    let archive = Archive::from_static("alexnet.safetensors (bundled)", bytes)?;
     // Part of the program, and checked by its tests: no need to hash at every start.
     let tensors = super::verify::complete(network, &archive)?;
     Ok(Some(Weights { network, tensors, origin: Origin::Bundled, sha256: None }))
-}
-
-#[cfg(not(feature = "bundled"))]
-fn bundled(_: Network) -> Result<Option<Weights>> {
-    Ok(None)
 }
 
 /// The weights in `path`, if they are the genuine ones.
