@@ -323,9 +323,13 @@ fn as_nobody(sandbox: &Sandbox, arguments: &[&str]) -> std::process::Command {
     let mut command = sandbox.lpips(arguments);
     if std::fs::write(sandbox.path("readonly/probe"), "").is_ok() {
         std::fs::remove_file(sandbox.path("readonly/probe")).unwrap();
-        // The binary may lie where only root can go.
+        // The binary may lie where only root can go. Copied by another process: a file that this one has open for writing
+        // can't be run while any other test starts a process of its own.
         let copy = sandbox.path("lpips");
-        std::fs::copy(env!("CARGO_BIN_EXE_lpips"), &copy).unwrap();
+        if !copy.exists() {
+            let copied = std::process::Command::new("cp").arg(env!("CARGO_BIN_EXE_lpips")).arg(&copy).status().unwrap();
+            assert!(copied.success());
+        }
         command = std::process::Command::new(copy);
         sandbox.isolate(&mut command);
         command.args(arguments).uid(65534);

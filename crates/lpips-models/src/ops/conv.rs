@@ -75,17 +75,20 @@ impl ConvRelu {
     /// The same of candle's operators, for devices that our kernels do not reach.
     fn composed(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
         let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-        // With a stride, candle's backward is right only where the last window ends at the last pixel, both ways: cut off
-        // what no window reaches, and pad here.
-        let fit = |x: Tensor, dim: usize, outputs: usize| {
-            let reach = (outputs - 1) * g.stride + g.k - g.padding;
-            let used = reach.min(x.dim(dim)?);
-            x.narrow(dim, 0, used)?.pad_with_zeros(dim, g.padding, reach - used)
+        let tracked = x.track_op() || self.weight.track_op();
+        let (x, padding) = if tracked && g.stride > 1 {
+            // candle's backward is right only where the last window ends at the last pixel, both ways: cut off what no
+            // window reaches, and pad here.
+            let fit = |x: Tensor, dim: usize, outputs: usize| {
+                let reach = (outputs - 1) * g.stride + g.k - g.padding;
+                let used = reach.min(x.dim(dim)?);
+                x.narrow(dim, 0, used)?.pad_with_zeros(dim, g.padding, reach - used)
+            };
+            (fit(fit(x, 2, g.oh)?, 3, g.ow)?.contiguous()?, 0)
+        } else {
+            (x, g.padding)
         };
-        let y = fit(fit(x, 2, g.oh)?, 3, g.ow)?
-            .contiguous()?
-            .conv2d(&self.weight, 0, g.stride, 1, 1)?
-            .broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?;
+        let y = x.conv2d(&self.weight, padding, g.stride, 1, 1)?.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?;
         // candle's relu passes a gradient at exactly 0; a choice by a constant mask does not.
         let y = if y.track_op() { y.detach().gt(0f64)?.where_cond(&y, &y.zeros_like()?)? } else { y.relu()? };
         y.permute((0, 2, 3, 1))
