@@ -188,6 +188,51 @@ mod tests {
         }
     }
 
+    /// Every kind of layer in a row, as on a device without kernels of ours: values, and gradients to picture and weights.
+    #[test]
+    fn the_composed_operators_make_the_same_networks() {
+        use crate::ops::testing::{Noise, composing, values};
+        for (network, size) in [(Network::AlexNet, 63), (Network::SqueezeNet1_1, 40), (Network::Vgg11, 34)] {
+            let arch = network.architecture();
+            let mut noise = Noise::new(4);
+            let vars = VarMap::new();
+            for (name, shape) in arch.tensors(arch.features.len() - 1) {
+                let fan_in: usize = shape[1..].iter().product();
+                let scale = if shape.len() > 1 { (6.0 / fan_in as f64).sqrt() } else { 0.05 };
+                let var = candle_core::Var::from_tensor(&(noise.tensor(shape) * scale).unwrap()).unwrap();
+                vars.data().lock().unwrap().insert(name, var);
+            }
+            let x = candle_core::Var::from_tensor(&noise.tensor((2, 3, size, size + 7))).unwrap();
+            let run = |vb: &VarBuilder<'_>| {
+                let taps = Backbone::new(network, arch.taps, vb).unwrap().features(&x).unwrap();
+                let loss =
+                    taps.iter().map(|tap| tap.sqr().unwrap().mean_all().unwrap()).reduce(|a, b| (a + b).unwrap());
+                let grads = loss.unwrap().backward().unwrap();
+                let mut all: Vec<Vec<f32>> = taps.iter().map(values).collect();
+                all.push(values(grads.get(&x).unwrap()));
+                for (name, _) in arch.tensors(arch.features.len() - 1) {
+                    let data = vars.data().lock().unwrap();
+                    all.extend(grads.get(&data[&name]).map(values));
+                }
+                all
+            };
+            let variable = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+            let constants =
+                vars.data().lock().unwrap().iter().map(|(k, v)| (k.clone(), v.as_detached_tensor())).collect();
+            let constant = VarBuilder::from_tensors(constants, DType::F32, &Device::Cpu);
+            for vb in [&variable, &constant] {
+                let (ours, theirs) = (run(vb), composing(|| run(vb)));
+                assert_eq!(ours.len(), theirs.len());
+                for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+                    let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+                    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| a - b));
+                    let size = norm(&mut b.iter().copied());
+                    assert!(size > 0.0 && difference <= 1e-3 * size, "{network}, tensor {i}: {difference} of {size}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn only_what_the_last_tap_needs_is_loaded() {
         let vars = VarMap::new();

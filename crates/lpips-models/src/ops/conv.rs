@@ -27,8 +27,8 @@ impl ConvRelu {
     /// # Errors
     /// Shapes that do not fit one another, or a stride of zero.
     pub fn new(weight: &Tensor, bias: &Tensor, stride: usize, padding: usize) -> Result<Self> {
-        let (out, _, kh, kw) = weight.dims4()?;
-        if bias.dims() != [out] || kh != kw || padding >= kh || stride == 0 {
+        let (out, channels, kh, kw) = weight.dims4()?;
+        if bias.dims() != [out] || kh != kw || padding >= kh || out * channels * stride == 0 {
             bail!(
                 "a convolution needs a weight (out, in, k, k), a bias (out), a padding below k and a stride of at least 1; \
                  got weight {:?}, bias {:?}, padding {padding}, stride {stride}",
@@ -49,7 +49,7 @@ impl ConvRelu {
     /// An input with other channels than the weight's, smaller than the kernel, or of another type or device.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let geometry = self.geometry(x.dims4()?)?;
-        if x.device().is_cpu() {
+        if super::has_kernels(x) {
             let op = ConvReluOp { geometry, packed: self.packed.clone() };
             x.contiguous()?.apply_op3(&self.weight, &self.bias, op)
         } else {
@@ -74,24 +74,41 @@ impl ConvRelu {
 
     /// The same of candle's operators, for devices that our kernels do not reach.
     fn composed(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
-        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-        let tracked = x.track_op() || self.weight.track_op();
-        let (x, padding) = if tracked && g.stride > 1 {
-            // candle's backward is right only where the last window ends at the last pixel, both ways: cut off what no
-            // window reaches, and pad here.
-            let fit = |x: Tensor, dim: usize, outputs: usize| {
-                let reach = (outputs - 1) * g.stride + g.k - g.padding;
-                let used = reach.min(x.dim(dim)?);
-                x.narrow(dim, 0, used)?.pad_with_zeros(dim, g.padding, reach - used)
-            };
-            (fit(fit(x, 2, g.oh)?, 3, g.ow)?.contiguous()?, 0)
+        // candle's convolution has a backward that fails for strides above 1 on some sizes, and on Metal is wrong for the
+        // weights: there a product of matrices takes its place.
+        let unfold = self.weight.track_op() || (x.track_op() && g.stride > 1);
+        let y = if unfold {
+            self.unfolded(x, g)?
         } else {
-            (x, g.padding)
+            let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+            x.conv2d(&self.weight, g.padding, g.stride, 1, 1)?.permute((0, 2, 3, 1))?
         };
-        let y = x.conv2d(&self.weight, padding, g.stride, 1, 1)?.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)?;
+        let y = y.broadcast_add(&self.bias)?;
         // candle's relu passes a gradient at exactly 0; a choice by a constant mask does not.
-        let y = if y.track_op() { y.detach().gt(0f64)?.where_cond(&y, &y.zeros_like()?)? } else { y.relu()? };
-        y.permute((0, 2, 3, 1))
+        if y.track_op() { y.detach().gt(0f64)?.where_cond(&y, &y.zeros_like()?) } else { y.relu() }
+    }
+
+    /// The convolution as one product: all patches (N H' W', k k in) times the weight (k k in, out).
+    fn unfolded(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
+        let pad = |x: Tensor, dim: usize, outputs: usize| {
+            let reach = (outputs - 1) * g.stride + g.k;
+            let after = reach.saturating_sub(x.dim(dim)? + g.padding);
+            x.pad_with_zeros(dim, g.padding, after)
+        };
+        let x = pad(pad(x.contiguous()?, 1, g.oh)?, 2, g.ow)?.contiguous()?;
+        let at = |offset: usize, outputs: usize| {
+            Tensor::from_iter((0..outputs).map(|o| (o * g.stride + offset) as u32), x.device())
+        };
+        let mut patches = Vec::with_capacity(g.k * g.k);
+        for ky in 0..g.k {
+            let rows = x.index_select(&at(ky, g.oh)?, 1)?;
+            for kx in 0..g.k {
+                patches.push(rows.index_select(&at(kx, g.ow)?, 2)?);
+            }
+        }
+        let patches = Tensor::cat(&patches, 3)?.reshape((g.n * g.oh * g.ow, g.k * g.k * g.c))?;
+        let weight = self.weight.permute((2, 3, 1, 0))?.reshape((g.k * g.k * g.c, g.oc))?;
+        patches.matmul(&weight)?.reshape((g.n, g.oh, g.ow, g.oc))
     }
 }
 

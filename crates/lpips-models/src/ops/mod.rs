@@ -1,8 +1,8 @@
 //! The operators of the networks, each with its gradient, one call per fused operator.
 //!
-//! Activations have shape (N, H, W, C) on every device. On the CPU that is also the order in memory, and an operator is a
-//! kernel of our own behind a candle custom op. On CUDA and Metal the memory keeps (N, C, H, W), the shape is a view, and
-//! the same function composes candle's operators. Which of the two runs is decided by the tensor's device.
+//! Activations have shape (N, H, W, C) on every device. On the CPU an operator is a kernel of our own behind a candle custom
+//! op, and its result is contiguous. On CUDA and Metal the same function composes candle's operators, and its result may be
+//! a view of (N, C, H, W). Which of the two runs is decided by the tensor's device.
 //!
 //! f16 and bf16 are stored as such; on the CPU the arithmetic is in f32.
 
@@ -17,3 +17,12 @@ pub mod upsample;
 
 #[cfg(test)]
 pub(crate) mod testing;
+
+/// Whether our kernels compute on this tensor, or candle's operators do.
+fn has_kernels(x: &candle_core::Tensor) -> bool {
+    #[cfg(test)]
+    if testing::is_composing() {
+        return false;
+    }
+    x.device().is_cpu()
+}

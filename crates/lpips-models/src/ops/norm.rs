@@ -1,7 +1,7 @@
 //! Channel normalisation: each pixel's channels as a vector of length one.
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::norm::{self, EPSILON};
 use super::storage;
@@ -12,9 +12,12 @@ use super::storage;
 /// norm is zero, and the derivative does not exist, the gradient is 0 (the published package's is NaN).
 ///
 /// # Errors
-/// Those of candle's operators.
+/// A tensor that is not (N, H, W, C), or has no channels.
 pub fn unit_channels(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.contiguous()?.apply_op1(UnitChannels) } else { composed(x) }
+    if x.dims4()?.3 == 0 {
+        bail!("a pixel without channels has no direction")
+    }
+    if super::has_kernels(x) { x.contiguous()?.apply_op1(UnitChannels) } else { composed(x) }
 }
 
 /// The same of candle's operators. The norm is taken in f32, where 1e-10 is not lost.

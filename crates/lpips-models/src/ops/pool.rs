@@ -16,19 +16,21 @@ use crate::arch::pool_size;
 /// A picture on which not one window fits, or a kernel or stride of zero.
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, ceil_mode: bool) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
-    if kernel == 0 || stride == 0 {
-        bail!("max pooling needs a kernel and a stride of at least 1, got {kernel} and {stride}")
+    if kernel == 0 || stride == 0 || c == 0 {
+        bail!("max pooling needs a kernel, a stride and channels of at least 1, got {kernel}, {stride} and {c}")
     }
     let size = |input| pool_size(input, kernel, stride, ceil_mode);
     let (Some(oh), Some(ow)) = (size(h), size(w)) else {
         bail!("max pooling {kernel}x{kernel} by {stride} finds no window in {h}x{w} pixels")
     };
     let geometry = Geometry { n, h, w, c, oh, ow, kernel, stride };
-    if x.device().is_cpu() { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
+    if super::has_kernels(x) { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
 }
 
 /// The same of candle's operators: the window's positions one after the other, each a strided selection.
 fn composed(x: &Tensor, g: &Geometry) -> Result<Tensor> {
+    // A selection takes contiguous tensors only.
+    let x = x.contiguous()?;
     let select = |i: usize, j: usize| -> Result<Tensor> {
         // Past the edge the last pixel stands in: it is in the window anyway, so it changes neither the maximum nor,
         // being a later position, which one is first.

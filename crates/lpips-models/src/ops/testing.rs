@@ -2,6 +2,22 @@
 
 use candle_core::{Device, Shape, Tensor, Var};
 
+thread_local! {
+    static COMPOSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Runs `f` as it would run on a device without kernels of ours.
+pub(crate) fn composing<R>(f: impl FnOnce() -> R) -> R {
+    COMPOSING.set(true);
+    let result = f();
+    COMPOSING.set(false);
+    result
+}
+
+pub(crate) fn is_composing() -> bool {
+    COMPOSING.get()
+}
+
 pub(crate) fn device() -> Device {
     Device::Cpu
 }
