@@ -40,9 +40,20 @@ impl DeviceChoice {
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),
-            Self::Auto if cuda_is_available() => open("the CUDA device", Device::new_cuda(0)),
-            Self::Auto if metal_is_available() => open("the Metal device", Device::new_metal(0)),
-            Self::Auto => Ok(Device::Cpu),
+            // A build with CUDA may run on a machine without it.
+            Self::Auto => {
+                let found = if cuda_is_available() {
+                    open("the CUDA device", Device::new_cuda(0))
+                } else if metal_is_available() {
+                    open("the Metal device", Device::new_metal(0))
+                } else {
+                    Ok(Device::Cpu)
+                };
+                Ok(found.unwrap_or_else(|failure| {
+                    tracing::warn!("{}; computing on the CPU", failure.message().unwrap_or_default());
+                    Device::Cpu
+                }))
+            }
             Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA", "cuda")),
             Self::Cuda(index) => open(&format!("CUDA device {index}"), Device::new_cuda(index)),
             Self::Metal if !metal_is_available() => Err(missing("Metal", "metal")),

@@ -75,9 +75,22 @@ fn any_container_of_the_same_numbers_is_genuine() {
     );
     let output = sandbox.lpips(&["weights", "path", "alex"]).env("LPIPS_WEIGHTS_DIR", "dir").output().unwrap();
     assert_eq!(stdout(&output).trim(), "dir/alexnet.safetensors");
-    // In PyTorch's cache too, for a build or a machine that has no bundled ones: there the bundled come first.
     let output = sandbox.lpips(&["weights", "verify", "--file", "dir/alexnet.safetensors", "alex"]).output().unwrap();
     assert!(stdout(&output).starts_with("alex: genuine"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_broken_is_told_and_not_taken_for_absent() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".cache/torch/hub/checkpoints/squeezenet1_1-b8a52dc0.pth", "garbage");
+    let output = sandbox.lpips(&["weights", "verify", "--quiet"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("squeezenet1_1-b8a52dc0.pth: is not a weights file"), "{}", stderr(&output));
+    let text = stdout(&sandbox.lpips(&["weights", "list"]).output().unwrap());
+    assert!(text.contains("unusable"), "{text}");
+    let output = sandbox.lpips(&["weights", "verify"]).env("LPIPS_WEIGHTS_DIR", "nowhere").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("nowhere: is no folder"), "{}", stderr(&output));
 }
 
 #[test]
@@ -160,6 +173,18 @@ fn a_full_disk_is_named_and_leaves_no_file_in_its_place() {
     let snapshots =
         walk(&sandbox.path(".cache/huggingface/hub")).into_iter().any(|p| p.to_string_lossy().contains("snapshots"));
     assert!(!snapshots);
+}
+
+#[test]
+#[ignore = "needs LPIPS_WEIGHTS_DIR (SqueezeNet)"]
+fn pytorchs_cache_is_used() {
+    let weights = PathBuf::from(std::env::var_os("LPIPS_WEIGHTS_DIR").expect("LPIPS_WEIGHTS_DIR"));
+    let sandbox = Sandbox::new();
+    // What a file is, its first bytes tell, not its name.
+    let body = std::fs::read(weights.join("squeezenet1_1.safetensors")).unwrap();
+    sandbox.write("torch/hub/checkpoints/squeezenet1_1-b8a52dc0.pth", body);
+    let output = sandbox.lpips(&["weights", "verify", "squeeze"]).env("TORCH_HOME", "torch").output().unwrap();
+    assert!(stdout(&output).contains("PyTorch's cache"), "{}", stderr(&output));
 }
 
 #[test]

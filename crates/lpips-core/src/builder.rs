@@ -194,11 +194,12 @@ impl Builder {
         for file in &self.files {
             let archive = Archive::open(file)?;
             let has_trunk = archive.names().any(|name| name.starts_with("features."));
-            let has_lins = self.lins && archive.shape("lin0.weight").is_some();
+            let has_lins = archive.names().any(|name| lin_index(name).is_some());
             if has_trunk {
                 once(&mut trunk, Weights::from_archive(self.network, &archive)?, file, "convolutions")?;
             }
-            if has_lins {
+            if has_lins && self.lins {
+                tracing::warn!("using the lin heads of {} in place of the published ones", file.display());
                 once(&mut own, lins_of(&archive, &channels)?, file, "lin heads")?;
             }
             if !has_trunk && !has_lins {
@@ -210,10 +211,7 @@ impl Builder {
         }
         let lins = match (self.lins, own) {
             (false, _) => None,
-            (true, Some(own)) => {
-                tracing::info!("using lin heads of your own");
-                Some(own)
-            }
+            (true, Some(own)) => Some(own),
             (true, None) if taps_equal(&taps, &published) => Some(self.published_lins(&channels)?),
             (true, None) => {
                 return Err(Error::Choice(format!(
@@ -261,6 +259,11 @@ struct Parts {
     lins: Option<Vec<Tensor>>,
 }
 
+/// The N of `linN.weight`.
+fn lin_index(name: &str) -> Option<usize> {
+    name.strip_prefix("lin")?.strip_suffix(".weight")?.parse().ok()
+}
+
 /// Whether both name the same layers, in whatever order.
 fn taps_equal(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().all(|name| b.contains(name))
@@ -276,8 +279,7 @@ fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<(
 
 /// The lin heads `lin0.weight`, `lin1.weight` and so on, (1, C, 1, 1) each, for taps with these channels.
 fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
-    let surplus = format!("lin{}.weight", channels.len());
-    if archive.shape(&surplus).is_some() {
+    if let Some(surplus) = archive.names().find(|name| lin_index(name).is_some_and(|index| index >= channels.len())) {
         let reason = format!("holds {surplus}, but only {} layers are tapped", channels.len());
         return Err(lpips_models::Error::WeightsFile { path: archive.path().to_path_buf(), reason }.into());
     }
@@ -286,7 +288,14 @@ fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
         .enumerate()
         .map(|(i, &c)| {
             let shape = [1, c, 1, 1];
-            let data = archive.tensor(&format!("lin{i}.weight"), &shape)?;
+            let name = format!("lin{i}.weight");
+            let data = archive.tensor(&name, &shape)?;
+            if let Some(negative) = data.iter().find(|weight| **weight < 0.0) {
+                let reason = format!(
+                    "tensor {name} holds {negative}: lin heads must be 0 or above, or distances could be negative"
+                );
+                return Err(lpips_models::Error::WeightsFile { path: archive.path().to_path_buf(), reason }.into());
+            }
             Ok(Tensor::from_vec(data, &shape, &Device::Cpu)?)
         })
         .collect()

@@ -31,13 +31,14 @@ enum Pixels {
 pub struct Decoder {
     /// What shows through where a picture is transparent, as red, green, blue. Default: white.
     pub background: [u8; 3],
-    /// Files that claim more pixels are refused before they are decoded. Default: 180 million.
+    /// Files that claim more pixels are refused before they are decoded. Default: 40 million, which
+    /// covers 8K; of so large a picture the network's own needs are some gigabytes.
     pub max_pixels: u64,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { background: [255; 3], max_pixels: 180_000_000 }
+        Self { background: [255; 3], max_pixels: 40_000_000 }
     }
 }
 
@@ -70,7 +71,7 @@ impl Decoder {
         let mut reader = ImageReader::open(path).map_err(io)?.with_guessed_format().map_err(io)?;
         // The decoder fills up with gray where a JPEG stops short, and that would go into the distance.
         if reader.format() == Some(ImageFormat::Jpeg) && !jpeg_is_whole(BufReader::new(File::open(path).map_err(io)?)) {
-            return Err("is a JPEG that is cut short or damaged: copy or save it again".to_string());
+            return Err("is a JPEG that is cut short: copy or save it again".to_string());
         }
         let mut limits = Limits::default();
         // Eight bytes is the most that a pixel takes, RGBA in 16 bits; as much again for the decoder's own needs.
@@ -180,11 +181,11 @@ impl Picture {
     /// # Errors
     /// A number of bytes that is not 3 * width * height, or no pixels at all.
     pub fn from_rgb8(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
-        if width == 0 || height == 0 || rgb.len() != 3 * width * height {
+        let expected = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(3)).filter(|bytes| *bytes > 0);
+        if expected != Some(rgb.len()) {
             return Err(Error::Input(format!(
-                "{} bytes make no RGB picture of {width}x{height} pixels: expected {}",
-                rgb.len(),
-                3 * width * height
+                "{} bytes make no RGB picture of {width}x{height} pixels: expected 3 for each pixel",
+                rgb.len()
             )));
         }
         Ok(Self { width, height, pixels: Pixels::Eight(rgb) })
@@ -265,8 +266,8 @@ impl Picture {
         let bytes = floats.iter().flat_map(|v| v.to_ne_bytes()).collect();
         let (w, h) = (self.width as u32, self.height as u32);
         let source = fir::images::Image::from_vec_u8(w, h, bytes, fir::PixelType::F32x3).map_err(|e| fail(&e))?;
-        if width == 0 || height == 0 {
-            return Err(fail(&"expected at least one pixel each way"));
+        if [width, height].iter().any(|side| !(1..=1 << 20).contains(side)) {
+            return Err(fail(&"expected 1 to 1048576 pixels each way"));
         }
         let mut target = fir::images::Image::new(width as u32, height as u32, fir::PixelType::F32x3);
         let options = fir::ResizeOptions::new()
@@ -300,24 +301,24 @@ impl Picture {
         let (width, height) = (self.width as u32, self.height as u32);
         image::ImageEncoder::write_image(encoder, &self.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)
             .map_err(|error| fail(sentence(&error)))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(error.error_text()))?;
+        let mut file = temporary().tempfile_in(folder).map_err(|error| fail(error.error_text()))?;
         let written = file.as_file_mut().write_all(&png).and_then(|()| file.as_file().sync_all());
         written.map_err(|error| fail(error.error_text()))?;
-        set_default_permissions(file.as_file());
         file.persist(path).map_err(|error| fail(error.error.to_string()))?;
         Ok(())
     }
 }
 
-/// A temporary file is for its owner's eyes only; a finished one is like any other.
-#[cfg(unix)]
-fn set_default_permissions(file: &std::fs::File) {
-    use std::os::unix::fs::PermissionsExt;
-    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
+/// A temporary file that, unlike others, gets the permissions that any new file gets.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
-
-#[cfg(not(unix))]
-fn set_default_permissions(_: &std::fs::File) {}
 
 trait ErrorText {
     fn error_text(&self) -> String;

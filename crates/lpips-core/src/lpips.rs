@@ -45,6 +45,21 @@ pub struct Lpips {
 pub struct Features {
     taps: Vec<Tensor>,
     size: (usize, usize),
+    maker: Maker,
+}
+
+/// What two features must have in common to be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Maker {
+    network: Network,
+    version: Version,
+    taps: Vec<&'static str>,
+}
+
+impl std::fmt::Display for Maker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} tapped at {}", self.network, self.version, self.taps.join(", "))
+    }
 }
 
 impl Features {
@@ -173,7 +188,9 @@ impl Lpips {
         // Both through the network at once: one large product is faster than two small ones.
         let both = self.taps(&Tensor::cat(&[a, b], 0)?, size)?;
         let half = |from, count| both.iter().map(|tap| Ok(tap.narrow(0, from, count)?)).collect::<Result<Vec<_>>>();
-        self.between(&Features { taps: half(0, na)?, size }, &Features { taps: half(na, nb)?, size })
+        let maker = self.maker();
+        let a = Features { taps: half(0, na)?, size, maker: maker.clone() };
+        self.between(&a, &Features { taps: half(na, nb)?, size, maker })
     }
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
@@ -184,31 +201,34 @@ impl Lpips {
         let images = images.into();
         let size = images.size()?;
         let taps = self.taps(&images.to_signed(self.device())?, size)?;
-        Ok(Features { taps, size })
+        Ok(Features { taps, size, maker: self.maker() })
     }
 
     /// Compares features of this network: as many against as many, or one against many.
     ///
     /// # Errors
-    /// Pictures that differ in size, or features made with other taps.
+    /// Pictures that differ in size, or features made by another network, version or choice of taps.
     pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
         same_size(a.size, b.size)?;
         same_batch(a.batch(), b.batch())?;
-        let names = self.taps_names();
-        if a.taps.len() != names.len() || b.taps.len() != names.len() {
+        let own = self.maker();
+        if let Some(other) = [a, b].into_iter().find(|features| features.maker != own) {
             return Err(Error::Choice(format!(
-                "the features have {} and {} taps, this network has {}: make both with the same one",
-                a.taps.len(),
-                b.taps.len(),
-                names.len()
+                "the features were made by {}, and this is {own}: make both with the same one",
+                other.maker
             )));
         }
+        let names = self.taps_names();
         let layers = names
             .into_iter()
             .enumerate()
             .map(|(layer, name)| Ok((name, self.head.distance(layer, &a.taps[layer], &b.taps[layer])?)))
             .collect::<Result<Vec<_>>>()?;
         Ok(Comparison { layers, size: a.size })
+    }
+
+    fn maker(&self) -> Maker {
+        Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
     }
 
     /// The prepared taps of pictures (N, 3, H, W) in [-1, 1].

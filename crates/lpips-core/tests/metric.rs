@@ -1,4 +1,5 @@
 //! What must hold of the metric itself, whatever the numbers.
+#![cfg(feature = "bundled")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -253,9 +254,40 @@ fn own_heads_and_whole_models_come_from_files() {
     let short = part(&|key| key.starts_with("lin") && key != "lin2.weight", "short.safetensors");
     let error = Lpips::builder(Network::AlexNet).weights(&short).build().unwrap_err().to_string();
     assert!(error.contains("lin2.weight"), "{error}");
+    // A head that is missing, be it the first, is missed.
+    let late = part(&|key| key.starts_with("lin") && key != "lin0.weight", "late.safetensors");
+    let error = Lpips::builder(Network::AlexNet).weights(&late).build().unwrap_err().to_string();
+    assert!(error.contains("no tensor lin0.weight"), "{error}");
+    let baseline = Lpips::builder(Network::AlexNet).weights(&heads).baseline().build().unwrap();
+    assert!(!baseline.has_lins());
     let fewer =
         Lpips::builder(Network::AlexNet).taps(["conv1", "conv2"]).weights(&heads).build().unwrap_err().to_string();
     assert!(fewer.contains("lin2.weight") && fewer.contains("only 2"), "{fewer}");
+}
+
+#[test]
+fn negative_heads_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
+    let var = vars.data().lock().unwrap()["lin3.weight"].clone();
+    var.set(&var.neg().unwrap()).unwrap();
+    let path = folder.path().join("negative.safetensors");
+    vars.save(&path).unwrap();
+    let error = Lpips::builder(Network::AlexNet).weights(&path).build().unwrap_err().to_string();
+    assert!(error.contains("lin3.weight") && error.contains("0 or above"), "{error}");
+}
+
+#[test]
+fn features_of_another_maker_are_refused() {
+    let picture = pictures(1, 40, 40, 23);
+    let build = |builder: lpips_core::Builder| builder.build().unwrap();
+    let tapped = |layer: &str| build(Lpips::builder(Network::AlexNet).taps([layer]).baseline());
+    let (four, five) = (tapped("conv4"), tapped("conv5"));
+    let error =
+        four.between(&four.features(&picture).unwrap(), &five.features(&picture).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("conv4") && error.contains("conv5"), "{error}");
+    let old = build(Lpips::builder(Network::AlexNet).version(Version::V0_0));
+    assert!(alex().between(&alex().features(&picture).unwrap(), &old.features(&picture).unwrap()).is_err());
 }
 
 #[test]

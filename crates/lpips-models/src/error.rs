@@ -60,9 +60,14 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
-    /// No weights were found for a network.
-    #[error("{0}")]
-    NoWeights(String),
+    /// No usable weights were found for a network.
+    #[error("{message}")]
+    NoWeights {
+        /// What was tried, and which file to put where.
+        message: String,
+        /// Whether some were found that can't be used.
+        unusable: bool,
+    },
     /// A download that did not succeed.
     #[error("{0}")]
     Download(String),

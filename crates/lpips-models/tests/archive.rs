@@ -21,6 +21,7 @@ fn reads_what_torch_saves() {
         assert_eq!(archive.tensor("double", &[3]).unwrap(), eighths(3), "{name}: f64");
         assert_eq!(archive.tensor("parameter", &[2, 2]).unwrap(), eighths(4), "{name}: a Parameter");
         assert!(archive.shape("counter").is_none(), "{name}: integers are passed over");
+        assert_eq!(archive.names().count(), 5, "{name}");
     }
 }
 

@@ -29,7 +29,8 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam over named variables, step for step as `torch.optim.Adam` without weight decay.
+/// Adam over named variables, step for step as `torch.optim.Adam` without weight decay, where every variable has a gradient
+/// in every step: the count of steps is shared by all.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -63,13 +64,16 @@ impl Adam {
     /// Starts with all moments at zero.
     ///
     /// # Errors
-    /// Two variables of one name, or a device without memory for the moments.
+    /// Two variables of one name, a variable in 16 bits, or a device without memory for the moments.
     pub fn new(vars: impl IntoIterator<Item = (String, Var)>, config: AdamConfig) -> Result<Self> {
         let mut parameters = vars
             .into_iter()
             .map(|(name, var)| Ok(Parameter { name, mean: var.zeros_like()?, square: var.zeros_like()?, var }))
             .collect::<Result<Vec<_>>>()?;
         parameters.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(odd) = parameters.iter().find(|p| !matches!(p.var.dtype(), DType::F32 | DType::F64)) {
+            bail!("variable {} is {:?}: Adam's constants need f32 or f64", odd.name, odd.var.dtype())
+        }
         if let Some(pair) = parameters.windows(2).find(|pair| pair[0].name == pair[1].name) {
             bail!("two variables are named {}: every variable needs a name of its own", pair[0].name)
         }
@@ -157,7 +161,10 @@ impl Adam {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder)?;
         candle_core::safetensors::save(&self.state()?, file.path())?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

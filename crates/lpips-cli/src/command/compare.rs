@@ -79,7 +79,7 @@ pub(crate) struct Compare {
     device: DeviceChoice,
 
     /// Threads on the CPU [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
     /// What shows through where a picture is transparent: white, black or #rrggbb.
@@ -155,6 +155,12 @@ impl Compare {
             lpips.features(&picture.to_tensor(lpips.device())?).map_err(|error| named(&self.reference, error))?;
         let reference = Reference { picture, features };
 
+        if let Some(folder) = self.map.as_ref().filter(|_| self.candidates.len() > 1) {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::Work(Some(format!("the folder {} can't be made: {error}", folder.display())))
+            })?;
+        }
+
         let mut rows = Vec::new();
         let mut failed = false;
         for (i, candidate) in self.candidates.iter().enumerate() {
@@ -227,13 +233,15 @@ impl Compare {
         let compare = || {
             let features = lpips.features(&picture.to_tensor(lpips.device())?)?;
             let comparison = lpips.between(&reference.features, &features)?;
+            let distance = scalar(&comparison.distance()?)?;
+            if !distance.is_finite() {
+                return Err(lpips_core::Error::Input(format!(
+                    "the distance came out as {distance}: the weights are too large, or damaged"
+                )));
+            }
             let layers = comparison.layers()?;
             let layers = layers.iter().map(|layer| Ok((layer.name, scalar(&layer.distance)?)));
-            let row = Row {
-                candidate,
-                distance: scalar(&comparison.distance()?)?,
-                layers: layers.collect::<lpips_core::Result<_>>()?,
-            };
+            let row = Row { candidate, distance, layers: layers.collect::<lpips_core::Result<_>>()? };
             Ok((row, comparison))
         };
         compare().map_err(|error: lpips_core::Error| format!("{}: {error}", candidate.display()))
@@ -255,14 +263,12 @@ impl Compare {
                     map.display()
                 )));
             }
-            std::fs::create_dir_all(map)
-                .map_err(|error| Failure::Work(Some(format!("the folder {} can't be made: {error}", map.display()))))?;
             let mut taken = HashSet::new();
             let name = |candidate: &PathBuf| {
                 let stem = candidate.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 let numbered = (2..).map(|i| format!("{stem}-{i}"));
                 let name = std::iter::once(stem.clone()).chain(numbered).find(|name| taken.insert(name.clone()));
-                map.join(format!("{}.png", name.unwrap_or(stem)))
+                map.join(format!("{}.map.png", name.unwrap_or(stem)))
             };
             self.candidates.iter().map(name).collect()
         } else {

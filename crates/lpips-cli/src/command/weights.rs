@@ -60,7 +60,7 @@ impl Weights {
                 if networks.is_empty() {
                     let here = Network::PUBLISHED.into_iter().filter(|network| {
                         // What is simply not here is no failure; what is here and broken is.
-                        !matches!(find(*network), Err(Error::NoWeights(_)))
+                        !matches!(find(*network), Err(Error::NoWeights { unusable: false, .. }))
                     });
                     each(&here.collect::<Vec<_>>(), |network| verify(&find(network)?))
                 } else {
@@ -89,7 +89,15 @@ fn list() -> Result {
     for network in Network::PUBLISHED {
         let place = match Finder::default().offline().find(network) {
             Ok(weights) => weights.origin().to_string(),
-            Err(Error::NoWeights(_)) => format!("not on this machine: get them with `lpips weights fetch {network}`"),
+            Err(Error::NoWeights { unusable: false, .. }) => {
+                let on_hub = network.architecture().published.is_some_and(|published| !published.hub.is_empty());
+                let how = if cfg!(feature = "hub") && on_hub {
+                    format!(": get them with `lpips weights fetch {network}`")
+                } else {
+                    String::new()
+                };
+                format!("not on this machine{how}")
+            }
             Err(error) => format!("unusable: {error}"),
         };
         rows.push(vec![format!("{:<8}", network.name()), format!("{:<14}", network.architecture().id), place]);

@@ -37,7 +37,9 @@ impl Sandbox {
     pub(crate) fn isolate(&self, command: &mut Command) {
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
-            if ["HF_", "TORCH_", "XDG_", "LPIPS_", "CLICOLOR", "RUST_"].iter().any(|prefix| name.starts_with(prefix))
+            if ["HF_", "TORCH_", "XDG_", "LPIPS_", "CLICOLOR", "COLUMNS", "RUST_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
                 || name.to_lowercase().ends_with("_proxy")
             {
                 command.env_remove(name);

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 ///
 /// Every convolution is followed by a ReLU; a tap gives what comes out of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layer {
     /// A square convolution with bias and ReLU.
     Conv {
@@ -118,8 +119,9 @@ pub struct Published {
     pub hub: &'static [HubFile],
 }
 
-/// A network as a table.
+/// A network as a table: the feature part. The classifier's rows have their place beside it.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Architecture {
     /// The network's name in torchvision, e.g. `vgg16`.
     pub id: &'static str,

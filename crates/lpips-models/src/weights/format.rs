@@ -13,7 +13,7 @@ use super::pickle;
 use crate::error::{Error, Result};
 
 /// Larger files are no weights of these networks: the largest, VGG-19 with its classifier, has 0.6 GB.
-const LARGEST_FILE: u64 = 4 << 30;
+pub(super) const LARGEST_FILE: u64 = 2 << 30;
 
 /// The first bytes that PyTorch wrote before version 1.6: a pickle, protocol 2, of a 10-byte magic number.
 const BARE_PICKLE: [u8; 4] = [0x80, 0x02, 0x8a, 0x0a];
@@ -25,6 +25,8 @@ pub(super) enum Scalar {
     F32,
     F16,
     Bf16,
+    /// Integers and the like, of which no network here has any; read by nobody.
+    Other,
 }
 
 impl Scalar {
@@ -33,6 +35,7 @@ impl Scalar {
             Self::F64 => 8,
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+            Self::Other => 0,
         }
     }
 }
@@ -47,6 +50,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    fn same_numbers(&self, other: &Self, bytes: &[u8]) -> bool {
+        let data = |entry: &Self| entry.range().and_then(|range| bytes.get(range));
+        (self.scalar, &self.shape, data(self)) == (other.scalar, &other.shape, data(other))
+    }
+
     /// The bytes that hold the tensor, or `None` where the shape overflows.
     fn range(&self) -> Option<std::ops::Range<usize>> {
         let count = self.shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))?;
@@ -106,8 +114,13 @@ impl Archive {
             if !inside {
                 return Err(Error::file(&path, format!("is cut short: tensor {name} reaches past its end")));
             }
+            let name = canonical(&name);
             // The published package's files name each lin head twice, with the same numbers.
-            named.entry(canonical(&name)).or_insert(entry);
+            match named.get(&name) {
+                None => drop(named.insert(name, entry)),
+                Some(twin) if twin.same_numbers(&entry, &bytes) => {}
+                Some(_) => return Err(Error::file(&path, format!("holds {name} twice, with different numbers"))),
+            }
         }
         Ok(Self { path, bytes, entries: named })
     }
@@ -139,12 +152,16 @@ impl Archive {
         if entry.shape != shape {
             return fail(format!("tensor {name} has shape {:?}, expected {shape:?}", entry.shape));
         }
+        if entry.scalar == Scalar::Other {
+            return fail(format!("tensor {name} does not hold f64, f32, f16 or bf16 numbers"));
+        }
         let data = entry.range().and_then(|range| self.bytes.get(range)).unwrap_or_default();
         let data = match entry.scalar {
             Scalar::F64 => convert(data, |b| f64::from_le_bytes(b) as f32),
             Scalar::F32 => convert(data, f32::from_le_bytes),
             Scalar::F16 => convert(data, |b| f16::from_le_bytes(b).to_f32()),
             Scalar::Bf16 => convert(data, |b| bf16::from_le_bytes(b).to_f32()),
+            Scalar::Other => Vec::new(),
         };
         match data.iter().find(|value| !value.is_finite()) {
             Some(value) => fail(format!("tensor {name} holds {value}: weights must be finite numbers")),
@@ -174,7 +191,7 @@ fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_string(),
         io::ErrorKind::IsADirectory => "is a folder: expected a weights file (safetensors or PyTorch .pth)".to_string(),
-        io::ErrorKind::FileTooLarge => "is over 4 GB, more than any of these networks' weights".to_string(),
+        io::ErrorKind::FileTooLarge => "is over 2 GB, more than any of these networks' weights".to_string(),
         _ => format!("can't be read: {error}"),
     }
 }
@@ -196,8 +213,7 @@ fn read_safetensors(bytes: &[u8]) -> Result<Vec<(String, Entry)>, String> {
             Dtype::F32 => Scalar::F32,
             Dtype::F16 => Scalar::F16,
             Dtype::BF16 => Scalar::Bf16,
-            // Counters and the like, which no network here has.
-            _ => continue,
+            _ => Scalar::Other,
         };
         let start = data + info.data_offsets.0;
         entries.push((name, Entry { scalar, shape: info.shape.clone(), start }));
@@ -317,6 +333,31 @@ mod tests {
         let mut huge = bytes;
         huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(parse(huge).is_err());
+    }
+
+    #[test]
+    fn one_tensor_under_two_names_must_be_one() {
+        let (a, b) = ([1u8; 8], [2u8; 8]);
+        let view = |data| safetensors::tensor::TensorView::new(Dtype::F32, vec![2], data).unwrap();
+        let parse = |first, second| {
+            let bytes = safetensors::serialize(
+                [("lin0.model.1.weight", view(first)), ("lins.0.model.1.weight", view(second))],
+                None,
+            );
+            Archive::parse("x".into(), bytes.unwrap().into())
+        };
+        assert!(parse(&a, &a).is_ok());
+        let error = parse(&a, &b).unwrap_err().to_string();
+        assert!(error.contains("lin0.weight twice"), "{error}");
+    }
+
+    #[test]
+    fn integers_are_no_weights() {
+        let data = [0u8; 4];
+        let view = safetensors::tensor::TensorView::new(Dtype::I8, vec![4], &data).unwrap();
+        let bytes = safetensors::serialize([("a", view)], None).unwrap();
+        let archive = Archive::parse("x".into(), bytes.into()).unwrap();
+        assert!(archive.tensor("a", &[4]).unwrap_err().to_string().contains("does not hold"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::{Agent, Body};
 
+use super::format::LARGEST_FILE;
 use crate::arch::HubFile;
 use crate::error::{Error, Result};
 
@@ -51,7 +52,7 @@ impl Hub {
         let on = |value: String| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
         Self {
             endpoint: env("HF_ENDPOINT").map(|endpoint| endpoint.trim_end_matches('/').to_string()),
-            token: env("HF_TOKEN").or_else(|| cache.token()),
+            token: env("HF_TOKEN").map(|token| token.trim().to_string()).or_else(|| cache.token()),
             cache: env("HF_HUB_CACHE").map_or_else(|| cache.path().clone(), PathBuf::from),
             offline: env("HF_HUB_OFFLINE").is_some_and(on),
             stall: Duration::try_from_secs_f64(seconds.unwrap_or(20.0)).unwrap_or(Duration::from_secs(20)),
@@ -155,8 +156,8 @@ impl Hub {
         let agent = Agent::new_with_config(config);
         let bar = progress(file.file);
         let mut failures = 0;
+        let mut farthest = fs::metadata(part).map_or(0, |metadata| metadata.len());
         loop {
-            let before = fs::metadata(part).map_or(0, |metadata| metadata.len());
             let reason = match self.attempt(&agent, &url, part, &bar) {
                 Ok(commit) => {
                     bar.finish_and_clear();
@@ -169,12 +170,14 @@ impl Hub {
                 Err(Failure::Passing(reason)) => reason,
             };
             let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
-            failures = if after > before { 1 } else { failures + 1 };
+            // A server that alternates between sending a part and refusing the rest gets nowhere, and must not go on.
+            failures = if after > farthest { 1 } else { failures + 1 };
+            farthest = farthest.max(after);
             if failures >= ATTEMPTS {
                 bar.finish_and_clear();
                 return Err(Error::Download(format!("{url}: {reason} (tried {ATTEMPTS} times)")));
             }
-            tracing::info!("{url}: {reason}; trying again");
+            tracing::warn!("{url}: {reason}; trying again");
             std::thread::sleep(self.pause * 2u32.pow(failures - 1));
         }
     }
@@ -210,6 +213,10 @@ impl Hub {
             }
             status => return Err(Failure::Final(format!("the server answered {status}"))),
         };
+        let too_large = || Failure::Final("what the server sends is over 2 GB: no weights".to_string());
+        if total.is_some_and(|total| total > LARGEST_FILE) {
+            return Err(too_large());
+        }
         if start == 0 {
             target.set_len(0).map_err(io)?;
         }
@@ -229,6 +236,10 @@ impl Hub {
             };
             target.write_all(&buffer[..count]).map_err(io)?;
             position += count as u64;
+            if position > LARGEST_FILE {
+                target.set_len(0).map_err(io)?;
+                return Err(too_large());
+            }
             bar.set_position(position);
         }
         match total {
@@ -282,7 +293,7 @@ impl Hub {
             let Some(location) = text("location") else {
                 return Err(Failure::Final("the server redirects to nowhere".to_string()));
             };
-            address = if location.starts_with('/') { format!("{}{location}", origin(&address)) } else { location };
+            address = resolve(&address, &location);
         }
         Err(Failure::Final("the server redirects in a circle".to_string()))
     }
@@ -338,6 +349,22 @@ fn progress(name: &str) -> ProgressBar {
     }
     bar.set_message(name.to_string());
     bar
+}
+
+/// Where a `Location` header leads to from an address.
+fn resolve(from: &str, location: &str) -> String {
+    if location.contains("://") {
+        location.to_string()
+    } else if location.starts_with("//") {
+        let scheme = from.split("//").next().unwrap_or_default();
+        format!("{scheme}{location}")
+    } else if location.starts_with('/') {
+        format!("{}{location}", origin(from))
+    } else {
+        let path = from.split(['?', '#']).next().unwrap_or(from);
+        let folder = path.rfind('/').filter(|&at| at >= origin(from).len()).map_or(path, |at| &path[..at]);
+        format!("{folder}/{location}")
+    }
 }
 
 /// Scheme and host of an address.

@@ -1,10 +1,22 @@
 //! A reader for the one kind of pickle that matters here: a `state_dict` as PyTorch saves it.
 //!
 //! A pickle is a program, and Python runs it. This reader runs nothing: it understands the opcodes that a `state_dict` is
-//! made of, knows three constructors by name, and answers everything else with an error. Every read is within bounds, and
-//! work and memory grow with the file's length only.
+//! made of, knows three constructors by name, and answers everything else with an error. Every read is within bounds. A
+//! hostile file may name one large value many times; so texts stay where they are in the file, and calls, tensors and names
+//! have limits far above any network's, so that work and memory grow with the file's length only.
+
+use std::ops::Range;
 
 use super::format::Scalar;
+
+/// Bytes of a pickle; those of the networks here have a few thousand.
+const LARGEST: usize = 16 << 20;
+/// Tensors in a `state_dict`.
+const MOST_TENSORS: usize = 10_000;
+/// Bytes of a tensor's or a storage's name.
+const LONGEST_NAME: usize = 512;
+/// Arguments of a call, and dimensions of a tensor.
+const MOST_ARGUMENTS: usize = 16;
 
 /// A tensor as the pickle describes it; its numbers are in a file of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,16 +45,21 @@ impl TensorRecord {
 /// The tensors of a pickled `state_dict`, in its order. A checkpoint that keeps its `state_dict` under that key, or under
 /// `model`, is looked into.
 pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, TensorRecord)>, String> {
+    if pickle.len() > LARGEST {
+        return Err("holds no state_dict: its data.pkl is over 16 MB".to_string());
+    }
     let mut machine = Machine { bytes: pickle, ..Machine::default() };
     let root = machine
         .run()
         .map_err(|reason| format!("is not a state_dict that can be read without running it ({reason})"))?;
-    let mut tensors = machine.tensors_of(root);
+    let mut tensors = machine.tensors_of(root)?;
     if tensors.is_empty()
         && let Value::Dict(items) = &machine.values[root]
     {
         let named = |&&(key, _): &&(Id, Id)| matches!(machine.text_of(key), Some("state_dict" | "model"));
-        tensors = items.iter().find(named).map(|&(_, inner)| machine.tensors_of(inner)).unwrap_or_default();
+        if let Some(&(_, inner)) = items.iter().find(named) {
+            tensors = machine.tensors_of(inner)?;
+        }
     }
     if tensors.is_empty() {
         return Err("holds no state_dict: save one with torch.save(model.state_dict(), ...)".to_string());
@@ -58,12 +75,13 @@ type Id = usize;
 #[derive(Debug)]
 enum Value {
     Int(i64),
-    Text(String),
+    /// UTF-8, at this place in the file.
+    Text(Range<usize>),
     Tuple(Vec<Id>),
     List,
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(String, Scalar),
+    Storage(Range<usize>, Scalar),
     Tensor(TensorRecord),
     /// Something that no tensor needs: nothing, a float, a flag, a counter.
     Other,
@@ -250,9 +268,8 @@ impl Machine<'_> {
 
     fn text(&mut self, length_bytes: usize) -> Result<(), String> {
         let length = usize::try_from(self.unsigned(length_bytes)?).unwrap_or(usize::MAX);
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not UTF-8")?;
-        let text = Value::Text(text.to_string());
-        self.push(text);
+        std::str::from_utf8(self.take(length)?).map_err(|_| "a text that is not UTF-8")?;
+        self.push(Value::Text(self.at - length..self.at));
         Ok(())
     }
 
@@ -314,32 +331,48 @@ impl Machine<'_> {
 
     fn text_of(&self, id: Id) -> Option<&str> {
         match &self.values[id] {
-            Value::Text(text) => Some(text),
+            Value::Text(range) => std::str::from_utf8(&self.bytes[range.clone()]).ok(),
             _ => None,
         }
     }
 
+    /// A name of reasonable length.
+    fn name(&self, range: &Range<usize>) -> Result<String, String> {
+        if range.len() > LONGEST_NAME {
+            return Err("a name of more than 512 bytes".to_string());
+        }
+        Ok(String::from_utf8_lossy(&self.bytes[range.clone()]).into_owned())
+    }
+
+    /// The items of a tuple that is no longer than a call's arguments or a tensor's sizes are.
     fn items_of(&self, id: Id) -> Option<Vec<&Value>> {
         match &self.values[id] {
-            Value::Tuple(items) => Some(items.iter().map(|&item| &self.values[item]).collect()),
+            Value::Tuple(items) if items.len() <= MOST_ARGUMENTS => {
+                Some(items.iter().map(|&item| &self.values[item]).collect())
+            }
             _ => None,
         }
     }
 
-    fn tensors_of(&self, id: Id) -> Vec<(String, TensorRecord)> {
-        let Value::Dict(items) = &self.values[id] else { return Vec::new() };
-        let tensors = items.iter().filter_map(|&(key, value)| match &self.values[value] {
-            Value::Tensor(tensor) => Some((self.text_of(key)?.to_string(), tensor.clone())),
-            _ => None,
-        });
-        tensors.collect()
+    fn tensors_of(&self, id: Id) -> Result<Vec<(String, TensorRecord)>, String> {
+        let Value::Dict(items) = &self.values[id] else { return Ok(Vec::new()) };
+        let mut tensors = Vec::new();
+        for &(key, value) in items {
+            if let (Value::Text(key), Value::Tensor(tensor)) = (&self.values[key], &self.values[value]) {
+                if tensors.len() == MOST_TENSORS {
+                    return Err(format!("holds more than {MOST_TENSORS} tensors: it is no file of these networks"));
+                }
+                tensors.push((self.name(key)?, tensor.clone()));
+            }
+        }
+        Ok(tensors)
     }
 
     /// `('storage', torch.FloatStorage, '0', 'cpu', 64)`
     fn storage(&self, id: Id) -> Result<Value, String> {
         match self.items_of(id).as_deref() {
             Some([Value::Text(kind), Value::Global(Global::Storage(scalar)), Value::Text(key), ..])
-                if kind == "storage" =>
+                if &self.bytes[kind.clone()] == b"storage" =>
             {
                 // Integers (a counter, a mask) are passed over: no network here has any.
                 Ok(scalar.map_or(Value::Other, |scalar| Value::Storage(key.clone(), scalar)))
@@ -349,8 +382,9 @@ impl Machine<'_> {
     }
 
     fn reduce(&mut self, function: Id, arguments: Id) -> Result<(), String> {
-        let Value::Tuple(ids) = &self.values[arguments] else {
-            return Err("a call without arguments".to_string());
+        let ids = match &self.values[arguments] {
+            Value::Tuple(ids) if ids.len() <= MOST_ARGUMENTS => ids,
+            _ => return Err("a call without arguments, or with too many".to_string()),
         };
         let Value::Global(function) = self.values[function] else {
             return Err("a call of what is no function".to_string());
@@ -365,7 +399,8 @@ impl Machine<'_> {
                 if shape.len() != strides.len() {
                     return Err("a tensor with more or fewer strides than sizes".to_string());
                 }
-                Value::Tensor(TensorRecord { storage: storage.clone(), scalar: *scalar, offset, shape, strides })
+                let storage = self.name(storage)?;
+                Value::Tensor(TensorRecord { storage, scalar: *scalar, offset, shape, strides })
             }
             (Global::RebuildParameter, [Value::Tensor(_) | Value::Other, ..]) => {
                 let parameter = ids[0];
@@ -379,7 +414,7 @@ impl Machine<'_> {
     }
 
     fn sizes(&self, id: Id) -> Result<Vec<usize>, String> {
-        let items = self.items_of(id).ok_or("a tensor without sizes")?;
+        let items = self.items_of(id).ok_or("a tensor without sizes, or with too many")?;
         let size = |item: &Value| match item {
             Value::Int(size) => usize::try_from(*size).ok(),
             _ => None,
@@ -453,6 +488,40 @@ mod tests {
         bytes.resize(2_000_000, 0x85);
         bytes.push(b'.');
         assert!(state_dict(&bytes).is_err());
+    }
+
+    #[test]
+    fn one_large_value_used_often_is_no_danger() {
+        let long_text = |p: &mut Vec<u8>| {
+            p.push(b'X');
+            p.extend(1_000_000u32.to_le_bytes());
+            p.resize(p.len() + 1_000_000, b'x');
+            p.extend(b"q\x01");
+        };
+        let rebuild = b"ctorch._utils\n_rebuild_tensor_v2\nq\x02";
+        // A long name for 50,000 tensors; a long storage; a tuple of a million items for a million calls.
+        let mut names = b"\x80\x02".to_vec();
+        long_text(&mut names);
+        let tensor = &sample()[sample().iter().position(|&b| b == b'c').unwrap()..];
+        names.extend(&tensor[..tensor.len() - 2]);
+        names.extend(b"q\x03}");
+        names.extend(b"h\x01h\x03s".repeat(50_000));
+        names.push(b'.');
+        assert!(state_dict(&names).unwrap_err().contains("512 bytes"));
+
+        let mut storages = b"\x80\x02".to_vec();
+        long_text(&mut storages);
+        storages.extend(b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\nh\x01tq\x05".iter());
+        storages.extend(b"h\x05Q".repeat(50_000));
+        storages.push(b'.');
+        assert!(state_dict(&storages).is_err());
+
+        let mut calls = [b"\x80\x02", &rebuild[..], b"("].concat();
+        calls.extend(b"N".repeat(1_000_000));
+        calls.extend(b"tq\x04");
+        calls.extend(b"h\x02h\x04R".repeat(1_000_000));
+        calls.push(b'.');
+        assert!(state_dict(&calls).unwrap_err().contains("too many"));
     }
 
     proptest! {

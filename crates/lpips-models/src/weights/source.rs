@@ -80,6 +80,13 @@ impl Default for Finder {
 }
 
 impl Finder {
+    /// Looks for PyTorch's downloads in `folder`, in place of the one that the environment names.
+    #[must_use]
+    pub fn torch_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.torch_cache = Some(folder.into());
+        self
+    }
+
     /// Never downloads.
     #[must_use]
     pub fn offline(mut self) -> Self {
@@ -102,10 +109,11 @@ impl Finder {
     pub fn find(&self, network: Network) -> Result<Weights> {
         let arch = network.architecture();
         let Some(published) = arch.published else {
-            return Err(Error::NoWeights(format!(
+            let message = format!(
                 "no hash of {}'s genuine weights is known, so they are not looked for: give a file by path",
                 arch.id
-            )));
+            );
+            return Err(Error::NoWeights { message, unusable: false });
         };
         if let Some(weights) = self.in_folder(network, &published)? {
             return Ok(weights);
@@ -113,7 +121,7 @@ impl Finder {
         if let Some(weights) = bundled(network)? {
             return Ok(weights);
         }
-        let mut tried = Vec::new();
+        let mut tried = Tried::default();
         if let Some(path) = self.torch_cache.as_ref().map(|cache| cache.join(published.torchvision))
             && path.exists()
         {
@@ -121,7 +129,7 @@ impl Finder {
                 Ok(weights) => return Ok(Weights { origin: Origin::TorchCache(path), ..weights }),
                 Err(error) => {
                     tracing::warn!("passing over PyTorch's cached weights: {error}");
-                    tried.push(error.to_string());
+                    tried.found(&error);
                 }
             }
         }
@@ -131,13 +139,13 @@ impl Finder {
     fn in_folder(&self, network: Network, published: &Published) -> Result<Option<Weights>> {
         let Some(folder) = &self.folder else { return Ok(None) };
         if !folder.is_dir() {
-            return Err(Error::NoWeights(format!(
-                "LPIPS_WEIGHTS_DIR names {}, which is no folder: correct it or unset it",
-                folder.display()
-            )));
+            return Err(Error::file(
+                folder,
+                "is no folder, but weights were to be looked for there (LPIPS_WEIGHTS_DIR)",
+            ));
         }
         let names = [format!("{}.safetensors", network.architecture().id), published.torchvision.to_string()];
-        let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.exists()) else {
+        let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok()) else {
             return Ok(None);
         };
         let weights = genuine(network, &path)?;
@@ -145,7 +153,7 @@ impl Finder {
     }
 
     #[cfg(feature = "hub")]
-    fn on_hub(&self, network: Network, published: &Published, mut tried: Vec<String>) -> Result<Weights> {
+    fn on_hub(&self, network: Network, published: &Published, mut tried: Tried) -> Result<Weights> {
         use super::hub::Hub;
         let hub = Hub::from_env();
         for file in published.hub {
@@ -154,19 +162,19 @@ impl Finder {
                 Ok(weights) => return Ok(Weights { origin: Origin::HubCache(path), ..weights }),
                 Err(error) => {
                     tracing::warn!("passing over cached weights: {error}");
-                    tried.push(error.to_string());
+                    tried.found(&error);
                 }
             }
         }
         if !self.download || hub.offline() {
-            tried.push("downloads are switched off".to_string());
+            tried.reasons.push("downloads are switched off".to_string());
         } else {
             for file in published.hub {
                 match hub.download(file, |path| genuine(network, path)) {
                     Ok((path, weights)) => return Ok(Weights { origin: Origin::Download(path), ..weights }),
                     Err(error) => {
                         tracing::debug!("{error}");
-                        tried.push(error.to_string());
+                        tried.reasons.push(error.to_string());
                     }
                 }
             }
@@ -175,24 +183,40 @@ impl Finder {
     }
 
     #[cfg(not(feature = "hub"))]
-    fn on_hub(&self, network: Network, published: &Published, mut tried: Vec<String>) -> Result<Weights> {
+    fn on_hub(&self, network: Network, published: &Published, mut tried: Tried) -> Result<Weights> {
         if self.download {
-            tried.push("this build has no downloads (feature `hub`)".to_string());
+            tried.reasons.push("this build has no downloads (feature `hub`)".to_string());
         }
         Err(self.not_found(network, published, &tried))
     }
 
-    fn not_found(&self, network: Network, published: &Published, tried: &[String]) -> Error {
+    fn not_found(&self, network: Network, published: &Published, tried: &Tried) -> Error {
         let torch = self.torch_cache.as_ref().map_or_else(
             || "PyTorch's cache".to_string(),
             |cache| cache.join(published.torchvision).display().to_string(),
         );
-        let tried = if tried.is_empty() { String::new() } else { format!(" ({})", tried.join("; ")) };
-        Error::NoWeights(format!(
-            "the weights of {network} are not on this machine{tried}: put {}.safetensors into a folder and name it in \
+        let reasons = if tried.reasons.is_empty() { String::new() } else { format!(" ({})", tried.reasons.join("; ")) };
+        let message = format!(
+            "the weights of {network} are not on this machine{reasons}: put {}.safetensors into a folder and name it in \
              LPIPS_WEIGHTS_DIR, or put torchvision's file at {torch}",
             network.architecture().id
-        ))
+        );
+        Error::NoWeights { message, unusable: tried.unusable }
+    }
+}
+
+/// Why the places tried so far gave nothing.
+#[derive(Default)]
+struct Tried {
+    reasons: Vec<String>,
+    /// Whether one had weights that can't be used.
+    unusable: bool,
+}
+
+impl Tried {
+    fn found(&mut self, error: &Error) {
+        self.reasons.push(error.to_string());
+        self.unusable = true;
     }
 }
 

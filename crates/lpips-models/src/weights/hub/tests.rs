@@ -24,6 +24,8 @@ enum Act {
     /// Claims another range than was asked for.
     WrongRange,
     Status(u16),
+    /// Promises more than any weights have.
+    Endless,
     /// To another path on the same host.
     Redirect,
 }
@@ -69,6 +71,7 @@ fn answer(mut stream: TcpStream, body: &[u8], act: Act, seen: &Requests) -> io::
     let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{commit}\r\n", body.len());
     let (head, rest) = match (act, from) {
         (Act::Status(code), _) => (format!("HTTP/1.1 {code} No\r\nContent-Length: 0\r\n{commit}\r\n"), &body[..0]),
+        (Act::Endless, _) => ("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_string(), body),
         (Act::Redirect, _) => {
             (format!("HTTP/1.1 302 Found\r\nLocation: /cdn/file\r\nContent-Length: 0\r\n{commit}\r\n"), &body[..0])
         }
@@ -204,6 +207,11 @@ fn gives_up_with_a_sentence() {
         (&[Act::Status(418)], "418"),
         (&[Act::Status(503)], "tried 4 times"),
         (&[Act::Redirect], "in a circle"),
+        (
+            &[Act::Cut(700), Act::Status(416), Act::Cut(700), Act::Status(416), Act::Cut(700), Act::Status(416)],
+            "tried 4 times",
+        ),
+        (&[Act::Endless], "over 2 GB"),
         (&[Act::Stall(0)], "tried 4 times"),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -217,6 +225,18 @@ fn gives_up_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let error = hub(&format!("http://127.0.0.1:{port}"), folder.path()).download(&FILE, accept).unwrap_err();
     assert!(error.to_string().contains("no connection"), "{error}");
+}
+
+#[test]
+fn redirects_lead_where_browsers_would_go() {
+    for (location, expected) in [
+        ("https://cdn.example/f?x=1", "https://cdn.example/f?x=1"),
+        ("//cdn.example/f", "http://cdn.example/f"),
+        ("/other/f", "http://hub.example:80/other/f"),
+        ("f", "http://hub.example:80/a/b/f"),
+    ] {
+        assert_eq!(resolve("http://hub.example:80/a/b/c?d=/e", location), expected);
+    }
 }
 
 #[test]
