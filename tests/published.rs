@@ -1,26 +1,15 @@
 //! The published package's numbers on what this repository carries: AlexNet's real weights, and all three networks with
 //! weights that any language can rebuild. `tests/fixtures/make_fixtures.py` made them.
 
-use std::collections::HashMap;
-
 use candle_core::{Device, Tensor, Var};
 use lpips_core::{Lpips, Network, Picture, Version};
-use lpips_workspace::{here, largest_difference, pattern_tensor, relative_l2, values};
+use lpips_workspace::{here, largest_difference, pattern_tensor, patterned_weights, relative_l2, values};
 
-/// The network's whole feature part with weights of the pattern, as a file.
+/// Weights of the pattern, as a file.
 fn patterned(network: Network, folder: &tempfile::TempDir) -> std::path::PathBuf {
     let path = folder.path().join(format!("{network}.safetensors"));
     if !path.exists() {
-        let arch = network.architecture();
-        let tensors: HashMap<String, Tensor> = arch
-            .tensors(arch.features.len() - 1)
-            .into_iter()
-            .map(|(name, shape)| {
-                let fan_in: usize = shape[1..].iter().product();
-                let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
-                (name.clone(), pattern_tensor(&name, &shape, scale).unwrap())
-            })
-            .collect();
+        let tensors = patterned_weights(network).unwrap();
         candle_core::safetensors::save(&tensors, &path).unwrap();
     }
     path

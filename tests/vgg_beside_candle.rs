@@ -1,12 +1,10 @@
 //! Our VGG tables beside candle-transformers' own VGG, until newer backbones come from there.
 
-use std::collections::HashMap;
-
 use candle_core::{DType, Device, ModuleT, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::vgg::{Models, Vgg};
 use lpips_core::{Backbone, Network};
-use lpips_workspace::{largest_difference, pattern_tensor, values};
+use lpips_workspace::{largest_difference, pattern_tensor, patterned_weights, values};
 
 /// candle's VGG ends in a classifier. With weights that only choose, its 1000 logits are 1000 of pool5's values.
 #[test]
@@ -20,16 +18,7 @@ fn the_same_pool5() {
     };
     let x = pattern_tensor("x", &[1, 3, 224, 224], 2.0).unwrap();
     for (network, model) in [(Network::Vgg13, Models::Vgg13), (Network::Vgg19, Models::Vgg19)] {
-        let arch = network.architecture();
-        let mut tensors: HashMap<String, Tensor> = arch
-            .tensors(arch.features.len() - 1)
-            .into_iter()
-            .map(|(name, shape)| {
-                let fan_in: usize = shape[1..].iter().product();
-                let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
-                (name.clone(), pattern_tensor(&name, &shape, scale).unwrap())
-            })
-            .collect();
+        let mut tensors = patterned_weights(network).unwrap();
         // The first 1000 rows choose every 25th of 25,088 values; the other layers hand the first 1000 on.
         let rows = 4096;
         let mut first = vec![0f32; rows * 25_088];

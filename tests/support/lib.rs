@@ -1,8 +1,10 @@
 //! What the tests across crates share: where the reference data is, and inputs that any language can rebuild.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use lpips_core::Network;
 
 /// Why the tests that need reference data, or the weights that are not bundled, are ignored by default.
 pub const NEEDS: &str = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)";
@@ -40,6 +42,20 @@ pub fn pattern(name: &str, count: usize, scale: f64) -> Vec<f32> {
 /// Those of candle.
 pub fn pattern_tensor(name: &str, shape: &[usize], scale: f64) -> candle_core::Result<Tensor> {
     Tensor::from_vec(pattern(name, shape.iter().product(), scale), shape, &Device::Cpu)
+}
+
+/// The network's whole feature part with weights of the pattern, under torchvision's names.
+///
+/// # Errors
+/// Those of candle.
+pub fn patterned_weights(network: Network) -> candle_core::Result<HashMap<String, Tensor>> {
+    let arch = network.architecture();
+    let tensor = |(name, shape): (String, Vec<usize>)| {
+        let fan_in: usize = shape[1..].iter().product();
+        let scale = if shape.len() > 1 { 2.0 * (6.0 / fan_in as f64).sqrt() } else { 0.1 };
+        Ok((name.clone(), pattern_tensor(&name, &shape, scale)?))
+    };
+    arch.tensors(arch.features.len() - 1).into_iter().map(tensor).collect()
 }
 
 /// All elements in the shape's order.
