@@ -14,16 +14,18 @@ use serde_json::json;
 use crate::device::DeviceChoice;
 use crate::output::{self, Failure, Result};
 
+const EXAMPLES: &str = "Examples:
+  lpips compare reference.png candidate.png
+  lpips compare --net vgg --layers reference.png a.png b.png c.png
+  lpips compare --map where.png --map-over reference.png candidate.png
+  lpips compare --json reference.png *.png";
+
 /// Compare pictures with a reference: 0 is equal, larger is farther apart.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  lpips compare reference.png candidate.png\n  lpips compare --net vgg --layers reference.png \
-        a.png b.png c.png\n  lpips compare --map where.png --map-over reference.png candidate.png\n  lpips compare --json \
-        reference.png *.png",
-    after_long_help = "Examples:\n  lpips compare reference.png candidate.png\n  lpips compare --net vgg --layers \
-        reference.png a.png b.png c.png\n  lpips compare --map where.png --map-over reference.png candidate.png\n  lpips \
-        compare --json reference.png *.png\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are still \
-        compared); 2 wrong usage."
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are still \
+        compared); 2 wrong usage.")
 )]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 pub(crate) struct Compare {

@@ -57,15 +57,12 @@ impl Weights {
             },
             Action::Verify { networks, file: None } => {
                 let find = |network| Finder::default().offline().find(network);
-                if networks.is_empty() {
-                    let here = Network::PUBLISHED.into_iter().filter(|network| {
-                        // What is simply not here is no failure; what is here and broken is.
-                        !matches!(find(*network), Err(Error::NoWeights { unusable: false, .. }))
-                    });
-                    each(&here.collect::<Vec<_>>(), |network| verify(&find(network)?))
-                } else {
-                    each(networks, |network| verify(&find(network)?))
-                }
+                let named = !networks.is_empty();
+                each(&published(networks), |network| match find(network) {
+                    // What is simply not here is no failure; what is here and broken is.
+                    Err(Error::NoWeights { unusable: false, .. }) if !named => Ok(()),
+                    found => verify(&found?),
+                })
             }
             Action::Path { network } => {
                 let weights = Finder::default().offline().find(*network)?;
