@@ -15,6 +15,8 @@ pub mod pool;
 mod storage;
 pub mod upsample;
 
+pub use cpu::simd::Level;
+
 #[cfg(test)]
 pub(crate) mod testing;
 

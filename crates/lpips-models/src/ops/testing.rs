@@ -2,7 +2,10 @@
 
 use candle_core::{Device, Shape, Tensor, Var};
 
+use super::Level;
+
 thread_local! {
+    static LEVEL: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
     static COMPOSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
@@ -16,6 +19,19 @@ pub(crate) fn composing<R>(f: impl FnOnce() -> R) -> R {
 
 pub(crate) fn is_composing() -> bool {
     COMPOSING.get()
+}
+
+/// Runs `f` once at each level that this machine has.
+pub(crate) fn at_every_level(mut f: impl FnMut(Level)) {
+    for level in Level::available() {
+        LEVEL.set(Some(level));
+        f(level);
+        LEVEL.set(None);
+    }
+}
+
+pub(crate) fn forced_level() -> Option<Level> {
+    LEVEL.get()
 }
 
 pub(crate) fn device() -> Device {

@@ -7,4 +7,5 @@ pub(super) mod conv;
 mod gemm;
 pub(super) mod norm;
 pub(super) mod pool;
+pub(super) mod simd;
 pub(super) mod upsample;
