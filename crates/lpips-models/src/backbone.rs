@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 
 use crate::arch::{Layer, Network};
 use crate::error::{Error, Result};
-use crate::ops::{conv::ConvRelu, layout, pool::max_pool};
+use crate::ops::{self, conv::ConvRelu, layout, pool::max_pool};
 
 /// A network's convolutional part with its weights: pictures in, tapped layers out.
 ///
@@ -33,7 +33,9 @@ impl Block {
             Self::Pool { kernel, stride, ceil_mode } => max_pool(x, *kernel, *stride, *ceil_mode),
             Self::Fire { squeeze, expand1x1, expand3x3 } => {
                 let x = squeeze.forward(x)?;
-                Tensor::cat(&[expand1x1.forward(&x)?, expand3x3.forward(&x)?], 3)
+                let y = ConvRelu::side_by_side([expand1x1, expand3x3], &x)?;
+                ops::recycle(&x)?;
+                Ok(y)
             }
         }
     }
@@ -93,7 +95,12 @@ impl Backbone {
         let mut x = x.to_dtype(self.dtype)?;
         let mut taps = Vec::with_capacity(self.taps.len());
         for (position, block) in self.blocks.iter().enumerate() {
-            x = block.forward(&x)?;
+            let y = block.forward(&x)?;
+            // Made by the last turn of this loop and tapped by none: nobody else has it.
+            if position > 0 && !self.taps.contains(&(position - 1)) {
+                ops::recycle(&x)?;
+            }
+            x = y;
             if self.taps.contains(&position) {
                 taps.push(x.clone());
             }

@@ -1,13 +1,17 @@
 //! Convolution with bias and ReLU, fused.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
-use super::cpu::conv::{self, Geometry};
+use super::Level;
+use super::cpu::buffers::{self, Scratch};
+use super::cpu::conv::{self, Geometry, Output, Weight};
 use super::storage;
 use crate::arch::conv_size;
+
+pub use super::cpu::conv::Algorithm;
 
 /// A square convolution followed by a ReLU: its weights and its geometry.
 #[derive(Debug, Clone)]
@@ -57,12 +61,30 @@ impl ConvRelu {
         }
     }
 
+    /// Two convolutions of the same input, their channels side by side: (N, H', W', out + out).
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`], and results of different size.
+    pub fn side_by_side(pair: [&Self; 2], x: &Tensor) -> Result<Tensor> {
+        let tracked = x.track_op() || pair.iter().any(|conv| conv.weight.track_op() || conv.bias.track_op());
+        if tracked || !super::has_kernels(x) {
+            return Tensor::cat(&[pair[0].forward(x)?, pair[1].forward(x)?], 3);
+        }
+        let dims = x.dims4()?;
+        let geometries = [pair[0].geometry(dims)?, pair[1].geometry(dims)?];
+        if (geometries[0].oh, geometries[0].ow) != (geometries[1].oh, geometries[1].ow) {
+            bail!("two convolutions side by side must put out pictures of one size")
+        }
+        x.contiguous()?.apply_op1_no_bwd(&SideBySide { pair: pair.map(Clone::clone), geometries })
+    }
+
     fn geometry(&self, (n, h, w, c): (usize, usize, usize, usize)) -> Result<Geometry> {
         let (oc, ic, k, _) = self.weight.dims4()?;
         let size = |input| conv_size(input, k, self.stride, self.padding);
         match (size(h), size(w)) {
             (Some(oh), Some(ow)) if c == ic => {
-                Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride: self.stride, padding: self.padding })
+                let (top, left) = (self.padding, self.padding);
+                Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride: self.stride, top, left })
             }
             _ => bail!(
                 "a convolution of {ic} channels with a {k}x{k} kernel and padding {} can't take an input of \
@@ -81,7 +103,7 @@ impl ConvRelu {
             self.unfolded(x, g)?
         } else {
             let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-            x.conv2d(&self.weight, g.padding, g.stride, 1, 1)?.permute((0, 2, 3, 1))?
+            x.conv2d(&self.weight, g.top, g.stride, 1, 1)?.permute((0, 2, 3, 1))?
         };
         let y = y.broadcast_add(&self.bias)?;
         // candle's relu passes a gradient at exactly 0; a choice by a constant mask does not.
@@ -92,8 +114,8 @@ impl ConvRelu {
     fn unfolded(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
         let pad = |x: Tensor, dim: usize, outputs: usize| {
             let reach = (outputs - 1) * g.stride + g.k;
-            let after = reach.saturating_sub(x.dim(dim)? + g.padding);
-            x.pad_with_zeros(dim, g.padding, after)
+            let after = reach.saturating_sub(x.dim(dim)? + self.padding);
+            x.pad_with_zeros(dim, self.padding, after)
         };
         let x = pad(pad(x.contiguous()?, 1, g.oh)?, 2, g.ow)?.contiguous()?;
         let at = |offset: usize, outputs: usize| {
@@ -112,24 +134,54 @@ impl ConvRelu {
     }
 }
 
-/// The weights in the kernel's order, kept where they are constants: a variable's value may change under its id.
+/// The weights in the kernels' order, kept where they are constants: a variable's value may change under its id.
 #[derive(Debug, Clone)]
-struct Packed(Option<Arc<OnceLock<Vec<f32>>>>);
+struct Packed(Option<Arc<Mutex<Vec<(Order, Arc<Scratch>)>>>>);
+
+/// The order of packed weights: for which kernels, and whether for the gradient of the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Order {
+    level: Level,
+    algorithm: Algorithm,
+    turned: bool,
+}
 
 impl Packed {
-    fn with<R>(&self, weight: &CpuStorage, layout: &Layout, g: &Geometry, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
-        let pack = || Ok::<_, candle_core::Error>(conv::pack(&storage::read(weight, layout)?, g));
-        match &self.0 {
-            None => Ok(f(&pack()?)),
-            Some(cell) => {
-                if cell.get().is_none() {
-                    let packed = pack()?;
-                    cell.get_or_init(|| packed);
-                }
-                Ok(f(cell.get().map_or(&[], Vec::as_slice)))
-            }
+    fn get(&self, weight: &CpuStorage, layout: &Layout, g: &Geometry, order: Order) -> Result<Arc<Scratch>> {
+        let kept = || self.0.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(kept) = kept()
+            && let Some((_, packed)) = kept.iter().find(|(known, _)| *known == order)
+        {
+            return Ok(packed.clone());
         }
+        // Not under the lock: a thread that waits for its share of the packing may take up another forward pass, which
+        // would wait for the lock.
+        let data = storage::read(weight, layout)?;
+        let weight = if order.turned { Weight::turned(&data, g) } else { Weight::forward(&data, g) };
+        let packed = Arc::new(weight.pack(order.level, order.algorithm));
+        if let Some(mut kept) = kept()
+            && kept.iter().all(|(known, _)| *known != order)
+        {
+            kept.push((order, packed.clone()));
+        }
+        Ok(packed)
     }
+}
+
+/// max(0, x * weight + bias) into `out`, pixels of `width` channels, from channel `offset` on.
+fn compute(
+    (x, lx): (&CpuStorage, &Layout),
+    (weight, lw): (&CpuStorage, &Layout),
+    (bias, lb): (&CpuStorage, &Layout),
+    (packed, g): (&Packed, &Geometry),
+    (out, width, offset): (&mut [f32], usize, usize),
+) -> Result<()> {
+    let (x, bias) = (storage::read(x, lx)?, storage::read(bias, lb)?);
+    let order = Order { level: Level::current()?, algorithm: Algorithm::choose(g), turned: false };
+    let packed = packed.get(weight, lw, g, order)?;
+    let out = Output::new(out, g, width, offset, true);
+    conv::forward(order.level, order.algorithm, &x, &packed, Some(&bias), g, &out);
+    Ok(())
 }
 
 struct ConvReluOp {
@@ -152,10 +204,9 @@ impl CustomOp3 for ConvReluOp {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let g = &self.geometry;
-        let (data, bias) = (storage::read(x, lx)?, storage::read(bias, lb)?);
-        let y = self.packed.with(weight, lw, g, |packed| conv::forward(&data, packed, &bias, g))?;
-        let y = storage::write(y, x.dtype())?;
-        Ok((y, Shape::from((g.n, g.oh, g.ow, g.oc))))
+        let mut y = buffers::take(g.n * g.oh * g.ow * g.oc);
+        compute((x, lx), (weight, lw), (bias, lb), (&self.packed, g), (&mut y, g.oc, 0))?;
+        Ok((storage::write(y, x.dtype())?, Shape::from((g.n, g.oh, g.ow, g.oc))))
     }
 
     fn bwd(
@@ -191,6 +242,32 @@ impl CustomOp3 for ConvReluOp {
     }
 }
 
+/// x -> both convolutions, of constants.
+struct SideBySide {
+    pair: [ConvRelu; 2],
+    geometries: [Geometry; 2],
+}
+
+impl CustomOp1 for SideBySide {
+    fn name(&self) -> &'static str {
+        "conv-side-by-side"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout) -> Result<(CpuStorage, Shape)> {
+        let [first, second] = &self.geometries;
+        let width = first.oc + second.oc;
+        let mut y = buffers::take(first.n * first.oh * first.ow * width);
+        for (conv, g, offset) in [(&self.pair[0], first, 0), (&self.pair[1], second, first.oc)] {
+            let ((weight, lw), (bias, lb)) = (conv.weight.storage_and_layout(), conv.bias.storage_and_layout());
+            let (Storage::Cpu(weight), Storage::Cpu(bias)) = (&*weight, &*bias) else {
+                bail!("the weights are not on the CPU, where the input is")
+            };
+            compute((x, lx), (weight, lw), (bias, lb), (&conv.packed, g), (&mut y, width, offset))?;
+        }
+        Ok((storage::write(y, x.dtype())?, Shape::from((first.n, first.oh, first.ow, width))))
+    }
+}
+
 /// (gradient of the output, weight) -> gradient of the input.
 struct InputGradient {
     geometry: Geometry,
@@ -205,9 +282,10 @@ impl CustomOp2 for InputGradient {
     fn cpu_fwd(&self, grad: &CpuStorage, lg: &Layout, weight: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let g = &self.geometry;
         let data = storage::read(grad, lg)?;
-        let dx = self.packed.with(weight, lw, g, |packed| conv::input_gradient(&data, packed, g))?;
-        let dx = storage::write(dx, grad.dtype())?;
-        Ok((dx, Shape::from((g.n, g.h, g.w, g.c))))
+        let order = Order { level: Level::current()?, algorithm: Algorithm::choose(&g.turned()), turned: true };
+        let packed = self.packed.get(weight, lw, g, order)?;
+        let dx = conv::input_gradient(order.level, order.algorithm, &data, &packed, g);
+        Ok((storage::write(dx, grad.dtype())?, Shape::from((g.n, g.h, g.w, g.c))))
     }
 }
 
@@ -221,16 +299,15 @@ impl CustomOp2 for WeightGradient {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
         let g = &self.0;
-        let dw = conv::weight_gradient(&storage::read(x, lx)?, &storage::read(grad, lg)?, g);
-        let dw = storage::write(dw, x.dtype())?;
-        Ok((dw, Shape::from((g.k, g.k, g.c, g.oc))))
+        let dw = conv::weight_gradient(Level::current()?, &storage::read(x, lx)?, &storage::read(grad, lg)?, g);
+        Ok((storage::write(dw, x.dtype())?, Shape::from((g.k, g.k, g.c, g.oc))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Noise, check_gradient, close, device, gradients, values};
+    use crate::ops::testing::{Noise, at_every_level, by_algorithm, check_gradient, close, device, gradients, values};
     use candle_core::Var;
     use proptest::prelude::*;
 
@@ -244,8 +321,8 @@ mod tests {
                         let mut sum = f64::from(*b);
                         for ky in 0..g.k {
                             for kx in 0..g.k {
-                                let iy = (oy * g.stride + ky) as isize - g.padding as isize;
-                                let ix = (ox * g.stride + kx) as isize - g.padding as isize;
+                                let iy = (oy * g.stride + ky) as isize - g.top as isize;
+                                let ix = (ox * g.stride + kx) as isize - g.left as isize;
                                 if iy < 0 || ix < 0 || iy >= g.h as isize || ix >= g.w as isize {
                                     continue;
                                 }
@@ -264,11 +341,20 @@ mod tests {
         out
     }
 
+    /// Runs `f` at every SIMD level and by every algorithm.
+    fn everywhere(mut f: impl FnMut(Level, Algorithm)) {
+        at_every_level(|level| {
+            for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+                by_algorithm(algorithm, || f(level, algorithm));
+            }
+        });
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn equals_the_definition_on_both_paths(
-            n in 1usize..6, h in 1usize..15, w in 1usize..15, c in 1usize..19, oc in 1usize..37,
+        fn equals_the_definition_on_every_path(
+            n in 1usize..6, h in 1usize..15, w in 1usize..15, c in 1usize..19, oc in 1usize..83,
             k in 1usize..6, stride in 1usize..5, padding in 0usize..4, seed: u64,
         ) {
             prop_assume!(padding < k && h + 2 * padding >= k && w + 2 * padding >= k);
@@ -281,25 +367,43 @@ mod tests {
             let op = ConvRelu::new(&wv, &bv, stride, padding).unwrap();
             let g = op.geometry((n, h, w, c)).unwrap();
             let expected = naive(&data, &weight, &bias, &g);
-            let y = op.forward(&x).unwrap();
-            close(&values(&y), &expected, 1e-4);
             let other = op.composed(&x, &g).unwrap();
             close(&values(&other), &expected, 1e-4);
-            let constant = ConvRelu::new(&wv.as_detached_tensor(), &bv.as_detached_tensor(), stride, padding).unwrap();
-            prop_assert_eq!(values(&constant.forward(&x.detach()).unwrap()), values(&y));
-
-            let weights = noise.tensor(y.shape());
-            let ours = gradients(&y, &weights, [&x, &wv, &bv]);
-            let [dx] = gradients(&constant.forward(&x).unwrap(), &weights, [&x]);
-            close(&dx, &ours[0], 1e-5);
             // An output within rounding of 0 may pass its gradient on one path only.
-            if expected.iter().all(|v| *v == 0.0 || *v > 1e-5) {
-                let theirs = gradients(&other, &weights, [&x, &wv, &bv]);
-                for (ours, theirs) in ours.iter().zip(&theirs) {
-                    let largest = theirs.iter().fold(1f32, |m, v| m.max(v.abs()));
-                    close(ours, theirs, 1e-4 * largest);
+            let sure = expected.iter().all(|v| *v == 0.0 || *v > 1e-4);
+            let weights = noise.tensor(other.shape());
+            let theirs = gradients(&other, &weights, [&x, &wv, &bv]);
+            everywhere(|_, _| {
+                let y = op.forward(&x).unwrap();
+                close(&values(&y), &expected, 1e-4);
+                let (weight, bias) = (wv.as_detached_tensor(), bv.as_detached_tensor());
+                let constant = ConvRelu::new(&weight, &bias, stride, padding).unwrap();
+                assert_eq!(values(&constant.forward(&x.detach()).unwrap()), values(&y));
+
+                let ours = gradients(&y, &weights, [&x, &wv, &bv]);
+                let [dx] = gradients(&constant.forward(&x).unwrap(), &weights, [&x]);
+                assert_eq!(dx, ours[0]);
+                if sure {
+                    for (ours, theirs) in ours.iter().zip(&theirs) {
+                        let largest = theirs.iter().fold(1f32, |m, v| m.max(v.abs()));
+                        close(ours, theirs, 1e-4 * largest);
+                    }
                 }
-            }
+            });
+        }
+
+        #[test]
+        fn two_side_by_side_are_two(
+            n in 1usize..3, h in 1usize..9, w in 1usize..9, c in 1usize..20, out in 1usize..40, seed: u64,
+        ) {
+            let mut noise = Noise::new(seed);
+            let x = noise.tensor((n, h, w, c));
+            let pair = [1, 3].map(|k| ConvRelu::new(&noise.tensor((out, c, k, k)), &noise.tensor(out), 1, k / 2).unwrap());
+            everywhere(|_, _| {
+                let y = ConvRelu::side_by_side([&pair[0], &pair[1]], &x).unwrap();
+                let parts = pair.each_ref().map(|conv| conv.forward(&x).unwrap());
+                assert_eq!(values(&y), values(&Tensor::cat(&parts, 3).unwrap()));
+            });
         }
 
         #[test]
@@ -324,6 +428,29 @@ mod tests {
         }
     }
 
+    /// Sizes at which the work is split in every way there is: many tiles, few tiles of many channels, tasks by pixels and by
+    /// panels of channels, several groups.
+    #[test]
+    fn large_ones_are_right_too() {
+        for (n, h, w, c, oc, k, stride) in [
+            (2, 40, 41, 20, 70, 3, 1),
+            (1, 9, 7, 300, 130, 3, 1),
+            (2, 21, 19, 24, 40, 5, 1),
+            (1, 61, 50, 3, 64, 11, 4),
+            (3, 30, 30, 64, 16, 1, 1),
+            (1, 70, 90, 8, 8, 3, 1),
+        ] {
+            let mut noise = Noise::new(7);
+            let padding = k / 2;
+            let (x, bias) = (noise.tensor((n, h, w, c)), noise.tensor(oc));
+            let weight = (noise.tensor((oc, c, k, k)) * (1.0 / (c as f64 * (k * k) as f64).sqrt())).unwrap();
+            let op = ConvRelu::new(&weight, &bias, stride, padding).unwrap();
+            let g = op.geometry((n, h, w, c)).unwrap();
+            let expected = naive(&values(&x), &values(&weight), &values(&bias), &g);
+            everywhere(|_, _| close(&values(&op.forward(&x).unwrap()), &expected, 2e-5));
+        }
+    }
+
     #[test]
     fn a_variable_that_changed_is_seen() {
         let mut noise = Noise::new(5);
@@ -342,17 +469,21 @@ mod tests {
         let weight = Var::from_tensor(&noise.tensor((40, 16, 3, 3))).unwrap();
         let bias = Var::from_tensor(&noise.tensor(40)).unwrap();
         let weights = noise.tensor((3, 19, 23, 40));
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| {
-                let op = ConvRelu::new(&weight, &bias, 1, 1).unwrap();
-                let y = op.forward(&x).unwrap();
-                (values(&y), gradients(&y, &weights, [&x, &weight, &bias]))
-            })
-        };
-        let one = run(1);
-        assert_eq!(one, run(2));
-        assert_eq!(one, run(5));
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
+            let run = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    by_algorithm(algorithm, || {
+                        let op = ConvRelu::new(&weight, &bias, 1, 1).unwrap();
+                        let y = op.forward(&x).unwrap();
+                        (values(&y), gradients(&y, &weights, [&x, &weight, &bias]))
+                    })
+                })
+            };
+            let one = run(1);
+            assert_eq!(one, run(2));
+            assert_eq!(one, run(5));
+        }
     }
 
     #[test]

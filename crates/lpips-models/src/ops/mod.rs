@@ -17,14 +17,51 @@ pub mod upsample;
 
 pub use cpu::simd::Level;
 
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor};
+
 #[cfg(test)]
 pub(crate) mod testing;
 
 /// Whether our kernels compute on this tensor, or candle's operators do.
-fn has_kernels(x: &candle_core::Tensor) -> bool {
+fn has_kernels(x: &Tensor) -> bool {
     #[cfg(test)]
     if testing::is_composing() {
         return false;
     }
     x.device().is_cpu()
+}
+
+/// Runs `f` on a thread of the pool that the kernels share their work with: the caller's, or rayon's global one.
+///
+/// To be called around a whole forward pass: entering the pool anew for every operator costs more than a small one does.
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() { f() } else { rayon::scope(|_| f()) }
+}
+
+/// Takes back the memory of an activation that nobody needs any more, for the next one of its size.
+///
+/// The tensor must be the only one over its storage; what is left in it is no longer of use. A tensor that gradients will
+/// flow through is left alone.
+pub fn recycle(x: &Tensor) -> Result<()> {
+    struct Recycle;
+    impl InplaceOp1 for Recycle {
+        fn name(&self) -> &'static str {
+            "recycle"
+        }
+        fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
+            if let CpuStorage::F32(data) = storage {
+                cpu::buffers::give(std::mem::take(data));
+            }
+            Ok(())
+        }
+    }
+    if has_kernels(x) && !x.track_op() { x.inplace_op1(&Recycle) } else { Ok(()) }
+}
+
+/// Gives the memory that is kept for the next forward pass back to the system.
+///
+/// The operators keep what they have used, up to the size of the largest pass of late, since asking the system for it each
+/// time is slow.
+pub fn release_memory() {
+    cpu::buffers::clear();
 }

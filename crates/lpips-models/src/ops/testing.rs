@@ -3,8 +3,10 @@
 use candle_core::{Device, Shape, Tensor, Var};
 
 use super::Level;
+use super::conv::Algorithm;
 
 thread_local! {
+    static ALGORITHM: std::cell::Cell<Option<Algorithm>> = const { std::cell::Cell::new(None) };
     static LEVEL: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
     static COMPOSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
@@ -32,6 +34,18 @@ pub(crate) fn at_every_level(mut f: impl FnMut(Level)) {
 
 pub(crate) fn forced_level() -> Option<Level> {
     LEVEL.get()
+}
+
+/// Runs `f` with each convolution computed in this way, where that can be.
+pub(crate) fn by_algorithm<R>(algorithm: Algorithm, f: impl FnOnce() -> R) -> R {
+    ALGORITHM.set(Some(algorithm));
+    let result = f();
+    ALGORITHM.set(None);
+    result
+}
+
+pub(crate) fn forced_algorithm() -> Option<Algorithm> {
+    ALGORITHM.get()
 }
 
 pub(crate) fn device() -> Device {

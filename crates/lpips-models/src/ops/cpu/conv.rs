@@ -1,15 +1,17 @@
-//! Convolution with bias and ReLU, its input gradient and its weight gradient.
-//!
-//! All three gather blocks of patches (im2col) small enough for the cache and multiply matrices. A patch holds the k*k*c
-//! inputs of one output pixel, row by row of the kernel, so that a row of it is one contiguous run of a channels-last
-//! picture.
+//! Convolution with bias and ReLU, its input gradient and its weight gradient: the shapes, and the choice of algorithm.
+
+use std::fmt;
 
 use rayon::prelude::*;
 
-use super::gemm::{View, add_product};
+use super::buffers::{self, Scratch, Shared};
+use super::simd::Level;
+use super::{correlate, direct, winograd};
 
 /// The shapes of one convolution: (n, h, w, c) in, (n, oh, ow, oc) out, k x k kernel.
-#[derive(Debug, Clone, Copy)]
+///
+/// Output pixel (0, 0) sees the input from row -top and column -left on; what lies outside of the picture is zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) n: usize,
     pub(crate) h: usize,
@@ -20,173 +22,268 @@ pub(crate) struct Geometry {
     pub(crate) oc: usize,
     pub(crate) k: usize,
     pub(crate) stride: usize,
-    pub(crate) padding: usize,
+    pub(crate) top: usize,
+    pub(crate) left: usize,
 }
 
 impl Geometry {
-    /// Output pixels of one picture.
-    fn pixels(&self) -> usize {
-        self.oh * self.ow
-    }
-
     /// Inputs that one output pixel sees.
-    fn patch(&self) -> usize {
+    pub(super) fn patch(&self) -> usize {
         self.k * self.k * self.c
     }
 
-    /// Output pixels per block: a block's patches stay in the second-level cache, and there are enough blocks to share.
-    fn block(&self) -> usize {
-        let fits = (128 * 1024) / self.patch();
-        fits.min(self.pixels().div_ceil(16)).clamp(8, 512)
+    /// Whether no patch reaches past the picture.
+    pub(super) fn is_inside(&self) -> bool {
+        let reach = |outputs: usize| (outputs - 1) * self.stride + self.k;
+        self.top == 0 && self.left == 0 && reach(self.oh) <= self.h && reach(self.ow) <= self.w
     }
 
-    /// The output pixel of index `p`: picture, row, column.
-    fn pixel(&self, p: usize) -> (usize, usize, usize) {
-        (p / (self.oh * self.ow), p / self.ow % self.oh, p % self.ow)
+    /// The same convolution of a picture that has its border of zeros already.
+    pub(super) fn inside(&self) -> Self {
+        let reach = |outputs: usize| (outputs - 1) * self.stride + self.k;
+        Self { h: reach(self.oh), w: reach(self.ow), top: 0, left: 0, ..*self }
     }
 
-    /// Where the kernel's row or column `i` lies on the input, for output position `o`; `None` in the padding.
-    fn input(&self, o: usize, i: usize, size: usize) -> Option<usize> {
-        (o * self.stride + i).checked_sub(self.padding).filter(|&at| at < size)
+    /// Multiply-adds by the definition.
+    pub(crate) fn products(&self) -> usize {
+        self.n * self.oh * self.ow * self.patch() * self.oc
+    }
+
+    /// The convolution that takes the gradient of this one's output to that of its input.
+    ///
+    /// With a stride s it puts out blocks of s x s input pixels, side by side in its channels: input row
+    /// s*q + r - top belongs to block q and place r. The blocks from [`Self::first_block`] on are computed.
+    pub(crate) fn turned(&self) -> Self {
+        let k = self.k.div_ceil(self.stride);
+        let (first_row, first_column) = self.first_block();
+        Self {
+            n: self.n,
+            h: self.oh,
+            w: self.ow,
+            c: self.oc,
+            oh: (self.h - 1 + self.top) / self.stride + 1 - first_row,
+            ow: (self.w - 1 + self.left) / self.stride + 1 - first_column,
+            oc: self.stride * self.stride * self.c,
+            k,
+            stride: 1,
+            top: k - 1 - first_row,
+            left: k - 1 - first_column,
+        }
+    }
+
+    fn first_block(&self) -> (usize, usize) {
+        (self.top / self.stride, self.left / self.stride)
     }
 }
 
-/// Weights (oc, c, k, k) in the order of patches: (k, k, c, oc).
-pub(crate) fn pack(weight: &[f32], g: &Geometry) -> Vec<f32> {
-    let kk = g.k * g.k;
-    let mut packed = vec![0.0; weight.len()];
-    packed.par_chunks_mut((g.c * g.oc).max(1)).enumerate().for_each(|(at, plane)| {
-        for (ic, row) in plane.chunks_exact_mut(g.oc).enumerate() {
-            for (oc, out) in row.iter_mut().enumerate() {
-                *out = weight[(oc * g.c + ic) * kk + at];
-            }
+/// How a convolution is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// Each output as one chain of multiply-adds.
+    Direct,
+    /// In tiles of 6x6 pixels with fewer multiplications.
+    Winograd,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Direct => "direct",
+            Self::Winograd => "winograd",
+        })
+    }
+}
+
+impl Algorithm {
+    /// The one that should be faster for these shapes.
+    pub(crate) fn choose(g: &Geometry) -> Self {
+        if let Ok(name) = std::env::var("LPIPS_ALGO") {
+            return if name == "w" && g.stride == 1 && winograd::has_transform(g.k) { Self::Winograd } else { Self::Direct };
+        }
+        if g.stride != 1 || !winograd::has_transform(g.k) {
+            return Self::Direct;
+        }
+        #[cfg(test)]
+        if let Some(forced) = crate::ops::testing::forced_algorithm() {
+            return forced;
+        }
+        if g.c < 16 || g.oc < 16 {
+            return Self::Direct;
+        }
+        Self::Winograd
+    }
+
+    /// Multiply-adds that it takes.
+    pub(crate) fn products(self, g: &Geometry) -> usize {
+        match self {
+            Self::Direct => g.products(),
+            Self::Winograd => winograd::products(g),
+        }
+    }
+}
+
+/// Weights (oc, c, k, k), or the same turned round for the gradient of the input.
+#[derive(Clone, Copy)]
+pub(crate) struct Weight<'a> {
+    data: &'a [f32],
+    /// Of the convolution forward.
+    c: usize,
+    size: usize,
+    /// Of the convolution forward, where this is the one that takes its gradients back.
+    turned: Option<usize>,
+    outputs: usize,
+    inputs: usize,
+    pub(super) k: usize,
+}
+
+impl<'a> Weight<'a> {
+    /// The weights (oc, c, k, k) of a convolution of these shapes.
+    pub(crate) fn forward(data: &'a [f32], g: &Geometry) -> Self {
+        assert!(data.len() == g.oc * g.patch(), "the weights do not fit the shapes");
+        Self { data, c: g.c, size: g.k, turned: None, outputs: g.oc, inputs: g.c, k: g.k }
+    }
+
+    /// The same, for [`Geometry::turned`].
+    pub(crate) fn turned(data: &'a [f32], g: &Geometry) -> Self {
+        let (outputs, k) = (g.stride * g.stride * g.c, g.k.div_ceil(g.stride));
+        Self { turned: Some(g.stride), outputs, inputs: g.oc, k, ..Self::forward(data, g) }
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The weight from input channel `i` to output channel `o` at place `j` of the kernel.
+    #[inline(always)]
+    pub(super) fn at(&self, o: usize, i: usize, j: usize) -> f32 {
+        let Some(stride) = self.turned else {
+            return self.data[(o * self.c + i) * self.size * self.size + j];
+        };
+        let (place, ic) = (o / self.c, o % self.c);
+        let back = |place: usize, j: usize| place + stride * (self.k - 1 - j);
+        let (ky, kx) = (back(place / stride, j / self.k), back(place % stride, j % self.k));
+        // Where the stride does not divide the kernel's size, some places see less of it.
+        if ky < self.size && kx < self.size {
+            self.data[((i * self.c + ic) * self.size + ky) * self.size + kx]
+        } else {
+            0.0
+        }
+    }
+
+    /// In the order that an algorithm takes them.
+    pub(crate) fn pack(&self, level: Level, algorithm: Algorithm) -> Scratch {
+        match algorithm {
+            Algorithm::Direct => direct::pack(level, self),
+            Algorithm::Winograd => winograd::pack(level, self),
+        }
+    }
+}
+
+/// Where a convolution writes: pixels of `width` channels, its own from `offset` on.
+pub(crate) struct Output {
+    pub(super) data: Shared,
+    pub(super) width: usize,
+    pub(super) offset: usize,
+    pub(super) relu: bool,
+}
+
+impl Output {
+    /// Pixels of `width` channels, of which a convolution writes its own from `offset` on.
+    ///
+    /// # Panics
+    /// Where `data` has no room for the result.
+    pub(crate) fn new(data: &mut [f32], g: &Geometry, width: usize, offset: usize, relu: bool) -> Self {
+        assert!(offset + g.oc <= width && g.n * g.oh * g.ow * width <= data.len(), "the result has no room");
+        Self { data: Shared::new(data), width, offset, relu }
+    }
+}
+
+/// x * weight + bias, and a ReLU if the output has one.
+pub(crate) fn forward(
+    level: Level,
+    algorithm: Algorithm,
+    x: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    g: &Geometry,
+    out: &Output,
+) {
+    match algorithm {
+        Algorithm::Direct => direct::forward(level, x, packed, bias, g, out),
+        Algorithm::Winograd => winograd::forward(level, x, packed, bias, g, out),
+    }
+}
+
+/// The gradient of the input from that of the output, by weights packed from [`Weight::turned`].
+pub(crate) fn input_gradient(
+    level: Level,
+    algorithm: Algorithm,
+    grad: &[f32],
+    packed: &[f32],
+    g: &Geometry,
+) -> Vec<f32> {
+    let turned = g.turned();
+    let mut blocks = buffers::take(turned.n * turned.oh * turned.ow * turned.oc);
+    let out = Output::new(&mut blocks, &turned, turned.oc, 0, false);
+    forward(level, algorithm, grad, packed, None, &turned, &out);
+    if g.stride == 1 {
+        return blocks;
+    }
+    let mut dx = buffers::take(g.n * g.h * g.w * g.c);
+    let (first_row, first_column) = g.first_block();
+    dx.par_chunks_exact_mut(g.w * g.c).enumerate().for_each(|(line, row)| {
+        let (n, y) = (line / g.h, line % g.h + g.top);
+        let blocks = &blocks[(n * turned.oh + y / g.stride - first_row) * turned.ow * turned.oc..];
+        for (x, pixel) in row.chunks_exact_mut(g.c).enumerate() {
+            let x = x + g.left;
+            let place = y % g.stride * g.stride + x % g.stride;
+            let from = (x / g.stride - first_column) * turned.oc + place * g.c;
+            pixel.copy_from_slice(&blocks[from..from + g.c]);
         }
     });
-    packed
-}
-
-/// max(0, x * weight + bias).
-pub(crate) fn forward(x: &[f32], packed: &[f32], bias: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut out = vec![0.0; g.n * g.pixels() * g.oc];
-    let rows = g.block();
-    // Blocks never reach from one picture into the next. A product's rounding depends on where in its block a pixel lies,
-    // and so equal pictures give equal bits, whatever else is in the batch.
-    out.par_chunks_mut(g.pixels() * g.oc).enumerate().for_each(|(n, picture)| {
-        picture.par_chunks_mut(rows * g.oc).enumerate().for_each_init(Vec::new, |patches, (block, out)| {
-            gather(x, g, n * g.pixels() + block * rows, out.len() / g.oc, patches);
-            for row in out.chunks_exact_mut(g.oc) {
-                row.copy_from_slice(bias);
-            }
-            let a = View { data: patches, rs: g.patch(), cs: 1 };
-            let b = View { data: packed, rs: g.oc, cs: 1 };
-            add_product(out, a, b, (out.len() / g.oc, g.patch(), g.oc));
-            for value in out {
-                // A comparison rather than max(), which would turn NaN into 0.
-                if *value < 0.0 {
-                    *value = 0.0;
-                }
-            }
-        });
-    });
-    out
-}
-
-/// The patches of `count` output pixels from pixel `first` on.
-fn gather(x: &[f32], g: &Geometry, first: usize, count: usize, patches: &mut Vec<f32>) {
-    patches.clear();
-    patches.reserve(count * g.patch());
-    for p in first..first + count {
-        let (n, oy, ox) = g.pixel(p);
-        // Columns of the kernel that lie on the picture.
-        let left = g.padding.saturating_sub(ox * g.stride).min(g.k);
-        let right = (g.w + g.padding).saturating_sub(ox * g.stride).clamp(left, g.k);
-        for ky in 0..g.k {
-            let row_end = patches.len() + g.k * g.c;
-            if let Some(iy) = g.input(oy, ky, g.h)
-                && right > left
-            {
-                let start = ((n * g.h + iy) * g.w + ox * g.stride + left - g.padding) * g.c;
-                patches.resize(patches.len() + left * g.c, 0.0);
-                patches.extend_from_slice(&x[start..start + (right - left) * g.c]);
-            }
-            patches.resize(row_end, 0.0);
-        }
-    }
-}
-
-/// The gradient of the input, from that of the convolution's output.
-pub(crate) fn input_gradient(grad: &[f32], packed: &[f32], g: &Geometry) -> Vec<f32> {
-    let patch = g.patch();
-    let mut dx = vec![0.0; g.n * g.h * g.w * g.c];
-    // As many output rows at a time as keep their patches within 16 MB.
-    let band = ((4 << 20) / (g.ow * patch).max(1)).clamp(1, g.oh);
-    let mut patches = vec![0.0; band * g.ow * patch];
-    for n in 0..g.n {
-        for top in (0..g.oh).step_by(band) {
-            let rows = band.min(g.oh - top);
-            let pixels = rows * g.ow;
-            let grad = &grad[(n * g.oh + top) * g.ow * g.oc..][..pixels * g.oc];
-            let patches = &mut patches[..pixels * patch];
-            let block = (pixels.div_ceil(16)).clamp(8, 128);
-            patches.par_chunks_mut(block * patch).zip(grad.par_chunks(block * g.oc)).for_each(|(patches, grad)| {
-                patches.fill(0.0);
-                let a = View { data: grad, rs: g.oc, cs: 1 };
-                let b = View { data: packed, rs: 1, cs: g.oc };
-                add_product(patches, a, b, (grad.len() / g.oc, g.oc, patch));
-            });
-            let image = &mut dx[n * g.h * g.w * g.c..][..g.h * g.w * g.c];
-            image.par_chunks_mut(g.w * g.c).enumerate().for_each(|(iy, row)| scatter(patches, g, (top, rows), iy, row));
-        }
-    }
+    buffers::give(blocks);
     dx
 }
 
-/// Adds to input row `iy` what the patches of the output rows `top..top + rows` hold for it.
-fn scatter(patches: &[f32], g: &Geometry, (top, rows): (usize, usize), iy: usize, row: &mut [f32]) {
-    for oy in top..top + rows {
-        let Some(ky) = (iy + g.padding).checked_sub(oy * g.stride).filter(|&ky| ky < g.k) else {
-            continue;
-        };
-        for ox in 0..g.ow {
-            let patch = &patches[((oy - top) * g.ow + ox) * g.patch() + ky * g.k * g.c..];
-            for kx in 0..g.k {
-                if let Some(ix) = g.input(ox, kx, g.w) {
-                    let source = &patch[kx * g.c..(kx + 1) * g.c];
-                    for (sum, value) in row[ix * g.c..].iter_mut().zip(source) {
-                        *sum += value;
-                    }
-                }
-            }
-        }
-    }
+/// The gradient of the weight as (k, k, c, oc), from the input and the gradient of the output.
+pub(crate) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
+    let padded;
+    let (x, g) = if g.is_inside() {
+        (x, *g)
+    } else {
+        let inside = g.inside();
+        padded = pad(x, g, &inside);
+        (&*padded, inside)
+    };
+    correlate::weight_gradient(level, x, grad, &g)
 }
 
-/// The gradient of the weight as (k, k, c, oc), from the input and the gradient of the convolution's output.
-pub(crate) fn weight_gradient(x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut dw = vec![0.0; g.patch() * g.oc];
-    // One task per kernel position and group of input channels: no sum is shared between tasks.
-    let group = (1..=64).rev().find(|d| g.c.is_multiple_of(*d)).unwrap_or(1);
-    let groups = g.c / group;
-    let rows = 1024;
-    dw.par_chunks_mut(group * g.oc).enumerate().for_each_init(Vec::new, |column, (task, dw)| {
-        let (at, from) = (task / groups, task % groups * group);
-        let (ky, kx) = (at / g.k, at % g.k);
-        for first in (0..g.n * g.pixels()).step_by(rows) {
-            let count = rows.min(g.n * g.pixels() - first);
-            column.clear();
-            for p in first..first + count {
-                let (n, oy, ox) = g.pixel(p);
-                if let (Some(iy), Some(ix)) = (g.input(oy, ky, g.h), g.input(ox, kx, g.w)) {
-                    let start = ((n * g.h + iy) * g.w + ix) * g.c + from;
-                    column.extend_from_slice(&x[start..start + group]);
-                } else {
-                    column.resize(column.len() + group, 0.0);
-                }
+/// The picture with its border of zeros, as a convolution of shapes `inside` takes it.
+pub(super) fn pad(x: &[f32], g: &Geometry, inside: &Geometry) -> Scratch {
+    let mut padded = Scratch::new(g.n * inside.h * inside.w * g.c);
+    let width = inside.w * g.c;
+    let left = g.left * g.c;
+    let copied = (g.w * g.c).min(width - left);
+    let fill = |(line, row): (usize, &mut [f32])| {
+        let (n, y) = (line / inside.h, line % inside.h);
+        match y.checked_sub(g.top).filter(|&y| y < g.h) {
+            None => row.fill(0.0),
+            Some(y) => {
+                row[..left].fill(0.0);
+                row[left..left + copied].copy_from_slice(&x[(n * g.h + y) * g.w * g.c..][..copied]);
+                row[left + copied..].fill(0.0);
             }
-            let a = View { data: column, rs: 1, cs: group };
-            let b = View { data: &grad[first * g.oc..], rs: g.oc, cs: 1 };
-            add_product(dw, a, b, (group, count, g.oc));
         }
-    });
-    dw
+    };
+    if padded.len() < 1 << 15 {
+        padded.chunks_exact_mut(width).enumerate().for_each(fill);
+    } else {
+        padded.par_chunks_exact_mut(width).with_min_len(8).enumerate().for_each(fill);
+    }
+    padded
 }

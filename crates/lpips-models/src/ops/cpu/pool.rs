@@ -2,6 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::buffers;
+use super::simd::{Kernel, Level, Simd};
+
 /// The shapes of one pooling: (n, h, w, c) in, (n, oh, ow, c) out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Geometry {
@@ -26,22 +29,58 @@ impl Geometry {
 }
 
 /// The largest value of each window; NaN where the window holds one.
-pub(crate) fn forward(x: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut out = vec![0.0; g.n * g.oh * g.ow * g.c];
-    out.par_chunks_mut(g.ow * g.c).enumerate().for_each(|(line, row)| {
+pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
+    assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
+    let mut out = buffers::take(g.n * g.oh * g.ow * g.c);
+    let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, row });
+    if out.len() < GRAIN {
+        out.chunks_exact_mut(g.ow * g.c).enumerate().for_each(row);
+    } else {
+        let least = (GRAIN / (g.ow * g.c)).max(1);
+        out.par_chunks_exact_mut(g.ow * g.c).with_min_len(least).enumerate().for_each(row);
+    }
+    out
+}
+
+/// Outputs below which a task is not worth a thread's attention.
+const GRAIN: usize = 1 << 13;
+
+/// One row of outputs.
+struct Row<'a> {
+    x: &'a [f32],
+    g: &'a Geometry,
+    line: usize,
+    row: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, g, line, row } = self;
         let (n, oy) = (line / g.oh, line % g.oh);
-        for (ox, best) in row.chunks_exact_mut(g.c).enumerate() {
-            best.fill(f32::NEG_INFINITY);
-            for pixel in g.window(n, oy, ox) {
-                for (best, &value) in best.iter_mut().zip(&x[pixel * g.c..]) {
-                    if value > *best || value.is_nan() {
-                        *best = value;
+        let (top, bottom) = (oy * g.stride, (oy * g.stride + g.kernel).min(g.h));
+        for (ox, out) in row.chunks_exact_mut(g.c).enumerate() {
+            let (left, right) = (ox * g.stride, (ox * g.stride + g.kernel).min(g.w));
+            for channel in (0..g.c).step_by(S::LANES) {
+                let count = (g.c - channel).min(S::LANES);
+                let mut best = s.splat(f32::NEG_INFINITY);
+                for iy in top..bottom {
+                    for ix in left..right {
+                        let from = x.as_ptr().wrapping_add(((n * g.h + iy) * g.w + ix) * g.c + channel);
+                        // SAFETY: `count` channels from `channel` on of a pixel of the picture, whose length was checked.
+                        let value =
+                            unsafe { if count == S::LANES { s.load(from) } else { s.load_first(from, count) } };
+                        best = s.max_or_nan(best, value);
                     }
                 }
+                let to = out[channel..channel + count].as_mut_ptr();
+                // SAFETY: the slice has `count` elements.
+                unsafe { if count == S::LANES { s.store(to, best) } else { s.store_first(to, best, count) } };
             }
         }
-    });
-    out
+    }
 }
 
 /// The gradient of the input: each output's gradient goes to the first of the window's largest values, as in PyTorch.

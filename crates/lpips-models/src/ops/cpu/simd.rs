@@ -30,6 +30,8 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger of the two, lane by lane; `b` where either is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The larger of the two, lane by lane; NaN where either is.
+    fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V;
     /// All lanes added up.
     fn sum(self, v: Self::V) -> f32;
 
@@ -227,6 +229,11 @@ impl Simd for Portable {
         [max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])]
     }
     #[inline(always)]
+    fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V {
+        let max = |a: f32, b: f32| if a > b || a.is_nan() { a } else { b };
+        [max(a[0], b[0]), max(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])]
+    }
+    #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {
         (v[0] + v[2]) + (v[1] + v[3])
     }
@@ -294,6 +301,10 @@ mod x86 {
             unsafe { _mm512_max_ps(a, b) }
         }
         #[inline(always)]
+        fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm512_mask_mov_ps(_mm512_max_ps(a, b), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a), a) }
+        }
+        #[inline(always)]
         fn sum(self, v: Self::V) -> f32 {
             unsafe { _mm512_reduce_add_ps(v) }
         }
@@ -351,6 +362,10 @@ mod x86 {
         #[inline(always)]
         fn max(self, a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm256_max_ps(a, b) }
+        }
+        #[inline(always)]
+        fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V {
+            unsafe { _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)) }
         }
         #[inline(always)]
         fn sum(self, v: Self::V) -> f32 {
@@ -414,6 +429,10 @@ mod arm {
             unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
         }
         #[inline(always)]
+        fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V {
+            unsafe { vmaxq_f32(a, b) }
+        }
+        #[inline(always)]
         fn sum(self, v: Self::V) -> f32 {
             unsafe { vaddvq_f32(v) }
         }
@@ -453,6 +472,10 @@ mod tests {
             same(s.mul(va, vb), |a, b, _| a * b);
             same(s.fma(va, vb, vc), |a, b, c| a * b + c);
             same(s.max(va, vb), |a, b, _| a.max(b));
+            same(s.max_or_nan(va, vb), |a, b, _| a.max(b));
+            for (a, b) in [(f32::NAN, 1.0), (1.0, f32::NAN)] {
+                assert!(values(s.max_or_nan(s.splat(a), s.splat(b)))[0].is_nan());
+            }
             assert!((s.sum(va) - a[..lanes].iter().sum::<f32>()).abs() < 1e-5);
             let nan = s.splat(f32::NAN);
             assert!(values(s.max(s.splat(0.0), nan))[0].is_nan());

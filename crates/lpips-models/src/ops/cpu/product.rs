@@ -1,0 +1,90 @@
+//! The block of a matrix product that fits the registers: a few pixels times a panel of output channels.
+
+use super::simd::Simd;
+
+/// Pixels of the largest block. Six pixels by four vectors take 24 of AVX-512's 32 registers and leave room for one row of
+/// weights and a pixel's value.
+pub(super) const PIXELS: usize = 6;
+
+/// acc[m][n] += sum over j of x[m][j] * w[j][n], j from 0 to `run`, n counting vectors.
+///
+/// # Safety
+/// Each of `x` can be read for `run` floats, and `w` for `run * N` vectors.
+#[inline(always)]
+pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize>(
+    s: S,
+    acc: &mut [[S::V; N]; M],
+    x: &[*const f32; M],
+    run: usize,
+    w: *const f32,
+) {
+    let mut sums = *acc;
+    for j in 0..run {
+        // SAFETY: j < run, and so all reads are within what the caller promises.
+        unsafe {
+            let row = w.add(j * N * S::LANES);
+            let mut weights = [s.splat(0.0); N];
+            for (n, weight) in weights.iter_mut().enumerate() {
+                *weight = s.load(row.add(n * S::LANES));
+            }
+            for m in 0..M {
+                let value = s.splat(*x[m].add(j));
+                for n in 0..N {
+                    sums[m][n] = s.fma(value, weights[n], sums[m][n]);
+                }
+            }
+        }
+    }
+    *acc = sums;
+}
+
+/// Splits `count` into as few blocks of at most [`PIXELS`] as it takes, as even as can be: 16 is 6 + 5 + 5, which runs
+/// faster than 6 + 6 + 4. Gives the start and the size of each.
+#[inline(always)]
+pub(super) fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let blocks = count.div_ceil(PIXELS).max(1);
+    let (size, longer) = (count / blocks, count % blocks);
+    (0..blocks).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
+}
+
+/// Calls `$block::<S, M, N>` with M and N made constants of `$m` (1 to 6) and `$n` (1 to 4).
+macro_rules! with_sizes {
+    ($m:expr, $n:expr, $block:ident::<$S:ident>($($arg:expr),* $(,)?)) => {
+        match $n {
+            1 => with_sizes!(@m $m, 1, $block::<$S>($($arg),*)),
+            2 => with_sizes!(@m $m, 2, $block::<$S>($($arg),*)),
+            3 => with_sizes!(@m $m, 3, $block::<$S>($($arg),*)),
+            _ => with_sizes!(@m $m, 4, $block::<$S>($($arg),*)),
+        }
+    };
+    (@m $m:expr, $n:literal, $block:ident::<$S:ident>($($arg:expr),*)) => {
+        match $m {
+            1 => $block::<$S, 1, $n>($($arg),*),
+            2 => $block::<$S, 2, $n>($($arg),*),
+            3 => $block::<$S, 3, $n>($($arg),*),
+            4 => $block::<$S, 4, $n>($($arg),*),
+            5 => $block::<$S, 5, $n>($($arg),*),
+            _ => $block::<$S, 6, $n>($($arg),*),
+        }
+    };
+}
+pub(super) use with_sizes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_cover_everything_once() {
+        for count in 1..100 {
+            let mut next = 0;
+            for (start, size) in blocks(count) {
+                assert_eq!(start, next);
+                assert!((1..=PIXELS).contains(&size));
+                next = start + size;
+            }
+            assert_eq!(next, count);
+        }
+        assert_eq!(blocks(16).map(|(_, size)| size).collect::<Vec<_>>(), [6, 5, 5]);
+    }
+}

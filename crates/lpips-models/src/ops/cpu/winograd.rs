@@ -1,0 +1,538 @@
+//! Convolution with fewer multiplications (Winograd, 1980; Lavin and Gray, 2016): F(4x4, 3x3) and F(2x2, 5x5).
+//!
+//! Both look at tiles of 6x6 pixels, of which each gives 4x4 or 2x2 outputs: the tile is transformed to 36 frequencies,
+//! these are multiplied by the transformed weights (a matrix product over the channels for each frequency), and the
+//! products are transformed back. A tile's output costs 36 multiplications in place of 144 or 100.
+//!
+//! The transforms interpolate at 0, ±√½, ±√2 and infinity: as p q = 1 the numbers stay near one, and the error is a sixth
+//! of that at the usual 0, ±1, ±2.
+
+use rayon::prelude::*;
+
+use super::buffers::{Scratch, Shared};
+use super::conv::{Geometry, Output, Weight};
+use super::product::{accumulate, blocks, with_sizes};
+use super::simd::{Kernel, Level, Simd};
+
+/// Pixels of a tile along one side.
+const TILE: usize = 6;
+/// Frequencies of a tile.
+const FREQUENCIES: usize = TILE * TILE;
+
+/// ±P and ±Q are the points between 0 and infinity.
+const P: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const Q: f32 = std::f32::consts::SQRT_2;
+
+/// Whether there is a transform for kernels of this size.
+pub(super) fn has_transform(k: usize) -> bool {
+    k == 3 || k == 5
+}
+
+/// Output pixels of a tile along one side.
+fn outputs(k: usize) -> usize {
+    TILE + 1 - k
+}
+
+/// How the result is cut into tiles.
+#[derive(Clone, Copy)]
+struct Tiling {
+    /// Output pixels of a tile along one side.
+    size: usize,
+    down: usize,
+    across: usize,
+    all: usize,
+}
+
+impl Tiling {
+    fn new(g: &Geometry) -> Self {
+        let size = outputs(g.k);
+        let (down, across) = (g.oh.div_ceil(size), g.ow.div_ceil(size));
+        Self { size, down, across, all: g.n * down * across }
+    }
+
+    /// Picture, first output row and first output column of a tile.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let (n, tile) = (tile / (self.down * self.across), tile % (self.down * self.across));
+        (n, tile / self.across * self.size, tile % self.across * self.size)
+    }
+}
+
+/// Tiles of the whole batch.
+pub(super) fn tiles(g: &Geometry) -> usize {
+    Tiling::new(g).all
+}
+
+/// Multiply-adds of the products, which are nearly all.
+pub(super) fn products(g: &Geometry) -> usize {
+    tiles(g) * FREQUENCIES * g.c * g.oc
+}
+
+/// The transform of a tile's row or column.
+#[inline(always)]
+fn analyse<S: Simd>(s: S, d: [S::V; TILE]) -> [S::V; TILE] {
+    let (p, q, half, two) = (s.splat(P), s.splat(Q), s.splat(-0.5), s.splat(-2.0));
+    let middle = s.splat(-2.5);
+    let even_p = s.fma(two, d[2], d[4]);
+    let odd_p = s.sub(s.mul(p, d[3]), s.mul(q, d[1]));
+    let even_q = s.fma(half, d[2], d[4]);
+    let odd_q = s.sub(s.mul(q, d[3]), s.mul(p, d[1]));
+    [
+        s.add(s.fma(middle, d[2], d[0]), d[4]),
+        s.add(even_p, odd_p),
+        s.sub(even_p, odd_p),
+        s.add(even_q, odd_q),
+        s.sub(even_q, odd_q),
+        s.add(s.fma(middle, d[3], d[1]), d[5]),
+    ]
+}
+
+/// The way back: the first `R` outputs of a row or column of products (`R` is 4 or 2).
+#[inline(always)]
+fn synthesise<S: Simd, const R: usize>(s: S, m: [S::V; TILE]) -> [S::V; R] {
+    let (sum_p, difference_p) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+    let (sum_q, difference_q) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+    let mut out = [m[0]; R];
+    out[0] = s.add(m[0], s.add(sum_p, sum_q));
+    // p^i of one pair and q^i of the other.
+    out[1] = s.fma(s.splat(P), difference_p, s.mul(s.splat(Q), difference_q));
+    if R == 4 {
+        out[2] = s.fma(s.splat(P * P), sum_p, s.mul(s.splat(Q * Q), sum_q));
+        out[3] = s.fma(s.splat(P * P * P), difference_p, s.mul(s.splat(Q * Q * Q), difference_q));
+    }
+    out[R - 1] = s.add(out[R - 1], m[5]);
+    out
+}
+
+/// The transform of a kernel's row or column of `k` weights: its values at the six points, over the product of each
+/// point's distances to the others.
+fn points(k: usize) -> [[f32; 5]; TILE] {
+    let (p, q) = (0.5f64.sqrt(), 2f64.sqrt());
+    let mut rows = [[0f32; 5]; TILE];
+    for (row, (x, scale)) in rows.iter_mut().zip([(0.0, 1.0), (p, -1.5), (-p, -1.5), (q, 6.0), (-q, 6.0)]) {
+        for (i, value) in row[..k].iter_mut().enumerate() {
+            *value = (f64::powi(x, i as i32) / scale) as f32;
+        }
+    }
+    rows[TILE - 1][k - 1] = 1.0;
+    rows
+}
+
+/// The weights, transformed: (panel, frequency, c, channel in panel), c filled up with zeros to whole vectors.
+pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
+    struct Panel<'a, 'w> {
+        weight: &'a Weight<'w>,
+        first: usize,
+        channels: usize,
+        packed: &'a mut [f32],
+    }
+    impl Kernel for Panel<'_, '_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let k = self.weight.k;
+            let points = points(k);
+            let depth = self.weight.inputs().next_multiple_of(S::LANES);
+            let width = self.packed.len() / (FREQUENCIES * depth);
+            let packed = Shared::new(self.packed);
+            let mut kernel = [0f32; 25 * 64];
+            for i in 0..depth {
+                if i < self.weight.inputs() {
+                    for lane in 0..self.channels {
+                        for j in 0..k * k {
+                            kernel[j * 64 + lane] = self.weight.at(self.first + lane, i, j);
+                        }
+                    }
+                } else {
+                    kernel.fill(0.0);
+                }
+                for n in (0..width).step_by(S::LANES) {
+                    let mut half = [[s.splat(0.0); 5]; TILE];
+                    for (f, half) in half.iter_mut().enumerate() {
+                        for ky in 0..k {
+                            for kx in 0..k {
+                                // SAFETY: 25 rows of 64 lanes, and n + LANES is at most the panel's width, 64.
+                                let value = unsafe { s.load(kernel.as_ptr().add((ky * k + kx) * 64 + n)) };
+                                half[kx] = s.fma(s.splat(points[f][ky]), value, half[kx]);
+                            }
+                        }
+                    }
+                    for (fy, half) in half.iter().enumerate() {
+                        for (fx, points) in points.iter().enumerate() {
+                            let mut sum = s.splat(0.0);
+                            for kx in 0..k {
+                                sum = s.fma(s.splat(points[kx]), half[kx], sum);
+                            }
+                            let at = ((fy * TILE + fx) * depth + i) * width + n;
+                            // SAFETY: `at` has the room, and nobody else has this panel.
+                            unsafe { s.store(packed.at(at, S::LANES), sum) };
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let (lanes, panel) = (level.lanes(), level.panel());
+    let depth = weight.inputs().next_multiple_of(lanes);
+    let mut packed = Scratch::new(FREQUENCIES * depth * weight.outputs().next_multiple_of(lanes));
+    packed.par_chunks_mut(FREQUENCIES * depth * panel).enumerate().for_each(|(at, packed)| {
+        let first = at * panel;
+        level.run(Panel { weight, first, channels: panel.min(weight.outputs() - first), packed });
+    });
+    packed
+}
+
+/// What all parts of the work share.
+struct Job<'a> {
+    x: &'a [f32],
+    packed: &'a [f32],
+    bias: Option<&'a [f32]>,
+    g: &'a Geometry,
+    out: &'a Output,
+    tiling: Tiling,
+    /// Input channels, filled up to whole vectors.
+    depth: usize,
+    /// Output channels of a panel.
+    panel: usize,
+}
+
+/// Numbers by frequency, tile and channel.
+#[derive(Clone, Copy)]
+struct Room {
+    data: Shared,
+    tiles: usize,
+    channels: usize,
+}
+
+impl Room {
+    /// Floats from one frequency to the next. A little more than they take: at a distance of whole pages all 36 would meet
+    /// in the same few lines of the cache.
+    #[inline(always)]
+    fn stride(tiles: usize, channels: usize) -> usize {
+        tiles * channels + 16
+    }
+
+    fn scratch(tiles: usize, channels: usize) -> Scratch {
+        Scratch::new(FREQUENCIES * Self::stride(tiles, channels))
+    }
+
+    fn new(scratch: &mut Scratch, tiles: usize, channels: usize) -> Self {
+        assert!(scratch.len() >= FREQUENCIES * Self::stride(tiles, channels));
+        Self { data: Shared::new(scratch), tiles, channels }
+    }
+
+    #[inline(always)]
+    fn at(self, frequency: usize, tile: usize, channel: usize, count: usize) -> *mut f32 {
+        debug_assert!(tile < self.tiles && channel + count <= self.channels);
+        self.data.at(frequency * Self::stride(self.tiles, self.channels) + tile * self.channels + channel, count)
+    }
+}
+
+/// Some tiles: the first in the whole batch that the rooms hold, and the range that is meant, counted from there.
+#[derive(Clone, Copy)]
+struct Tiles {
+    origin: usize,
+    from: usize,
+    to: usize,
+}
+
+/// The convolution of `x` by transformed weights into `out`.
+pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {
+    assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
+    let (lanes, panel) = (level.lanes(), level.panel());
+    let depth = g.c.next_multiple_of(lanes);
+    assert!(packed.len() >= FREQUENCIES * depth * g.oc.next_multiple_of(lanes), "the weights are too short");
+    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g), depth, panel };
+    let (threads, tiles) = (rayon::current_num_threads(), job.tiling.all);
+    let fit = (CACHE / (FREQUENCIES * (depth + panel))).clamp(12, 48) / 6 * 6;
+    if tiles >= threads * fit * ROUNDS {
+        let blocks = tiles.div_ceil(fit).next_multiple_of(threads);
+        by_tiles(level, &job, tiles.div_ceil(blocks));
+    } else {
+        let group = (GROUP / depth.max(g.oc)).max(24);
+        for origin in (0..tiles).step_by(group) {
+            by_frequencies(level, &job, origin, group.min(tiles - origin));
+        }
+    }
+}
+
+/// Floats that a task of whole tiles may keep in the second-level cache.
+const CACHE: usize = 330_000;
+/// With fewer blocks of tiles for each thread, reading all weights for each of them costs too much.
+const ROUNDS: usize = 2;
+/// Tiles times channels that are in work at a time where the frequencies are outermost.
+const GROUP: usize = 1 << 18;
+
+/// Each task takes some tiles all the way: for many tiles, and weights that are soon read.
+fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
+    let scratch = || (Room::scratch(count, job.depth), Room::scratch(count, job.panel));
+    let all = job.tiling.all;
+    (0..all.div_ceil(count)).into_par_iter().with_max_len(1).for_each_init(scratch, |(v, m), task| {
+        let origin = task * count;
+        let (v, m) = (Room::new(v, count, job.depth), Room::new(m, count, job.panel));
+        level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
+    });
+}
+
+struct Whole<'a> {
+    job: &'a Job<'a>,
+    tiles: Tiles,
+    v: Room,
+    m: Room,
+}
+
+impl Kernel for Whole<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { job, tiles, v, m } = self;
+        // SAFETY: the rooms are this task's own, and no other task has these tiles.
+        unsafe {
+            analyse_tiles(s, job, tiles, v);
+            for panel in 0..job.g.oc.div_ceil(job.panel) {
+                for frequency in 0..FREQUENCIES {
+                    multiply(s, job, tiles, frequency, panel, v, m, 0);
+                }
+                synthesise_tiles(s, job, tiles, panel, m, 0);
+            }
+        }
+    }
+}
+
+/// First all tiles to frequencies, then the products, then back, all threads together at each: for few tiles and many
+/// weights, of which each thread reads its share only.
+fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
+    let panels = job.g.oc.div_ceil(job.panel);
+    let (mut v, mut m) = (Room::scratch(count, job.depth), Room::scratch(count, panels * job.panel));
+    let (v, m) = (Room::new(&mut v, count, job.depth), Room::new(&mut m, count, panels * job.panel));
+    let share = count.div_ceil(4 * rayon::current_num_threads());
+    let parts = count.div_ceil(share);
+    let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
+    let all = Tiles { origin, from: 0, to: count };
+    (0..parts).into_par_iter().for_each(|at| level.run(Analysis { job, tiles: part(at), v }));
+    (0..FREQUENCIES * panels).into_par_iter().for_each(|at| {
+        level.run(Products { job, tiles: all, frequency: at / panels, panel: at % panels, v, m });
+    });
+    (0..parts * panels).into_par_iter().for_each(|at| {
+        level.run(Synthesis { job, tiles: part(at / panels), panel: at % panels, m });
+    });
+}
+
+struct Analysis<'a> {
+    job: &'a Job<'a>,
+    tiles: Tiles,
+    v: Room,
+}
+
+impl Kernel for Analysis<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // SAFETY: no other task has these tiles.
+        unsafe { analyse_tiles(s, self.job, self.tiles, self.v) }
+    }
+}
+
+struct Products<'a> {
+    job: &'a Job<'a>,
+    tiles: Tiles,
+    frequency: usize,
+    panel: usize,
+    v: Room,
+    m: Room,
+}
+
+impl Kernel for Products<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { job, tiles, frequency, panel, v, m } = self;
+        // SAFETY: the frequencies of all tiles are there, and no other task has this frequency and panel.
+        unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel) }
+    }
+}
+
+struct Synthesis<'a> {
+    job: &'a Job<'a>,
+    tiles: Tiles,
+    panel: usize,
+    m: Room,
+}
+
+impl Kernel for Synthesis<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { job, tiles, panel, m } = self;
+        // SAFETY: the products of all tiles are there, and no other task has these tiles and this panel.
+        unsafe { synthesise_tiles(s, job, tiles, panel, m, panel * job.panel) }
+    }
+}
+
+/// The frequencies of some tiles.
+///
+/// # Safety
+/// No other task uses these tiles of `v`.
+#[inline(always)]
+unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
+    let g = job.g;
+    for tile in tiles.from..tiles.to {
+        let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
+        // The tile's rows and columns that lie on the picture: those before `above` or from `below` on do not.
+        let (above, left) = (g.top.saturating_sub(oy).min(TILE), g.left.saturating_sub(ox).min(TILE));
+        let below = (g.h + g.top).saturating_sub(oy).clamp(above, TILE);
+        let right = (g.w + g.left).saturating_sub(ox).clamp(left, TILE);
+        let start = ((n * g.h + oy + above).wrapping_sub(g.top) * g.w).wrapping_add(ox + left).wrapping_sub(g.left);
+        let start = job.x.as_ptr().wrapping_add(start.wrapping_mul(g.c));
+        let whole = above == 0 && left == 0 && below == TILE && right == TILE;
+        for channel in (0..job.depth).step_by(S::LANES) {
+            let start = start.wrapping_add(channel);
+            let mut d = [[s.splat(0.0); TILE]; TILE];
+            let channels = g.c - channel;
+            // SAFETY: pixels that lie on the picture, and of their channels those that are left.
+            unsafe {
+                if whole && channels >= S::LANES {
+                    for y in 0..TILE {
+                        for x in 0..TILE {
+                            d[y][x] = s.load(start.wrapping_add((y * g.w + x) * g.c));
+                        }
+                    }
+                } else {
+                    for y in above..below {
+                        for x in left..right {
+                            let from = start.wrapping_add(((y - above) * g.w + x - left) * g.c);
+                            d[y][x] =
+                                if channels >= S::LANES { s.load(from) } else { s.load_first(from, channels) };
+                        }
+                    }
+                }
+            }
+            for x in 0..TILE {
+                let column = analyse(s, [d[0][x], d[1][x], d[2][x], d[3][x], d[4][x], d[5][x]]);
+                for y in 0..TILE {
+                    d[y][x] = column[y];
+                }
+            }
+            for y in 0..TILE {
+                let row = analyse(s, d[y]);
+                for x in 0..TILE {
+                    // SAFETY: `at` has the room, and the caller promises that nobody else uses this tile.
+                    unsafe { s.store(v.at(y * TILE + x, tile, channel, S::LANES), row[x]) };
+                }
+            }
+        }
+    }
+}
+
+/// The products of one frequency of some tiles with a panel of weights; `channel` is the panel's place in `m`.
+///
+/// # Safety
+/// These tiles' frequencies are there, and no other task uses this frequency and panel of `m`.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // They are one product's operands; a struct would name them a second time.
+unsafe fn multiply<S: Simd>(
+    s: S,
+    job: &Job<'_>,
+    tiles: Tiles,
+    frequency: usize,
+    panel: usize,
+    v: Room,
+    m: Room,
+    channel: usize,
+) {
+    let lanes = S::LANES;
+    let vectors = (job.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
+    let start = panel * job.panel * FREQUENCIES * job.depth + frequency * job.depth * vectors * lanes;
+    let weights = &job.packed[start..][..job.depth * vectors * lanes];
+    for (from, size) in blocks(tiles.to - tiles.from) {
+        let tile = tiles.from + from;
+        // SAFETY: the slice of weights holds this panel's, the rest is the caller's promise.
+        unsafe { with_sizes!(size, vectors, product::<S>(s, weights.as_ptr(), job.depth, frequency, tile, v, m, channel)) };
+    }
+}
+
+/// # Safety
+/// `weights` holds `depth` rows of `N` vectors; the rest as for [`multiply`].
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn product<S: Simd, const M: usize, const N: usize>(
+    s: S,
+    weights: *const f32,
+    depth: usize,
+    frequency: usize,
+    tile: usize,
+    v: Room,
+    m: Room,
+    channel: usize,
+) {
+    let mut x = [weights; M];
+    for (i, x) in x.iter_mut().enumerate() {
+        *x = v.at(frequency, tile + i, 0, depth);
+    }
+    let mut acc = [[s.splat(0.0); N]; M];
+    // SAFETY: the caller's promise.
+    unsafe { accumulate(s, &mut acc, &x, depth, weights) };
+    for (i, acc) in acc.iter().enumerate() {
+        for (n, value) in acc.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { s.store(m.at(frequency, tile + i, channel + n * S::LANES, S::LANES), *value) };
+        }
+    }
+}
+
+/// The outputs of some tiles for a panel of channels; `channel` is the panel's place in `m`.
+///
+/// # Safety
+/// These tiles' products are there, and no other task writes their outputs for this panel.
+#[inline(always)]
+unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if job.tiling.size == 4 {
+            synthesise_to::<S, 4>(s, job, tiles, panel, m, channel);
+        } else {
+            synthesise_to::<S, 2>(s, job, tiles, panel, m, channel);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`synthesise_tiles`].
+#[inline(always)]
+unsafe fn synthesise_to<S: Simd, const R: usize>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
+    let g = job.g;
+    let first = panel * job.panel;
+    let channels = (g.oc - first).min(job.panel);
+    let mut bias = [0f32; 64];
+    if let Some(all) = job.bias {
+        bias[..channels].copy_from_slice(&all[first..][..channels]);
+    }
+    for tile in tiles.from..tiles.to {
+        let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
+        let (rows, columns) = (R.min(g.oh - oy), R.min(g.ow - ox));
+        for lane in (0..channels).step_by(S::LANES) {
+            let mut half = [[s.splat(0.0); TILE]; R];
+            for x in 0..TILE {
+                let mut column = [s.splat(0.0); TILE];
+                for (y, value) in column.iter_mut().enumerate() {
+                    // SAFETY: the caller's promise.
+                    *value = unsafe { s.load(m.at(y * TILE + x, tile, channel + lane, S::LANES)) };
+                }
+                let column = synthesise::<S, R>(s, column);
+                for y in 0..R {
+                    half[y][x] = column[y];
+                }
+            }
+            // SAFETY: a panel has at most 64 channels, as has the array.
+            let bias = unsafe { s.load(bias.as_ptr().add(lane)) };
+            for y in 0..rows {
+                let row = synthesise::<S, R>(s, half[y]);
+                for x in 0..columns {
+                    let pixel = (n * g.oh + oy + y) * g.ow + ox + x;
+                    // SAFETY: the caller's promise.
+                    unsafe { job.out.store(s, pixel, first + lane, channels - lane, &[s.add(row[x], bias)]) };
+                }
+            }
+        }
+    }
+}
