@@ -6,6 +6,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::conv::{self, Geometry};
+use super::plan::{Algorithm, Plan};
 use super::storage;
 use crate::arch::conv_size;
 
@@ -55,6 +56,22 @@ impl ConvRelu {
         } else {
             self.composed(x, &geometry)
         }
+    }
+
+    /// How [`Self::forward`] is going to compute an input of this shape, (N, H, W, in), and what that costs.
+    ///
+    /// # Errors
+    /// A shape with other channels than the weight's, or smaller than the kernel.
+    pub fn plan(&self, shape: (usize, usize, usize, usize)) -> Result<Plan> {
+        let g = self.geometry(shape)?;
+        let algorithm = if super::has_kernels(&self.weight) { Algorithm::Im2col } else { Algorithm::Candle };
+        let flops = 2.0 * (g.k * g.k * g.c) as f64 * (g.n * g.oh * g.ow * g.oc) as f64;
+        Ok(Plan { algorithm, flops, executed_flops: flops })
+    }
+
+    /// Output channels.
+    pub(crate) fn channels(&self) -> usize {
+        self.weight.dims()[0]
     }
 
     fn geometry(&self, (n, h, w, c): (usize, usize, usize, usize)) -> Result<Geometry> {
