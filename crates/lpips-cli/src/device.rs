@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use candle_core::Device;
 use candle_core::utils::{cuda_is_available, metal_is_available};
+use candle_core::{Device, DeviceLocation};
 
 use crate::output::{Failure, Result};
 
@@ -64,4 +64,24 @@ impl DeviceChoice {
 
 fn missing(name: &str, feature: &str) -> Failure {
     Failure::usage(format!("this build has no {name}: build it with --features {feature}, or choose --device cpu"))
+}
+
+/// A device's name, as [`DeviceChoice`] takes it.
+pub(crate) fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cpu => "cpu".to_string(),
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        DeviceLocation::Metal { .. } => "metal".to_string(),
+    }
+}
+
+/// Starts the threads that the CPU's operators share, all cores' where no number is given; says how many there are.
+pub(crate) fn start_threads(threads: Option<u16>) -> Result<usize> {
+    if let Some(threads) = threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .map_err(|error| Failure::Work(Some(format!("can't start {threads} threads: {error}"))))?;
+    }
+    Ok(rayon::current_num_threads())
 }

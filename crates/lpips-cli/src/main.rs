@@ -31,6 +31,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(command::compare::Compare),
+    Bench(command::bench::Bench),
     Weights(command::weights::Weights),
     Completions(command::completions::Completions),
 }
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Compare(compare) => compare.run(),
+        Command::Bench(bench) => bench.run(),
         Command::Weights(weights) => weights.run(),
         Command::Completions(completions) => completions.run(),
     };

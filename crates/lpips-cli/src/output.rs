@@ -1,6 +1,6 @@
 //! What goes to standard output and standard error, and how a run ends.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Why a command did not end well, in one sentence.
@@ -67,6 +67,34 @@ impl From<io::Error> for Failure {
 pub(crate) fn error(message: &str) {
     // Where even standard error is gone there is nobody to tell.
     let _ = writeln!(io::stderr(), "error: {message}");
+}
+
+/// One line on standard error that is no error; nothing with --quiet.
+pub(crate) fn note(message: &str) {
+    if tracing::enabled!(tracing::Level::WARN) {
+        let _ = writeln!(io::stderr(), "note: {message}");
+    }
+}
+
+/// What is being done, on standard error while it lasts: on a terminal only, and not with --quiet.
+pub(crate) struct Progress(bool);
+
+impl Progress {
+    pub(crate) fn start(what: &str) -> Self {
+        let shown = io::stderr().is_terminal() && tracing::enabled!(tracing::Level::WARN);
+        if shown {
+            let _ = write!(io::stderr(), "\r\x1b[2K{what} ...");
+        }
+        Self(shown)
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = write!(io::stderr(), "\r\x1b[2K");
+        }
+    }
 }
 
 /// One line on standard output.

@@ -51,6 +51,7 @@ pub struct Builder {
     version: Version,
     lins: bool,
     files: Vec<PathBuf>,
+    trunk: Option<Weights>,
     taps: Option<Vec<String>>,
     device: Device,
     dtype: DType,
@@ -64,6 +65,7 @@ impl Builder {
             version: Version::default(),
             lins: true,
             files: Vec::new(),
+            trunk: None,
             taps: None,
             device: Device::Cpu,
             dtype: DType::F32,
@@ -92,6 +94,13 @@ impl Builder {
     #[must_use]
     pub fn weights(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
+        self
+    }
+
+    /// These convolution weights, already loaded, in place of what would be looked for.
+    #[must_use]
+    pub fn network_weights(mut self, weights: Weights) -> Self {
+        self.trunk = Some(weights);
         self
     }
 
@@ -226,7 +235,23 @@ impl Builder {
         {
             tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
         }
-        let weights = trunk.map_or_else(|| self.finder.find(self.network), Ok)?;
+        let weights = match (trunk, &self.trunk) {
+            (Some(_), Some(_)) => {
+                let message = "convolution weights were given twice, loaded and as a file: give them once".to_string();
+                return Err(Error::Choice(message));
+            }
+            (Some(weights), None) => weights,
+            (None, Some(given)) if given.network() == self.network => given.clone(),
+            (None, Some(given)) => {
+                let message = format!(
+                    "weights of {} were given for {}: give those of the same network",
+                    given.network(),
+                    self.network
+                );
+                return Err(Error::Choice(message));
+            }
+            (None, None) => self.finder.find(self.network)?,
+        };
         Ok(Parts { taps, weights, lins })
     }
 

@@ -14,7 +14,7 @@ pub use builder::{Builder, Version};
 pub use error::{Error, Result};
 pub use image::Picture;
 pub use input::{Images, Range};
-pub use lpips::{Comparison, Features, Layer, Lpips};
+pub use lpips::{Comparison, Features, Layer, Lpips, Stack};
 pub use metric::{Accumulator, Reduction};
 
 pub use lpips_models::weights;

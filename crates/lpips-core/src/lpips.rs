@@ -48,6 +48,15 @@ pub struct Features {
     maker: Maker,
 }
 
+/// Two batches of pictures as the network takes them; see [`Lpips::stack`].
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// The first batch, then the second, (Na + Nb, H, W, 3).
+    pub pictures: Tensor,
+    counts: (usize, usize),
+    size: (usize, usize),
+}
+
 /// What two features must have in common to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Maker {
@@ -179,6 +188,18 @@ impl Lpips {
     /// # Errors
     /// Those of [`Self::forward`].
     pub fn compare<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Comparison> {
+        let Stack { pictures, counts, size } = self.stack(a, b)?;
+        let taps = self.backbone.features_channels_last(&pictures)?;
+        drop(pictures);
+        self.halves(taps, counts, size)
+    }
+
+    /// The first of the three steps of [`Self::compare`]: both batches checked, scaled and stacked, as the network takes
+    /// them. The second is [`Backbone::features_channels_last`], the third [`Self::compare_taps`].
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`].
+    pub fn stack<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Stack> {
         let (a, b) = (a.into(), b.into());
         let size = a.size()?;
         same_size(size, b.size()?)?;
@@ -186,7 +207,27 @@ impl Lpips {
         let (na, nb) = (a.dims()[0], b.dims()[0]);
         same_batch(na, nb)?;
         // Both through the network at once: one large product is faster than two small ones.
-        let both = self.taps(&Tensor::cat(&[a, b], 0)?, size)?;
+        let pictures = self.scaled(&Tensor::cat(&[a, b], 0)?, size)?;
+        Ok(Stack { pictures, counts: (na, nb), size })
+    }
+
+    /// The last step of [`Self::compare`], the head: from the taps (N, H', W', C) that the network made of a stack.
+    ///
+    /// # Errors
+    /// Another number of taps than the network's, or taps of other pictures than the stack's.
+    pub fn compare_taps(&self, stack: &Stack, taps: Vec<Tensor>) -> Result<Comparison> {
+        let (expected, pictures) = (self.taps_names().len(), stack.counts.0 + stack.counts.1);
+        if taps.len() != expected || taps.iter().any(|tap| tap.dims().first() != Some(&pictures)) {
+            let given: Vec<_> = taps.iter().map(Tensor::dims).collect();
+            return Err(Error::Input(format!(
+                "taps of shapes {given:?} were given: expected {expected}, each of the stack's {pictures} pictures"
+            )));
+        }
+        self.halves(taps, stack.counts, stack.size)
+    }
+
+    fn halves(&self, taps: Vec<Tensor>, (na, nb): (usize, usize), size: (usize, usize)) -> Result<Comparison> {
+        let both = taps.into_iter().map(|tap| Ok(Head::prepare(&tap)?)).collect::<Result<Vec<_>>>()?;
         let half = |from, count| both.iter().map(|tap| Ok(tap.narrow(0, from, count)?)).collect::<Result<Vec<_>>>();
         let maker = self.maker();
         let a = Features { taps: half(0, na)?, size, maker: maker.clone() };
@@ -232,15 +273,19 @@ impl Lpips {
     }
 
     /// The prepared taps of pictures (N, 3, H, W) in [-1, 1].
-    fn taps(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Tensor>> {
+    fn taps(&self, x: &Tensor, size: (usize, usize)) -> Result<Vec<Tensor>> {
+        let taps = self.backbone.features_channels_last(&self.scaled(x, size)?)?;
+        Ok(taps.iter().map(Head::prepare).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// Pictures (N, 3, H, W) in [-1, 1] as the network takes them, (N, H, W, 3).
+    fn scaled(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
         self.backbone.check_size(height, width)?;
         let x = layout::to_channels_last(x)?;
-        let x = match self.version {
+        Ok(match self.version {
             Version::V0_1 => x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?,
             Version::V0_0 => x,
-        };
-        let taps = self.backbone.features_channels_last(&x)?;
-        Ok(taps.iter().map(Head::prepare).collect::<candle_core::Result<_>>()?)
+        })
     }
 
     /// The tapped layers' names, from the picture on.

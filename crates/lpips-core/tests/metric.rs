@@ -314,3 +314,32 @@ fn the_accumulator_reduces_as_asked() {
     assert!(metric.update(&batches[0].0, &batches[1].1).is_err());
     assert_eq!(metric.count(), 0);
 }
+
+#[test]
+fn the_three_steps_are_the_whole() {
+    let lpips = alex();
+    let (a, b) = (pictures(1, 40, 53, 1), pictures(3, 40, 53, 2));
+    let stack = lpips.stack(&a, &b).unwrap();
+    let taps = lpips.backbone().features_channels_last(&stack.pictures).unwrap();
+    let whole = lpips.compare(&a, &b).unwrap();
+    let steps = lpips.compare_taps(&stack, taps.clone()).unwrap();
+    close(&whole.distance().unwrap(), &steps.distance().unwrap(), 0.0);
+    close(&whole.map().unwrap(), &steps.map().unwrap(), 0.0);
+    for wrong in [taps[..4].to_vec(), taps.iter().map(|tap| tap.narrow(0, 0, 3).unwrap()).collect()] {
+        let error = lpips.compare_taps(&stack, wrong).unwrap_err().to_string();
+        assert!(error.contains("expected 5") && error.contains("4 pictures"), "{error}");
+    }
+}
+
+#[test]
+fn loaded_weights_are_taken_for_their_own_network() {
+    use lpips_core::weights::Weights;
+    let (a, b) = (pictures(1, 31, 31, 1), pictures(1, 31, 31, 2));
+    let built = |weights| Lpips::builder(Network::AlexNet).network_weights(weights).build();
+    let genuine = built(Weights::find(Network::AlexNet).unwrap()).unwrap();
+    close(&genuine.forward(&a, &b).unwrap(), &alex().forward(&a, &b).unwrap(), 0.0);
+    let distance = built(Weights::random(Network::AlexNet, 7)).unwrap().forward(&a, &b).unwrap();
+    assert!(values(&distance)[0] > 0.0 && values(&distance)[0].is_finite());
+    let error = built(Weights::random(Network::Vgg11, 7)).unwrap_err().to_string();
+    assert!(error.contains("vgg11") && error.contains("alex"), "{error}");
+}

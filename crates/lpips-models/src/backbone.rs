@@ -1,5 +1,9 @@
 //! Walks a network's table.
 
+mod profile;
+
+pub use profile::LayerProfile;
+
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 

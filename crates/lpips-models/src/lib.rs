@@ -7,5 +7,5 @@ pub mod ops;
 pub mod weights;
 
 pub use arch::Network;
-pub use backbone::Backbone;
+pub use backbone::{Backbone, LayerProfile};
 pub use error::{Error, Result};

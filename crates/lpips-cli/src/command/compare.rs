@@ -11,7 +11,7 @@ use lpips_core::image::Decoder;
 use lpips_core::{Comparison, Features, Lpips, Network, Picture, Version};
 use serde_json::json;
 
-use crate::device::DeviceChoice;
+use crate::device::{self, DeviceChoice};
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -65,7 +65,7 @@ pub(crate) struct Compare {
     map_over: bool,
 
     /// The difference that gets the heat map's brightest colour [default: the map's largest].
-    #[arg(long, value_name = "D", requires = "map", value_parser = positive)]
+    #[arg(long, value_name = "D", requires = "map", value_parser = super::positive)]
     map_max: Option<f32>,
 
     /// Bring each candidate to the reference's size first (bilinear, as Pillow does).
@@ -120,14 +120,6 @@ impl FromStr for Background {
     }
 }
 
-fn positive(given: &str) -> std::result::Result<f32, String> {
-    given
-        .parse()
-        .ok()
-        .filter(|value: &f32| value.is_finite() && *value > 0.0)
-        .ok_or_else(|| "expected a number above 0".into())
-}
-
 /// A candidate's distance and its parts by layer.
 struct Row<'a> {
     candidate: &'a Path,
@@ -144,12 +136,7 @@ struct Reference {
 impl Compare {
     pub(crate) fn run(&self) -> Result {
         let maps = self.map_paths()?;
-        if let Some(threads) = self.threads {
-            rayon::ThreadPoolBuilder::new()
-                .num_threads(threads.into())
-                .build_global()
-                .map_err(|error| Failure::Work(Some(format!("can't start {threads} threads: {error}"))))?;
-        }
+        device::start_threads(self.threads)?;
         let lpips = self.metric()?;
         let decoder = Decoder { background: self.background.0, max_pixels: self.max_pixels };
         let picture = decoder.open(&self.reference)?;

@@ -8,10 +8,9 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Re
 use super::Level;
 use super::cpu::buffers::{self, Scratch};
 use super::cpu::conv::{self, Geometry, Output, Weight};
+use super::plan::{Algorithm, Plan};
 use super::storage;
 use crate::arch::conv_size;
-
-pub use super::cpu::conv::Algorithm;
 
 /// A square convolution followed by a ReLU: its weights and its geometry.
 #[derive(Debug, Clone)]
@@ -76,6 +75,23 @@ impl ConvRelu {
             bail!("two convolutions side by side must put out pictures of one size")
         }
         x.contiguous()?.apply_op1_no_bwd(&SideBySide { pair: pair.map(Clone::clone), geometries })
+    }
+
+    /// How [`Self::forward`] is going to compute an input of this shape, (N, H, W, in), and what that costs.
+    ///
+    /// # Errors
+    /// A shape with other channels than the weight's, or smaller than the kernel.
+    pub fn plan(&self, shape: (usize, usize, usize, usize)) -> Result<Plan> {
+        let g = self.geometry(shape)?;
+        let algorithm = super::has_kernels(&self.weight).then(|| Algorithm::choose(&g));
+        let flops = |products: usize| 2.0 * products as f64;
+        let executed = algorithm.map_or(g.products(), |algorithm| algorithm.products(&g));
+        Ok(Plan { algorithm, flops: flops(g.products()), executed_flops: flops(executed) })
+    }
+
+    /// Output channels.
+    pub(crate) fn channels(&self) -> usize {
+        self.weight.dims()[0]
     }
 
     fn geometry(&self, (n, h, w, c): (usize, usize, usize, usize)) -> Result<Geometry> {

@@ -11,6 +11,7 @@ pub mod conv;
 mod cpu;
 pub mod layout;
 pub mod norm;
+pub mod plan;
 pub mod pool;
 mod storage;
 pub mod upsample;

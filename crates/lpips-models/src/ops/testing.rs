@@ -3,7 +3,7 @@
 use candle_core::{Device, Shape, Tensor, Var};
 
 use super::Level;
-use super::conv::Algorithm;
+use super::plan::Algorithm;
 
 thread_local! {
     static ALGORITHM: std::cell::Cell<Option<Algorithm>> = const { std::cell::Cell::new(None) };

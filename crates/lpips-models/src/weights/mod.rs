@@ -8,6 +8,7 @@ mod format;
 #[cfg(feature = "hub")]
 mod hub;
 mod pickle;
+mod random;
 mod source;
 mod verify;
 

@@ -24,13 +24,15 @@ pub enum Origin {
     HubCache(PathBuf),
     /// A download from the Hugging Face hub, now in its cache.
     Download(PathBuf),
+    /// Made up from a seed; see [`Weights::random`].
+    Random(u64),
 }
 
 impl Origin {
-    /// The file, unless the weights are bundled.
+    /// The file, unless the weights are bundled or made up.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Bundled => None,
+            Self::Bundled | Self::Random(_) => None,
             Self::File(path)
             | Self::Folder(path)
             | Self::TorchCache(path)
@@ -49,6 +51,7 @@ impl fmt::Display for Origin {
             Self::TorchCache(path) => write!(f, "{} (PyTorch's cache)", path.display()),
             Self::HubCache(path) => write!(f, "{} (Hugging Face cache)", path.display()),
             Self::Download(path) => write!(f, "{} (downloaded)", path.display()),
+            Self::Random(seed) => write!(f, "made up (seed {seed})"),
         }
     }
 }
