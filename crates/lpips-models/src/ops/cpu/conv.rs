@@ -71,10 +71,18 @@ impl Geometry {
         }
     }
 
+    /// Weights, where each output channel has `each` for an input channel.
+    pub(super) fn weights(&self, each: usize) -> usize {
+        each * self.c * self.oc
+    }
+
     fn first_block(&self) -> (usize, usize) {
         (self.top / self.stride, self.left / self.stride)
     }
 }
+
+/// What it costs to bring a weight from memory, in multiply-adds: found by timing layers that have more weights than pixels.
+pub(super) const FETCH: usize = 10;
 
 /// How a convolution is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,7 +104,8 @@ impl fmt::Display for Algorithm {
 }
 
 impl Algorithm {
-    /// The one that should be faster for these shapes.
+    /// The one that should be faster for these shapes, by a count of what each does. It does not ask how many threads there
+    /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch.
     pub(crate) fn choose(g: &Geometry) -> Self {
         if let Ok(name) = std::env::var("LPIPS_ALGO") {
             return if name == "w" && g.stride == 1 && winograd::has_transform(g.k) { Self::Winograd } else { Self::Direct };
@@ -108,10 +117,7 @@ impl Algorithm {
         if let Some(forced) = crate::ops::testing::forced_algorithm() {
             return forced;
         }
-        if g.c < 16 || g.oc < 16 {
-            return Self::Direct;
-        }
-        Self::Winograd
+        if winograd::cost(g) < direct::cost(g) { Self::Winograd } else { Self::Direct }
     }
 
     /// Multiply-adds that it takes.

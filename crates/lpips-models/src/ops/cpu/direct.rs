@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::buffers::Scratch;
-use super::conv::{Geometry, Output, Weight, pad};
+use super::conv::{FETCH, Geometry, Output, Weight, pad};
 use super::product::{PIXELS, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
@@ -15,6 +15,11 @@ use super::simd::{Kernel, Level, Simd};
 const TASK: usize = 192;
 /// Multiply-adds below which a task is not worth a thread's attention.
 const GRAIN: usize = 1 << 20;
+
+/// The time that it takes, in multiply-adds.
+pub(super) fn cost(g: &Geometry) -> usize {
+    g.products() + FETCH * g.weights(g.k * g.k)
+}
 
 /// The convolution of `x` by packed weights into `out`.
 pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {

@@ -10,7 +10,7 @@
 use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
-use super::conv::{Geometry, Output, Weight};
+use super::conv::{FETCH, Geometry, Output, Weight};
 use super::product::{accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
@@ -58,14 +58,16 @@ impl Tiling {
     }
 }
 
-/// Tiles of the whole batch.
-pub(super) fn tiles(g: &Geometry) -> usize {
-    Tiling::new(g).all
-}
-
 /// Multiply-adds of the products, which are nearly all.
 pub(super) fn products(g: &Geometry) -> usize {
-    tiles(g) * FREQUENCIES * g.c * g.oc
+    Tiling::new(g).all * FREQUENCIES * g.c * g.oc
+}
+
+/// The time that it takes, in multiply-adds: with the transforms of a tile's channel there and back, and the three waits
+/// of all threads for one another. Found by timing.
+pub(super) fn cost(g: &Geometry) -> usize {
+    let transforms = Tiling::new(g).all * (500 * g.c + 450 * g.oc);
+    products(g) + transforms + FETCH * g.weights(FREQUENCIES) + 1_500_000
 }
 
 /// The transform of a tile's row or column.
@@ -245,7 +247,7 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g), depth, panel };
     let (threads, tiles) = (rayon::current_num_threads(), job.tiling.all);
     let fit = (CACHE / (FREQUENCIES * (depth + panel))).clamp(12, 48) / 6 * 6;
-    if tiles >= threads * fit * ROUNDS {
+    if g.c * g.oc <= SMALL && tiles >= threads * fit * ROUNDS {
         let blocks = tiles.div_ceil(fit).next_multiple_of(threads);
         by_tiles(level, &job, tiles.div_ceil(blocks));
     } else {
@@ -260,6 +262,8 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
 const CACHE: usize = 330_000;
 /// With fewer blocks of tiles for each thread, reading all weights for each of them costs too much.
 const ROUNDS: usize = 2;
+/// So does it with more weights, times their kernel's size.
+const SMALL: usize = 256 * 256;
 /// Tiles times channels that are in work at a time where the frequencies are outermost.
 const GROUP: usize = 1 << 18;
 
