@@ -38,7 +38,7 @@ pub struct Lpips {
     scale: Tensor,
 }
 
-/// What the network sees in a batch of pictures: each tapped layer, normalised, in f32.
+/// What the network sees in a batch of pictures: each tapped layer, in the network's type.
 ///
 /// Made once by [`Lpips::features`] and compared many times by [`Lpips::between`].
 #[derive(Debug, Clone)]
@@ -184,13 +184,10 @@ impl Lpips {
         same_size(size, b.size()?)?;
         let (a, b) = (a.to_signed(self.device())?, b.to_signed(self.device())?);
         let (na, nb) = (a.dims()[0], b.dims()[0]);
-        same_batch(na, nb)?;
+        let pairs: Vec<_> = pairs(na, nb)?.into_iter().map(|(i, j)| (i, na + j)).collect();
         // Both through the network at once: one large product is faster than two small ones.
         let both = self.taps(&Tensor::cat(&[a, b], 0)?, size)?;
-        let half = |from, count| both.iter().map(|tap| Ok(tap.narrow(0, from, count)?)).collect::<Result<Vec<_>>>();
-        let maker = self.maker();
-        let a = Features { taps: half(0, na)?, size, maker: maker.clone() };
-        self.between(&a, &Features { taps: half(na, nb)?, size, maker })
+        self.comparison(&both, &both, &pairs, size)
     }
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
@@ -210,7 +207,7 @@ impl Lpips {
     /// Pictures that differ in size, or features made by another network, version or choice of taps.
     pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
         same_size(a.size, b.size)?;
-        same_batch(a.batch(), b.batch())?;
+        let pairs = pairs(a.batch(), b.batch())?;
         let own = self.maker();
         if let Some(other) = [a, b].into_iter().find(|features| features.maker != own) {
             return Err(Error::Choice(format!(
@@ -218,20 +215,32 @@ impl Lpips {
                 other.maker
             )));
         }
-        let names = self.taps_names();
-        let layers = names
+        self.comparison(&a.taps, &b.taps, &pairs, a.size)
+    }
+
+    /// Compares these pairs of pictures by their taps.
+    fn comparison(
+        &self,
+        a: &[Tensor],
+        b: &[Tensor],
+        pairs: &[(usize, usize)],
+        size: (usize, usize),
+    ) -> Result<Comparison> {
+        let layers = self
+            .taps_names()
             .into_iter()
+            .zip(a.iter().zip(b))
             .enumerate()
-            .map(|(layer, name)| Ok((name, self.head.distance(layer, &a.taps[layer], &b.taps[layer])?)))
+            .map(|(layer, (name, (a, b)))| Ok((name, self.head.distance(layer, a, b, pairs)?)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Comparison { layers, size: a.size })
+        Ok(Comparison { layers, size })
     }
 
     fn maker(&self) -> Maker {
         Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
     }
 
-    /// The prepared taps of pictures (N, 3, H, W) in [-1, 1].
+    /// The taps of pictures (N, 3, H, W) in [-1, 1].
     fn taps(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Tensor>> {
         self.backbone.check_size(height, width)?;
         let x = layout::to_channels_last(x)?;
@@ -239,8 +248,7 @@ impl Lpips {
             Version::V0_1 => x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?,
             Version::V0_0 => x,
         };
-        let taps = self.backbone.features_channels_last(&x)?;
-        Ok(taps.iter().map(Head::prepare).collect::<candle_core::Result<_>>()?)
+        Ok(self.backbone.features_channels_last(&x)?)
     }
 
     /// The tapped layers' names, from the picture on.
@@ -273,6 +281,11 @@ fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {
     if a == b { Ok(()) } else { Err(Error::Sizes((a.1, a.0), (b.1, b.0))) }
 }
 
-fn same_batch(a: usize, b: usize) -> Result<()> {
-    if a == b || a == 1 || b == 1 { Ok(()) } else { Err(Error::Batches(a, b)) }
+/// Which of `a` pictures meets which of `b`: as many as many, or one on either side all on the other.
+fn pairs(a: usize, b: usize) -> Result<Vec<(usize, usize)>> {
+    if a != b && a != 1 && b != 1 {
+        return Err(Error::Batches(a, b));
+    }
+    let at = |count, i| if count == 1 { 0 } else { i };
+    Ok((0..a.max(b)).map(|i| (at(a, i), at(b, i))).collect())
 }

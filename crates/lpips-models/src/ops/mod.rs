@@ -9,8 +9,8 @@
 pub mod conv;
 #[allow(unsafe_code)]
 mod cpu;
+pub mod head;
 pub mod layout;
-pub mod norm;
 pub mod pool;
 mod storage;
 pub mod upsample;

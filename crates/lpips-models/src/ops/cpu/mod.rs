@@ -5,7 +5,7 @@
 
 pub(super) mod conv;
 mod gemm;
-pub(super) mod norm;
+pub(super) mod head;
 pub(super) mod pool;
 pub(super) mod simd;
 pub(super) mod upsample;
