@@ -1,7 +1,8 @@
 //! The distance between two pictures.
 
 use candle_core::{Device, Tensor};
-use lpips_models::ops::{layout, upsample};
+use lpips_models::ops::input::{self, Affine};
+use lpips_models::ops::upsample;
 use lpips_models::{Backbone, Network};
 
 use crate::builder::{Builder, Version};
@@ -10,9 +11,9 @@ use crate::head::Head;
 use crate::input::Images;
 
 /// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
-const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
+const SHIFT: [f64; 3] = [-0.030, -0.088, -0.188];
 /// What version 0.1 then divides by: their standard deviation.
-const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
+const SCALE: [f64; 3] = [0.458, 0.448, 0.450];
 
 /// The learned perceptual image patch similarity: how far apart two pictures look to people, 0 for equal ones.
 ///
@@ -34,8 +35,6 @@ pub struct Lpips {
     backbone: Backbone,
     head: Head,
     version: Version,
-    shift: Tensor,
-    scale: Tensor,
 }
 
 /// What the network sees in a batch of pictures: each tapped layer, in the network's type.
@@ -157,10 +156,8 @@ impl Lpips {
         Builder::new(network)
     }
 
-    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Result<Self> {
-        let constant = |values: [f32; 3]| Tensor::new(&values, backbone.device())?.reshape((1, 1, 1, 3));
-        let (shift, scale) = (constant(SHIFT)?, constant(SCALE)?);
-        Ok(Self { backbone, head, version, shift, scale })
+    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Self {
+        Self { backbone, head, version }
     }
 
     /// The distance of each pair, (N, 1, 1, 1), of pictures (N, 3, H, W); one picture on either side meets all on the other.
@@ -182,11 +179,10 @@ impl Lpips {
         let (a, b) = (a.into(), b.into());
         let size = a.size()?;
         same_size(size, b.size()?)?;
-        let (a, b) = (a.to_signed(self.device())?, b.to_signed(self.device())?);
-        let (na, nb) = (a.dims()[0], b.dims()[0]);
+        let (na, nb) = (a.batch(), b.batch());
         let pairs: Vec<_> = pairs(na, nb)?.into_iter().map(|(i, j)| (i, na + j)).collect();
         // Both through the network at once: one large product is faster than two small ones.
-        let both = self.taps(&Tensor::cat(&[a, b], 0)?, size)?;
+        let both = self.taps(&[a, b], size)?;
         self.comparison(&both, &both, &pairs, size)
     }
 
@@ -197,7 +193,7 @@ impl Lpips {
     pub fn features<'a>(&self, images: impl Into<Images<'a>>) -> Result<Features> {
         let images = images.into();
         let size = images.size()?;
-        let taps = self.taps(&images.to_signed(self.device())?, size)?;
+        let taps = self.taps(&[images], size)?;
         Ok(Features { taps, size, maker: self.maker() })
     }
 
@@ -240,15 +236,29 @@ impl Lpips {
         Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
     }
 
-    /// The taps of pictures (N, 3, H, W) in [-1, 1].
-    fn taps(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Vec<Tensor>> {
+    /// The taps of one batch of pictures, or of two stacked.
+    fn taps(&self, batches: &[Images<'_>], (height, width): (usize, usize)) -> Result<Vec<Tensor>> {
+        let values = batches.iter().map(|images| images.to_values(self.device())).collect::<Result<Vec<_>>>()?;
         self.backbone.check_size(height, width)?;
-        let x = layout::to_channels_last(x)?;
-        let x = match self.version {
-            Version::V0_1 => x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?,
-            Version::V0_0 => x,
-        };
+        let batches: Vec<_> = values.iter().zip(batches).map(|(x, images)| (x, self.affine(*images))).collect();
+        let x = input::channels_last(&batches).map_err(|error| match error {
+            lpips_models::Error::NotFinite => Error::Input(error.to_string()),
+            other => other.into(),
+        })?;
         Ok(self.backbone.features_channels_last(&x)?)
+    }
+
+    /// From the pictures' range to the network's, in one step.
+    fn affine(&self, images: Images<'_>) -> Affine {
+        let (factor, summand) = images.to_signed();
+        let (shift, scale) = match self.version {
+            Version::V0_1 => (SHIFT, SCALE),
+            Version::V0_0 => ([0.0; 3], [1.0; 3]),
+        };
+        Affine {
+            scale: scale.map(|scale| (factor / scale) as f32),
+            shift: std::array::from_fn(|c| ((summand - shift[c]) / scale[c]) as f32),
+        }
     }
 
     /// The tapped layers' names, from the picture on.

@@ -10,6 +10,7 @@ pub mod conv;
 #[allow(unsafe_code)]
 mod cpu;
 pub mod head;
+pub mod input;
 pub mod layout;
 pub mod pool;
 mod storage;

@@ -2,10 +2,12 @@
 //!
 //! Every kernel gives the same bits with any number of threads: work is split by the shapes alone, and no sum is shared
 //! between tasks.
+#![allow(clippy::inline_always)] // What is not inlined into a level's code lacks its instructions; see `simd`.
 
 pub(super) mod conv;
 mod gemm;
 pub(super) mod head;
+pub(super) mod input;
 pub(super) mod pool;
 pub(super) mod simd;
 pub(super) mod upsample;
