@@ -181,7 +181,7 @@ mod tests {
                 let view = |x: &Tensor| if strided { x.t().unwrap().contiguous().unwrap().t().unwrap() } else { x.clone() };
                 let (x, z) = (view(&a), view(&b));
                 let both = [(&x, of_a), (&z, of_b)];
-                let batches = &both[..1 + usize::from(nb > 0)];
+                let batches = &both[..=usize::from(nb > 0)];
                 let y = channels_last(batches).unwrap();
                 assert_eq!(y.dims(), [na + nb, h, w, 3]);
                 close(&values(&y), &naive(batches), 1e-6);
