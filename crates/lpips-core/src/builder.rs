@@ -185,7 +185,7 @@ impl Builder {
 
     fn assemble(&self, taps: &[String], vb: &VarBuilder<'_>, lins: Option<Vec<Tensor>>) -> Result<Lpips> {
         let backbone = Backbone::new(self.network, taps, vb)?;
-        Lpips::from_parts(backbone, Head::new(lins), self.version)
+        Ok(Lpips::from_parts(backbone, Head::new(lins), self.version))
     }
 
     fn parts(&self) -> Result<Parts> {

@@ -2,7 +2,7 @@
 //! weighted by channel.
 
 use candle_core::{Result, Tensor};
-use lpips_models::ops::norm::unit_channels;
+use lpips_models::ops::head;
 
 /// The weights of each tapped layer's channels, (1, C, 1, 1), or none: then every channel counts 1.
 #[derive(Debug, Clone)]
@@ -19,17 +19,9 @@ impl Head {
         self.lins.is_some()
     }
 
-    /// A tap (N, H, W, C) as the head takes it: in f32, each pixel of length one.
-    pub(crate) fn prepare(tap: &Tensor) -> Result<Tensor> {
-        unit_channels(&tap.to_dtype(candle_core::DType::F32)?)
-    }
-
-    /// The distance at each pixel of layer `layer`, (N, H, W), from two prepared taps.
-    pub(crate) fn distance(&self, layer: usize, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        let squares = a.broadcast_sub(b)?.sqr()?;
-        match self.lins.as_ref().and_then(|lins| lins.get(layer)) {
-            Some(lin) => squares.broadcast_mul(&lin.reshape((1, 1, 1, ()))?)?.sum(3),
-            None => squares.sum(3),
-        }
+    /// The distance at each pixel of layer `layer`, (P, H, W), from taps (Na, H, W, C) and (Nb, H, W, C) and the pairs of
+    /// pictures to compare.
+    pub(crate) fn distance(&self, layer: usize, a: &Tensor, b: &Tensor, pairs: &[(usize, usize)]) -> Result<Tensor> {
+        head::distance(a, b, self.lins.as_ref().and_then(|lins| lins.get(layer)), pairs)
     }
 }

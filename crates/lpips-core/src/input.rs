@@ -70,8 +70,13 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// The pictures in [-1, 1] as f32 on `device`.
-    pub(crate) fn to_signed(self, device: &Device) -> Result<Tensor> {
+    /// How many pictures.
+    pub(crate) fn batch(&self) -> usize {
+        self.tensor.dims().first().copied().unwrap_or_default()
+    }
+
+    /// The pictures' values as they are, as f32 on `device`.
+    pub(crate) fn to_values(self, device: &Device) -> Result<Tensor> {
         self.size()?;
         let dtype = self.tensor.dtype();
         if !dtype.is_float() && self.range != Range::Bytes {
@@ -80,19 +85,15 @@ impl<'a> Images<'a> {
             )));
         }
         // Not a no-op's copy: `to_dtype` and `to_device` return the same tensor where nothing changes.
-        let x = self.tensor.to_dtype(DType::F32)?.to_device(device)?;
-        let x = match self.range {
-            Range::Signed => x,
-            Range::Unit => x.affine(2.0, -1.0)?,
-            Range::Bytes => ((x / 127.5)? - 1.0)?,
-        };
-        // Zero times anything finite is zero.
-        let check: f32 = (x.detach() * 0.0)?.sum_all()?.to_scalar()?;
-        if check.is_nan() {
-            return Err(Error::Input(
-                "the pictures hold NaN or infinite values: expected finite numbers, usually in [-1, 1]".to_string(),
-            ));
+        Ok(self.tensor.to_dtype(DType::F32)?.to_device(device)?)
+    }
+
+    /// What takes a value v into [-1, 1]: the factor and the summand of v * factor + summand.
+    pub(crate) fn to_signed(self) -> (f64, f64) {
+        match self.range {
+            Range::Signed => (1.0, 0.0),
+            Range::Unit => (2.0, -1.0),
+            Range::Bytes => (1.0 / 127.5, -1.0),
         }
-        Ok(x)
     }
 }

@@ -1,7 +1,8 @@
 //! The distance between two pictures.
 
 use candle_core::{Device, Tensor};
-use lpips_models::ops::{layout, upsample};
+use lpips_models::ops::input::{self, Affine};
+use lpips_models::ops::{self, upsample};
 use lpips_models::{Backbone, Network};
 
 use crate::builder::{Builder, Version};
@@ -10,9 +11,9 @@ use crate::head::Head;
 use crate::input::Images;
 
 /// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
-const SHIFT: [f32; 3] = [-0.030, -0.088, -0.188];
+const SHIFT: [f64; 3] = [-0.030, -0.088, -0.188];
 /// What version 0.1 then divides by: their standard deviation.
-const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
+const SCALE: [f64; 3] = [0.458, 0.448, 0.450];
 
 /// The learned perceptual image patch similarity: how far apart two pictures look to people, 0 for equal ones.
 ///
@@ -34,11 +35,9 @@ pub struct Lpips {
     backbone: Backbone,
     head: Head,
     version: Version,
-    shift: Tensor,
-    scale: Tensor,
 }
 
-/// What the network sees in a batch of pictures: each tapped layer, normalised, in f32.
+/// What the network sees in a batch of pictures: each tapped layer, in the network's type.
 ///
 /// Made once by [`Lpips::features`] and compared many times by [`Lpips::between`].
 #[derive(Debug, Clone)]
@@ -53,7 +52,8 @@ pub struct Features {
 pub struct Stack {
     /// The first batch, then the second, (Na + Nb, H, W, 3).
     pub pictures: Tensor,
-    counts: (usize, usize),
+    /// Which pictures of it are compared.
+    pairs: Vec<(usize, usize)>,
     size: (usize, usize),
 }
 
@@ -166,10 +166,8 @@ impl Lpips {
         Builder::new(network)
     }
 
-    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Result<Self> {
-        let constant = |values: [f32; 3]| Tensor::new(&values, backbone.device())?.reshape((1, 1, 1, 3));
-        let (shift, scale) = (constant(SHIFT)?, constant(SCALE)?);
-        Ok(Self { backbone, head, version, shift, scale })
+    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Self {
+        Self { backbone, head, version }
     }
 
     /// The distance of each pair, (N, 1, 1, 1), of pictures (N, 3, H, W); one picture on either side meets all on the other.
@@ -188,10 +186,18 @@ impl Lpips {
     /// # Errors
     /// Those of [`Self::forward`].
     pub fn compare<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Comparison> {
-        let Stack { pictures, counts, size } = self.stack(a, b)?;
-        let taps = self.backbone.features_channels_last(&pictures)?;
-        drop(pictures);
-        self.halves(taps, counts, size)
+        let (a, b) = (a.into(), b.into());
+        ops::in_pool(|| {
+            let stack = self.stack(a, b)?;
+            let taps = self.backbone.features_channels_last(&stack.pictures)?;
+            let comparison = self.compare_taps(&stack, &taps)?;
+            // Nobody else has seen the taps.
+            for (tap, (_, map)) in taps.iter().zip(&comparison.layers) {
+                ops::recycle(tap, map)?;
+            }
+            ops::recycle(&stack.pictures, &comparison.layers[0].1)?;
+            Ok(comparison)
+        })
     }
 
     /// The first of the three steps of [`Self::compare`]: both batches checked, scaled and stacked, as the network takes
@@ -203,46 +209,43 @@ impl Lpips {
         let (a, b) = (a.into(), b.into());
         let size = a.size()?;
         same_size(size, b.size()?)?;
-        let (a, b) = (a.to_signed(self.device())?, b.to_signed(self.device())?);
-        let (na, nb) = (a.dims()[0], b.dims()[0]);
-        same_batch(na, nb)?;
+        let na = a.batch();
+        let pairs = pairs(na, b.batch())?.into_iter().map(|(i, j)| (i, na + j)).collect();
         // Both through the network at once: one large product is faster than two small ones.
-        let pictures = self.scaled(&Tensor::cat(&[a, b], 0)?, size)?;
-        Ok(Stack { pictures, counts: (na, nb), size })
+        Ok(Stack { pictures: self.scaled(&[a, b], size)?, pairs, size })
     }
 
     /// The last step of [`Self::compare`], the head: from the taps (N, H', W', C) that the network made of a stack.
     ///
     /// # Errors
     /// Another number of taps than the network's, or taps of other pictures than the stack's.
-    pub fn compare_taps(&self, stack: &Stack, taps: Vec<Tensor>) -> Result<Comparison> {
-        let (expected, pictures) = (self.taps_names().len(), stack.counts.0 + stack.counts.1);
+    pub fn compare_taps(&self, stack: &Stack, taps: &[Tensor]) -> Result<Comparison> {
+        let (expected, pictures) = (self.taps_names().len(), stack.pictures.dims()[0]);
         if taps.len() != expected || taps.iter().any(|tap| tap.dims().first() != Some(&pictures)) {
             let given: Vec<_> = taps.iter().map(Tensor::dims).collect();
             return Err(Error::Input(format!(
                 "taps of shapes {given:?} were given: expected {expected}, each of the stack's {pictures} pictures"
             )));
         }
-        self.halves(taps, stack.counts, stack.size)
-    }
-
-    fn halves(&self, taps: Vec<Tensor>, (na, nb): (usize, usize), size: (usize, usize)) -> Result<Comparison> {
-        let both = taps.into_iter().map(|tap| Ok(Head::prepare(&tap)?)).collect::<Result<Vec<_>>>()?;
-        let half = |from, count| both.iter().map(|tap| Ok(tap.narrow(0, from, count)?)).collect::<Result<Vec<_>>>();
-        let maker = self.maker();
-        let a = Features { taps: half(0, na)?, size, maker: maker.clone() };
-        self.between(&a, &Features { taps: half(na, nb)?, size, maker })
+        self.comparison(taps, taps, &stack.pairs, stack.size)
     }
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
+    ///
+    /// The number of pictures may change the last bits of what comes out, as it decides how convolutions are computed:
+    /// distances between features of batches of different size are those of [`Self::forward`] to about 1e-7.
     ///
     /// # Errors
     /// Pictures that are too small for the network, do not have three channels or hold NaN or infinity.
     pub fn features<'a>(&self, images: impl Into<Images<'a>>) -> Result<Features> {
         let images = images.into();
         let size = images.size()?;
-        let taps = self.taps(&images.to_signed(self.device())?, size)?;
-        Ok(Features { taps, size, maker: self.maker() })
+        ops::in_pool(|| {
+            let pictures = self.scaled(&[images], size)?;
+            let taps = self.backbone.features_channels_last(&pictures)?;
+            ops::recycle(&pictures, &taps[0])?;
+            Ok(Features { taps, size, maker: self.maker() })
+        })
     }
 
     /// Compares features of this network: as many against as many, or one against many.
@@ -251,7 +254,7 @@ impl Lpips {
     /// Pictures that differ in size, or features made by another network, version or choice of taps.
     pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
         same_size(a.size, b.size)?;
-        same_batch(a.batch(), b.batch())?;
+        let pairs = pairs(a.batch(), b.batch())?;
         let own = self.maker();
         if let Some(other) = [a, b].into_iter().find(|features| features.maker != own) {
             return Err(Error::Choice(format!(
@@ -259,33 +262,53 @@ impl Lpips {
                 other.maker
             )));
         }
-        let names = self.taps_names();
-        let layers = names
+        ops::in_pool(|| self.comparison(&a.taps, &b.taps, &pairs, a.size))
+    }
+
+    /// Compares these pairs of pictures by their taps.
+    fn comparison(
+        &self,
+        a: &[Tensor],
+        b: &[Tensor],
+        pairs: &[(usize, usize)],
+        size: (usize, usize),
+    ) -> Result<Comparison> {
+        let layers = self
+            .taps_names()
             .into_iter()
+            .zip(a.iter().zip(b))
             .enumerate()
-            .map(|(layer, name)| Ok((name, self.head.distance(layer, &a.taps[layer], &b.taps[layer])?)))
+            .map(|(layer, (name, (a, b)))| Ok((name, self.head.distance(layer, a, b, pairs)?)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(Comparison { layers, size: a.size })
+        Ok(Comparison { layers, size })
     }
 
     fn maker(&self) -> Maker {
         Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
     }
 
-    /// The prepared taps of pictures (N, 3, H, W) in [-1, 1].
-    fn taps(&self, x: &Tensor, size: (usize, usize)) -> Result<Vec<Tensor>> {
-        let taps = self.backbone.features_channels_last(&self.scaled(x, size)?)?;
-        Ok(taps.iter().map(Head::prepare).collect::<candle_core::Result<_>>()?)
+    /// One batch of pictures, or two stacked, as the network takes them, (N, H, W, 3).
+    fn scaled(&self, batches: &[Images<'_>], (height, width): (usize, usize)) -> Result<Tensor> {
+        let values = batches.iter().map(|images| images.to_values(self.device())).collect::<Result<Vec<_>>>()?;
+        self.backbone.check_size(height, width)?;
+        let batches: Vec<_> = values.iter().zip(batches).map(|(x, images)| (x, self.affine(*images))).collect();
+        input::channels_last(&batches).map_err(|error| match error {
+            lpips_models::Error::NotFinite => Error::Input(error.to_string()),
+            other => other.into(),
+        })
     }
 
-    /// Pictures (N, 3, H, W) in [-1, 1] as the network takes them, (N, H, W, 3).
-    fn scaled(&self, x: &Tensor, (height, width): (usize, usize)) -> Result<Tensor> {
-        self.backbone.check_size(height, width)?;
-        let x = layout::to_channels_last(x)?;
-        Ok(match self.version {
-            Version::V0_1 => x.broadcast_sub(&self.shift)?.broadcast_div(&self.scale)?,
-            Version::V0_0 => x,
-        })
+    /// From the pictures' range to the network's, in one step.
+    fn affine(&self, images: Images<'_>) -> Affine {
+        let (factor, summand) = images.to_signed();
+        let (shift, scale) = match self.version {
+            Version::V0_1 => (SHIFT, SCALE),
+            Version::V0_0 => ([0.0; 3], [1.0; 3]),
+        };
+        Affine {
+            scale: scale.map(|scale| (factor / scale) as f32),
+            shift: std::array::from_fn(|c| ((summand - shift[c]) / scale[c]) as f32),
+        }
     }
 
     /// The tapped layers' names, from the picture on.
@@ -318,6 +341,11 @@ fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {
     if a == b { Ok(()) } else { Err(Error::Sizes((a.1, a.0), (b.1, b.0))) }
 }
 
-fn same_batch(a: usize, b: usize) -> Result<()> {
-    if a == b || a == 1 || b == 1 { Ok(()) } else { Err(Error::Batches(a, b)) }
+/// Which of `a` pictures meets which of `b`: as many as many, or one on either side all on the other.
+fn pairs(a: usize, b: usize) -> Result<Vec<(usize, usize)>> {
+    if a != b && a != 1 && b != 1 {
+        return Err(Error::Batches(a, b));
+    }
+    let at = |count, i| if count == 1 { 0 } else { i };
+    Ok((0..a.max(b)).map(|i| (at(a, i), at(b, i))).collect())
 }

@@ -55,14 +55,16 @@ proptest! {
 }
 
 #[test]
-fn a_distance_does_not_depend_on_the_batch() {
+fn a_distance_does_not_depend_on_the_batch_but_for_rounding() {
     let lpips = alex();
     for (height, width) in [(64, 64), (31, 47), (80, 33)] {
         let (a, b) = (pictures(5, height, width, 21), pictures(5, height, width, 22));
         let together = values(&lpips.forward(&a, &b).unwrap());
         for (i, together) in together.into_iter().enumerate() {
             let one = |x: &Tensor| x.narrow(0, i, 1).unwrap();
-            assert_eq!(values(&lpips.forward(&one(&a), &one(&b)).unwrap()), [together], "picture {i}");
+            // Another number of pictures may be computed by another algorithm.
+            let alone = values(&lpips.forward(&one(&a), &one(&b)).unwrap())[0];
+            assert!((alone - together).abs() < 1e-6, "picture {i}: {alone} and {together}");
         }
     }
 }
@@ -322,11 +324,11 @@ fn the_three_steps_are_the_whole() {
     let stack = lpips.stack(&a, &b).unwrap();
     let taps = lpips.backbone().features_channels_last(&stack.pictures).unwrap();
     let whole = lpips.compare(&a, &b).unwrap();
-    let steps = lpips.compare_taps(&stack, taps.clone()).unwrap();
+    let steps = lpips.compare_taps(&stack, &taps).unwrap();
     close(&whole.distance().unwrap(), &steps.distance().unwrap(), 0.0);
     close(&whole.map().unwrap(), &steps.map().unwrap(), 0.0);
     for wrong in [taps[..4].to_vec(), taps.iter().map(|tap| tap.narrow(0, 0, 3).unwrap()).collect()] {
-        let error = lpips.compare_taps(&stack, wrong).unwrap_err().to_string();
+        let error = lpips.compare_taps(&stack, &wrong).unwrap_err().to_string();
         assert!(error.contains("expected 5") && error.contains("4 pictures"), "{error}");
     }
 }

@@ -38,7 +38,7 @@ impl Block {
             Self::Fire { squeeze, expand1x1, expand3x3 } => {
                 let x = squeeze.forward(x)?;
                 let y = ConvRelu::side_by_side([expand1x1, expand3x3], &x)?;
-                ops::recycle(&x)?;
+                ops::recycle(&x, &y)?;
                 Ok(y)
             }
         }
@@ -102,7 +102,7 @@ impl Backbone {
             let y = block.forward(&x)?;
             // Made by the last turn of this loop and tapped by none: nobody else has it.
             if position > 0 && !self.taps.contains(&(position - 1)) {
-                ops::recycle(&x)?;
+                ops::recycle(&x, &y)?;
             }
             x = y;
             if self.taps.contains(&position) {

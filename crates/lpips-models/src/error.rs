@@ -52,6 +52,9 @@ pub enum Error {
         /// The smallest side, in pixels.
         minimum: usize,
     },
+    /// Pictures whose values no network can take.
+    #[error("the pictures hold NaN or infinite values: expected finite numbers, usually in [-1, 1]")]
+    NotFinite,
     /// A weights file that can't be used.
     #[error("{}: {reason}", path.display())]
     WeightsFile {

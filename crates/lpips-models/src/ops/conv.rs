@@ -152,7 +152,9 @@ impl ConvRelu {
 
 /// The weights in the kernels' order, kept where they are constants: a variable's value may change under its id.
 #[derive(Debug, Clone)]
-struct Packed(Option<Arc<Mutex<Vec<(Order, Arc<Scratch>)>>>>);
+struct Packed(Option<Arc<Mutex<Kept>>>);
+
+type Kept = Vec<(Order, Arc<Scratch>)>;
 
 /// The order of packed weights: for which kernels, and whether for the gradient of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

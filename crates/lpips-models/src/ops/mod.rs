@@ -9,8 +9,9 @@
 pub mod conv;
 #[allow(unsafe_code)]
 mod cpu;
+pub mod head;
+pub mod input;
 pub mod layout;
-pub mod norm;
 pub mod plan;
 pub mod pool;
 mod storage;
@@ -39,11 +40,11 @@ pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() { f() } else { rayon::scope(|_| f()) }
 }
 
-/// Takes back the memory of an activation that nobody needs any more, for the next one of its size.
+/// Takes back the memory of an activation that was needed only to compute `result`, for the next one of its size.
 ///
-/// The tensor must be the only one over its storage; what is left in it is no longer of use. A tensor that gradients will
-/// flow through is left alone.
-pub fn recycle(x: &Tensor) -> Result<()> {
+/// The tensor must be the only one over its storage; what is left in it is no longer of use. Where gradients will flow back
+/// from `result` the activation is still needed, and left alone.
+pub fn recycle(x: &Tensor, result: &Tensor) -> Result<()> {
     struct Recycle;
     impl InplaceOp1 for Recycle {
         fn name(&self) -> &'static str {
@@ -56,7 +57,7 @@ pub fn recycle(x: &Tensor) -> Result<()> {
             Ok(())
         }
     }
-    if has_kernels(x) && !x.track_op() { x.inplace_op1(&Recycle) } else { Ok(()) }
+    if has_kernels(x) && !x.track_op() && !result.track_op() { x.inplace_op1(&Recycle) } else { Ok(()) }
 }
 
 /// Gives the memory that is kept for the next forward pass back to the system.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use candle_core::{CpuStorage, DType, Layout, Result, WithDType, bail};
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, WithDType, bail};
 use half::{bf16, f16};
 
 /// The elements of a contiguous float tensor, widened to f32 where they are stored in 16 bits.
@@ -19,6 +19,14 @@ pub(crate) fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'
             candle_core::backend::BackendStorage::dtype(other)
         ),
     })
+}
+
+/// [`read`] of a tensor's storage and layout, which must be on the CPU.
+pub(crate) fn of<'a>(storage: &'a Storage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
+    match storage {
+        Storage::Cpu(storage) => read(storage, layout),
+        _ => bail!("a kernel for the CPU was given a tensor that is elsewhere"),
+    }
 }
 
 /// f32 results as storage of type `dtype`.

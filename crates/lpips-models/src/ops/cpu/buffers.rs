@@ -11,86 +11,120 @@ const SMALL: usize = 4 << 10;
 /// A buffer that was not taken for this many takes is given back to the system.
 const PATIENCE: u64 = 192;
 
-struct Pool {
-    free: Vec<(Vec<f32>, u64)>,
+/// Bytes of a huge page, on the machines that have them.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// Buffers that wait for their next use.
+struct Pool(Mutex<Waiting>);
+
+struct Waiting {
+    /// Each with the time since when.
+    buffers: Vec<(Vec<f32>, u64)>,
+    /// Counts what was taken.
     clock: u64,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), clock: 0 });
+/// Of activations: a tensor's storage is as long as the tensor, so they serve the next one of exactly their length.
+static ACTIVATIONS: Pool = Pool::new();
+/// Of scratch space, which may be longer than is asked for.
+static SCRATCH: Pool = Pool::new();
 
-fn pool() -> MutexGuard<'static, Pool> {
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// `len` floats of any value.
-pub(crate) fn take(len: usize) -> Vec<f32> {
-    if len < SMALL {
-        return vec![0.0; len];
+impl Pool {
+    const fn new() -> Self {
+        Self(Mutex::new(Waiting { buffers: Vec::new(), clock: 0 }))
     }
-    let found = {
-        let mut pool = pool();
-        pool.clock += 1;
-        let now = pool.clock;
-        let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| buffer.len() >= len && buffer.len() <= 2 * len;
-        let best = pool.free.iter().enumerate().filter(fits).min_by_key(|(_, (buffer, _))| buffer.len());
-        let found = best.map(|(at, _)| at).map(|at| pool.free.swap_remove(at).0);
-        pool.free.retain(|(_, since)| now - since <= PATIENCE);
-        found
-    };
-    found.map_or_else(
-        || {
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A buffer of `len` to `most` floats of any value.
+    fn take(&self, len: usize, most: usize) -> Vec<f32> {
+        if len < SMALL {
+            return vec![0.0; len];
+        }
+        let found = {
+            let Waiting { buffers, clock } = &mut *self.lock();
+            *clock += 1;
+            let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| (len..=most).contains(&buffer.len());
+            let best = buffers.iter().enumerate().filter(fits).min_by_key(|(_, (buffer, _))| buffer.len());
+            let found = best.map(|(at, _)| at).map(|at| buffers.swap_remove(at).0);
+            buffers.retain(|(_, since)| *clock - since <= PATIENCE);
+            found
+        };
+        found.unwrap_or_else(|| {
             let mut buffer = vec![0.0; len];
             advise_huge_pages(&mut buffer);
             buffer
-        },
-        |mut buffer| {
-            buffer.truncate(len);
-            buffer
-        },
-    )
+        })
+    }
+
+    fn give(&self, buffer: Vec<f32>) {
+        if buffer.len() >= SMALL {
+            let Waiting { buffers, clock } = &mut *self.lock();
+            buffers.push((buffer, *clock));
+        }
+    }
 }
 
-/// Takes a buffer back.
+/// `len` floats of any value, for an activation.
+pub(crate) fn take(len: usize) -> Vec<f32> {
+    ACTIVATIONS.take(len, len)
+}
+
+/// Takes an activation's memory back.
 pub(crate) fn give(buffer: Vec<f32>) {
-    if buffer.len() >= SMALL {
-        let mut pool = pool();
-        let now = pool.clock;
-        pool.free.push((buffer, now));
-    }
+    ACTIVATIONS.give(buffer);
 }
 
 /// Gives all buffers that wait for use back to the system.
 pub(crate) fn clear() {
-    pool().free.clear();
+    ACTIVATIONS.lock().buffers.clear();
+    SCRATCH.lock().buffers.clear();
 }
 
 /// Scratch space: a buffer that goes back by itself.
+///
+/// It lies on huge pages of its own where it is not small: transforms write to dozens of places at once, each of which
+/// would be on another small page, and the processor's table of pages is short.
 #[derive(Debug)]
-pub(crate) struct Scratch(Vec<f32>);
+pub(crate) struct Scratch {
+    buffer: Vec<f32>,
+    start: usize,
+    len: usize,
+}
 
 impl Scratch {
     /// `len` floats of any value.
     pub(super) fn new(len: usize) -> Self {
-        Self(take(len))
+        const HUGE: usize = HUGE_PAGE / size_of::<f32>();
+        if len < HUGE / 32 {
+            return Self { buffer: SCRATCH.take(len, 2 * len), start: 0, len };
+        }
+        let room = len.next_multiple_of(HUGE) + HUGE;
+        let buffer = SCRATCH.take(room, 2 * room);
+        let address = buffer.as_ptr() as usize;
+        let start = (address.next_multiple_of(HUGE_PAGE) - address) / size_of::<f32>();
+        Self { buffer, start, len }
     }
 }
 
 impl Deref for Scratch {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.buffer[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for Scratch {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.buffer[self.start..self.start + self.len]
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        give(std::mem::take(&mut self.0));
+        SCRATCH.give(std::mem::take(&mut self.buffer));
     }
 }
 
@@ -98,10 +132,9 @@ impl Drop for Scratch {
 fn advise_huge_pages(buffer: &mut [f32]) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
-        const HUGE: usize = 2 << 20;
         const PAGE: usize = 64 << 10;
         let bytes = std::mem::size_of_val(buffer);
-        if bytes >= HUGE {
+        if bytes >= HUGE_PAGE {
             let start = buffer.as_mut_ptr() as usize;
             let first = start.next_multiple_of(PAGE);
             let end = (start + bytes) / PAGE * PAGE;
@@ -144,15 +177,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_for_the_same_size() {
-        let mut first = take(1_234_567);
-        first[1_234_566] = 3.0;
-        let at = first.as_ptr();
-        give(first);
-        let again = take(1_200_000);
-        assert_eq!(again.len(), 1_200_000);
-        // Another test may have taken it in between; if not, it is the same one.
-        assert!(again.as_ptr() == at || again.iter().all(|v| v.is_finite()));
-        give(again);
+    fn a_buffer_comes_back_for_its_next_use() {
+        let pool = Pool::new();
+        let buffer = pool.take(1_234_567, 1_234_567);
+        let at = buffer.as_ptr();
+        pool.give(buffer);
+        let other = pool.take(1_234_566, 1_234_566);
+        assert_ne!(other.as_ptr(), at);
+        let buffer = pool.take(1_000_000, 2_000_000);
+        assert_eq!((buffer.as_ptr(), buffer.len()), (at, 1_234_567));
+        pool.give(buffer);
+        for _ in 0..=PATIENCE {
+            pool.take(SMALL, SMALL);
+        }
+        assert!(pool.lock().buffers.is_empty());
     }
 }

@@ -108,7 +108,11 @@ impl Algorithm {
     /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch.
     pub(crate) fn choose(g: &Geometry) -> Self {
         if let Ok(name) = std::env::var("LPIPS_ALGO") {
-            return if name == "w" && g.stride == 1 && winograd::has_transform(g.k) { Self::Winograd } else { Self::Direct };
+            return if name == "w" && g.stride == 1 && winograd::has_transform(g.k) {
+                Self::Winograd
+            } else {
+                Self::Direct
+            };
         }
         if g.stride != 1 || !winograd::has_transform(g.k) {
             return Self::Direct;

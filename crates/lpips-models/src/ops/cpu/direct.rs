@@ -159,7 +159,7 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
     let run = g.k * g.c;
     for ky in 0..g.k {
         // SAFETY: row ky of the patches and of the weights, both inside by the caller's promise.
-        unsafe { accumulate(s, &mut acc, &x, run, weights.add(ky * run * N * S::LANES)) };
+        unsafe { accumulate(s, &mut acc, &x, run, weights.add(ky * run * N * S::LANES), None) };
         for m in 0..M {
             x[m] = x[m].wrapping_add(g.w * g.c);
         }

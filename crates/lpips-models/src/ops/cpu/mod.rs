@@ -2,12 +2,14 @@
 //!
 //! Every kernel gives the same bits with any number of threads: work is split by the shapes alone, and no sum is shared
 //! between tasks.
+#![allow(clippy::inline_always)] // What is not inlined into a level's code lacks its instructions; see `simd`.
 
 pub(super) mod buffers;
 pub(super) mod conv;
 mod correlate;
 mod direct;
-pub(super) mod norm;
+pub(super) mod head;
+pub(super) mod input;
 pub(super) mod pool;
 mod product;
 pub(super) mod simd;

@@ -32,7 +32,7 @@ impl Geometry {
 pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let mut out = buffers::take(g.n * g.oh * g.ow * g.c);
-    let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, row });
+    let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, out: row });
     if out.len() < GRAIN {
         out.chunks_exact_mut(g.ow * g.c).enumerate().for_each(row);
     } else {
@@ -50,7 +50,7 @@ struct Row<'a> {
     x: &'a [f32],
     g: &'a Geometry,
     line: usize,
-    row: &'a mut [f32],
+    out: &'a mut [f32],
 }
 
 impl Kernel for Row<'_> {
@@ -58,10 +58,10 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, g, line, row } = self;
+        let Self { x, g, line, out } = self;
         let (n, oy) = (line / g.oh, line % g.oh);
         let (top, bottom) = (oy * g.stride, (oy * g.stride + g.kernel).min(g.h));
-        for (ox, out) in row.chunks_exact_mut(g.c).enumerate() {
+        for (ox, out) in out.chunks_exact_mut(g.c).enumerate() {
             let (left, right) = (ox * g.stride, (ox * g.stride + g.kernel).min(g.w));
             for channel in (0..g.c).step_by(S::LANES) {
                 let count = (g.c - channel).min(S::LANES);
@@ -70,8 +70,7 @@ impl Kernel for Row<'_> {
                     for ix in left..right {
                         let from = x.as_ptr().wrapping_add(((n * g.h + iy) * g.w + ix) * g.c + channel);
                         // SAFETY: `count` channels from `channel` on of a pixel of the picture, whose length was checked.
-                        let value =
-                            unsafe { if count == S::LANES { s.load(from) } else { s.load_first(from, count) } };
+                        let value = unsafe { if count == S::LANES { s.load(from) } else { s.load_first(from, count) } };
                         best = s.max_or_nan(best, value);
                     }
                 }

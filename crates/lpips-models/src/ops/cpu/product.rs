@@ -6,7 +6,13 @@ use super::simd::Simd;
 /// weights and a pixel's value.
 pub(super) const PIXELS: usize = 6;
 
+/// Floats of a cache line.
+pub(super) const LINE: usize = 16;
+
 /// acc[m][n] += sum over j of x[m][j] * w[j][n], j from 0 to `run`, n counting vectors.
+///
+/// At each step the next cache line from `ahead` on is asked for, whatever is there: weights that will be needed soon are on
+/// their way from memory while this block is computed.
 ///
 /// # Safety
 /// Each of `x` can be read for `run` floats, and `w` for `run * N` vectors.
@@ -17,9 +23,13 @@ pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize>(
     x: &[*const f32; M],
     run: usize,
     w: *const f32,
+    ahead: Option<*const f32>,
 ) {
     let mut sums = *acc;
     for j in 0..run {
+        if let Some(ahead) = ahead {
+            s.prefetch(ahead.wrapping_add(j * LINE));
+        }
         // SAFETY: j < run, and so all reads are within what the caller promises.
         unsafe {
             let row = w.add(j * N * S::LANES);

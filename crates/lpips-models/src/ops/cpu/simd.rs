@@ -121,11 +121,11 @@ impl Level {
     /// # Errors
     /// A name that is not a level's, or a level that this machine lacks.
     pub fn current() -> Result<Self> {
+        static CHOSEN: OnceLock<std::result::Result<Level, String>> = OnceLock::new();
         #[cfg(test)]
         if let Some(level) = crate::ops::testing::forced_level() {
             return Ok(level);
         }
-        static CHOSEN: OnceLock<std::result::Result<Level, String>> = OnceLock::new();
         match CHOSEN.get_or_init(|| Self::choose(std::env::var("LPIPS_SIMD").ok().as_deref())) {
             Ok(level) => Ok(*level),
             Err(message) => bail!("{message}"),
@@ -242,6 +242,7 @@ impl Simd for Portable {
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 mod x86 {
     use super::{Kernel, Simd};
+    #[allow(clippy::wildcard_imports)] // Their names say enough.
     use std::arch::x86_64::*;
 
     /// # Safety
@@ -385,6 +386,7 @@ mod x86 {
 #[cfg(all(target_arch = "aarch64", not(miri)))]
 mod arm {
     use super::Simd;
+    #[allow(clippy::wildcard_imports)] // Their names say enough.
     use std::arch::aarch64::*;
 
     #[derive(Clone, Copy)]
@@ -440,6 +442,7 @@ mod arm {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // What is moved must not change.
 mod tests {
     use super::*;
     use crate::ops::testing::Noise;

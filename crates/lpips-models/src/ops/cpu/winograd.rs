@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
 use super::conv::{FETCH, Geometry, Output, Weight};
-use super::product::{accumulate, blocks, with_sizes};
+use super::product::{LINE, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
 /// Pixels of a tile along one side.
@@ -295,7 +295,7 @@ impl Kernel for Whole<'_> {
             analyse_tiles(s, job, tiles, v);
             for panel in 0..job.g.oc.div_ceil(job.panel) {
                 for frequency in 0..FREQUENCIES {
-                    multiply(s, job, tiles, frequency, panel, v, m, 0);
+                    multiply(s, job, tiles, frequency, panel, v, m, 0, job.depth * job.panel);
                 }
                 synthesise_tiles(s, job, tiles, panel, m, 0);
             }
@@ -351,8 +351,9 @@ impl Kernel for Products<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, frequency, panel, v, m } = self;
+        let next = FREQUENCIES * job.depth * job.panel;
         // SAFETY: the frequencies of all tiles are there, and no other task has this frequency and panel.
-        unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel) }
+        unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel, next) }
     }
 }
 
@@ -405,8 +406,7 @@ unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
                     for y in above..below {
                         for x in left..right {
                             let from = start.wrapping_add(((y - above) * g.w + x - left) * g.c);
-                            d[y][x] =
-                                if channels >= S::LANES { s.load(from) } else { s.load_first(from, channels) };
+                            d[y][x] = if channels >= S::LANES { s.load(from) } else { s.load_first(from, channels) };
                         }
                     }
                 }
@@ -428,7 +428,8 @@ unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
     }
 }
 
-/// The products of one frequency of some tiles with a panel of weights; `channel` is the panel's place in `m`.
+/// The products of one frequency of some tiles with a panel of weights; `channel` is the panel's place in `m`, and `next` the
+/// distance to the weights that will be used next.
 ///
 /// # Safety
 /// These tiles' frequencies are there, and no other task uses this frequency and panel of `m`.
@@ -443,15 +444,25 @@ unsafe fn multiply<S: Simd>(
     v: Room,
     m: Room,
     channel: usize,
+    next: usize,
 ) {
     let lanes = S::LANES;
     let vectors = (job.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
     let start = panel * job.panel * FREQUENCIES * job.depth + frequency * job.depth * vectors * lanes;
     let weights = &job.packed[start..][..job.depth * vectors * lanes];
-    for (from, size) in blocks(tiles.to - tiles.from) {
+    let next = weights.as_ptr().wrapping_add(next);
+    for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {
         let tile = tiles.from + from;
+        // The blocks share out what will be used next.
+        let ahead = next.wrapping_add(i * job.depth * LINE);
         // SAFETY: the slice of weights holds this panel's, the rest is the caller's promise.
-        unsafe { with_sizes!(size, vectors, product::<S>(s, weights.as_ptr(), job.depth, frequency, tile, v, m, channel)) };
+        unsafe {
+            with_sizes!(
+                size,
+                vectors,
+                product::<S>(s, weights.as_ptr(), ahead, job.depth, frequency, tile, v, m, channel)
+            );
+        };
     }
 }
 
@@ -462,6 +473,7 @@ unsafe fn multiply<S: Simd>(
 unsafe fn product<S: Simd, const M: usize, const N: usize>(
     s: S,
     weights: *const f32,
+    ahead: *const f32,
     depth: usize,
     frequency: usize,
     tile: usize,
@@ -475,7 +487,7 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
     }
     let mut acc = [[s.splat(0.0); N]; M];
     // SAFETY: the caller's promise.
-    unsafe { accumulate(s, &mut acc, &x, depth, weights) };
+    unsafe { accumulate(s, &mut acc, &x, depth, weights, Some(ahead)) };
     for (i, acc) in acc.iter().enumerate() {
         for (n, value) in acc.iter().enumerate() {
             // SAFETY: the caller's promise.
@@ -503,7 +515,14 @@ unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: us
 /// # Safety
 /// As for [`synthesise_tiles`].
 #[inline(always)]
-unsafe fn synthesise_to<S: Simd, const R: usize>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
+unsafe fn synthesise_to<S: Simd, const R: usize>(
+    s: S,
+    job: &Job<'_>,
+    tiles: Tiles,
+    panel: usize,
+    m: Room,
+    channel: usize,
+) {
     let g = job.g;
     let first = panel * job.panel;
     let channels = (g.oc - first).min(job.panel);

@@ -1,0 +1,89 @@
+//! Pictures by planes to pixels side by side, and back.
+
+use candle_core::Result;
+use rayon::prelude::*;
+
+use super::simd::{Kernel, Level, Simd};
+
+/// Pixels per task.
+const BLOCK: usize = 1 << 14;
+
+/// One batch of pictures, (N, 3, `pixels`), and what its values become: value * scale + shift, for each channel.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub(crate) planes: &'a [f32],
+    pub(crate) scale: [f32; 3],
+    pub(crate) shift: [f32; 3],
+}
+
+/// The batches one after the other as (N, `pixels`, 3), and whether all results are finite.
+pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>, bool)> {
+    let pictures: Vec<_> = batches
+        .iter()
+        .flat_map(|batch| batch.planes.chunks_exact(3 * pixels).map(move |planes| Batch { planes, ..*batch }))
+        .collect();
+    let mut out = vec![0.0; pictures.len() * pixels * 3];
+    let level = Level::current()?;
+    let block = |picture: &Batch<'_>, first: usize, out: &mut [f32]| {
+        let planes = [0, 1, 2].map(|channel| &picture.planes[channel * pixels + first..][..out.len() / 3]);
+        level.run(Interleave { planes, scale: picture.scale, shift: picture.shift, out })
+    };
+    let finite = if out.len() <= 3 * BLOCK {
+        let mut finite = true;
+        for (out, picture) in out.chunks_exact_mut(3 * pixels).zip(&pictures) {
+            finite &= block(picture, 0, out);
+        }
+        finite
+    } else {
+        let pictures = out.par_chunks_mut(3 * pixels).zip(&pictures);
+        pictures
+            .flat_map(|(out, picture)| {
+                let blocks = out.par_chunks_mut(3 * BLOCK).enumerate();
+                blocks.map(move |(i, out)| block(picture, i * BLOCK, out))
+            })
+            .reduce(|| true, |all, finite| all && finite)
+    };
+    Ok((out, finite))
+}
+
+/// Interleaves three planes' changed values, and says whether all of them are finite.
+struct Interleave<'a> {
+    planes: [&'a [f32]; 3],
+    scale: [f32; 3],
+    shift: [f32; 3],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Interleave<'_> {
+    type Output = bool;
+    /// Plain loops, which the compiler turns into the level's instructions by itself.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        let Self { planes: [red, green, blue], scale: [r, g, b], shift: [to_r, to_g, to_b], out } = self;
+        // The largest magnitudes' bits: whole numbers compare faster, and NaN is above infinity.
+        let mut largest = [0u32; 3];
+        for (((out, red), green), blue) in out.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
+            let (red, green, blue) = (red * r + to_r, green * g + to_g, blue * b + to_b);
+            largest[0] = largest[0].max(red.abs().to_bits());
+            largest[1] = largest[1].max(green.abs().to_bits());
+            largest[2] = largest[2].max(blue.abs().to_bits());
+            out[0] = red;
+            out[1] = green;
+            out[2] = blue;
+        }
+        largest[0].max(largest[1]).max(largest[2]) < f32::INFINITY.to_bits()
+    }
+}
+
+/// The gradient of one batch, (N, 3, `pixels`), given that of its results, (N, `pixels`, 3).
+pub(crate) fn gradient(grad: &[f32], scale: [f32; 3], pixels: usize) -> Vec<f32> {
+    let mut dx = vec![0.0; grad.len()];
+    dx.par_chunks_mut(pixels).enumerate().for_each(|(plane, dx)| {
+        let (picture, channel) = (plane / 3, plane % 3);
+        let grad = &grad[picture * 3 * pixels..][..3 * pixels];
+        for (dx, grad) in dx.iter_mut().zip(grad.chunks_exact(3)) {
+            *dx = grad[channel] * scale[channel];
+        }
+    });
+    dx
+}

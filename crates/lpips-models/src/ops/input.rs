@@ -1,0 +1,259 @@
+//! The way in: batches of pictures, as people pass them, to one batch as the networks take it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result as Candle, Shape, Tensor};
+
+use super::cpu::input::{self, Batch};
+use super::storage;
+use crate::error::{Error, Result};
+
+/// What becomes of a picture's values: value * `scale` + `shift`, for red, green and blue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Affine {
+    /// The factors.
+    pub scale: [f32; 3],
+    /// What is then added.
+    pub shift: [f32; 3],
+}
+
+/// One or two batches of pictures (N, 3, H, W) in f32, each with its change of values, stacked: (sum of N, H, W, 3).
+///
+/// Differentiable with respect to the pictures.
+///
+/// # Errors
+/// [`Error::NotFinite`] where a result is NaN or infinite. No batches or more than two, and batches that are not
+/// (N, 3, H, W) of f32, are empty, differ in size or are on different devices.
+pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
+    if batches.is_empty() || batches.len() > 2 {
+        let reason = format!("one or two batches of pictures are taken at once, not {}", batches.len());
+        return Err(candle_core::Error::Msg(reason).into());
+    }
+    let sizes = batches.iter().map(|(x, _)| size(x)).collect::<Result<Vec<_>>>()?;
+    if let Some(at) = sizes.iter().position(|size| *size != sizes[0]) {
+        let expected = format!("that of the first batch, {:?}", batches[0].0.dims());
+        return Err(Error::Shape { what: "a batch".to_string(), given: batches[at].0.dims().to_vec(), expected });
+    }
+    if !batches.iter().all(|(x, _)| super::has_kernels(x)) {
+        return composed(batches);
+    }
+    let finite = Arc::new(AtomicBool::new(true));
+    let op = ChannelsLast { affines: batches.iter().map(|(_, affine)| *affine).collect(), finite: finite.clone() };
+    let first = batches[0].0.contiguous()?;
+    let y = match batches.get(1) {
+        None => first.apply_op1(op)?,
+        Some((second, _)) => first.apply_op2(&second.contiguous()?, op)?,
+    };
+    if finite.load(Ordering::Relaxed) { Ok(y) } else { Err(Error::NotFinite) }
+}
+
+/// Height and width of a batch of pictures.
+fn size(x: &Tensor) -> Result<(usize, usize)> {
+    match *x.dims() {
+        [n, 3, height, width] if n * height * width > 0 && x.dtype() == DType::F32 => Ok((height, width)),
+        _ => Err(Error::Shape {
+            what: format!("a batch of pictures in {:?}", x.dtype()),
+            given: x.dims().to_vec(),
+            expected: "(N, 3, H, W) in F32, with at least one pixel".to_string(),
+        }),
+    }
+}
+
+/// The same of candle's operators.
+fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
+    let changed = batches.iter().map(|(x, affine)| {
+        let constant = |values: [f32; 3]| Tensor::new(&values, x.device())?.reshape((1, 3, 1, 1));
+        x.broadcast_mul(&constant(affine.scale)?)?.broadcast_add(&constant(affine.shift)?)
+    });
+    let changed = changed.collect::<Candle<Vec<_>>>()?;
+    let y = match changed.as_slice() {
+        [one] => one.clone(),
+        more => Tensor::cat(more, 0)?,
+    };
+    // Zero times anything finite is zero.
+    let check: f32 = (y.detach() * 0.0)?.sum_all()?.to_scalar()?;
+    if check.is_nan() {
+        return Err(Error::NotFinite);
+    }
+    Ok(y.permute((0, 2, 3, 1))?)
+}
+
+/// Of one input or two.
+struct ChannelsLast {
+    affines: Vec<Affine>,
+    finite: Arc<AtomicBool>,
+}
+
+impl ChannelsLast {
+    fn forward(&self, inputs: &[(&CpuStorage, &Layout)]) -> Candle<(CpuStorage, Shape)> {
+        let data = inputs.iter().map(|(x, layout)| storage::read(x, layout)).collect::<Candle<Vec<_>>>()?;
+        let (_, _, h, w) = inputs[0].1.shape().dims4()?;
+        let batches: Vec<_> = data
+            .iter()
+            .zip(&self.affines)
+            .map(|(planes, affine)| Batch { planes, scale: affine.scale, shift: affine.shift })
+            .collect();
+        let (y, finite) = input::forward(&batches, h * w)?;
+        self.finite.store(finite, Ordering::Relaxed);
+        let n = y.len() / (h * w * 3);
+        Ok((CpuStorage::F32(y), Shape::from((n, h, w, 3))))
+    }
+
+    /// The gradient of input `index`, `x`, which begins at picture `from` of the result.
+    fn gradient(&self, x: &Tensor, index: usize, from: usize, grad: &Tensor) -> Candle<Option<Tensor>> {
+        if !x.track_op() {
+            return Ok(None);
+        }
+        let (n, _, h, w) = x.dims4()?;
+        let grad = grad.narrow(0, from, n)?.contiguous()?;
+        let (storage, layout) = grad.storage_and_layout();
+        let dx = input::gradient(&storage::of(&storage, layout)?, self.affines[index].scale, h * w);
+        Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
+    }
+}
+
+impl CustomOp1 for ChannelsLast {
+    fn name(&self) -> &'static str {
+        "channels-last"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Candle<(CpuStorage, Shape)> {
+        self.forward(&[(x, layout)])
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Candle<Option<Tensor>> {
+        self.gradient(x, 0, 0, grad)
+    }
+}
+
+impl CustomOp2 for ChannelsLast {
+    fn name(&self) -> &'static str {
+        "channels-last"
+    }
+
+    fn cpu_fwd(&self, a: &CpuStorage, la: &Layout, b: &CpuStorage, lb: &Layout) -> Candle<(CpuStorage, Shape)> {
+        self.forward(&[(a, la), (b, lb)])
+    }
+
+    fn bwd(&self, a: &Tensor, b: &Tensor, _y: &Tensor, grad: &Tensor) -> Candle<(Option<Tensor>, Option<Tensor>)> {
+        Ok((self.gradient(a, 0, 0, grad)?, self.gradient(b, 1, a.dim(0)?, grad)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Noise, close, composing, device, gradients, values};
+    use candle_core::Var;
+    use proptest::prelude::*;
+
+    fn affine(noise: &mut Noise) -> Affine {
+        let mut three = || [noise.next(), noise.next(), noise.next()];
+        Affine { scale: three(), shift: three() }
+    }
+
+    /// Straight from the definition.
+    fn naive(batches: &[(&Tensor, Affine)]) -> Vec<f32> {
+        let mut out = Vec::new();
+        for (x, affine) in batches {
+            let ((n, _, h, w), x) = (x.dims4().unwrap(), values(x));
+            for at in 0..n * h * w * 3 {
+                let (picture, pixel, c) = (at / (h * w * 3), at / 3 % (h * w), at % 3);
+                out.push(x[(picture * 3 + c) * h * w + pixel] * affine.scale[c] + affine.shift[c]);
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definition_on_both_paths(
+            na in 1usize..4, nb in 0usize..4, h in 1usize..9, w in 1usize..9, strided: bool, seed: u64,
+        ) {
+            let mut noise = Noise::new(seed);
+            let (of_a, of_b) = (affine(&mut noise), affine(&mut noise));
+            let mut var = |n: usize| Var::from_tensor(&noise.tensor((n, 3, h, w))).unwrap();
+            let (a, b) = (var(na), var(nb.max(1)));
+            let weights = noise.tensor((na + nb, h, w, 3));
+            let run = || {
+                // The same picture, its rows running down.
+                let view = |x: &Tensor| if strided { x.t().unwrap().contiguous().unwrap().t().unwrap() } else { x.clone() };
+                let (x, z) = (view(&a), view(&b));
+                let both = [(&x, of_a), (&z, of_b)];
+                let batches = &both[..=usize::from(nb > 0)];
+                let y = channels_last(batches).unwrap();
+                assert_eq!(y.dims(), [na + nb, h, w, 3]);
+                close(&values(&y), &naive(batches), 1e-6);
+                let expected = |from: usize, x: &Tensor, affine: Affine| {
+                    let scale = Tensor::new(&affine.scale, &device()).unwrap();
+                    let dx = weights.narrow(0, from, x.dim(0).unwrap()).unwrap().broadcast_mul(&scale).unwrap();
+                    values(&dx.permute((0, 3, 1, 2)).unwrap())
+                };
+                if nb > 0 {
+                    let [da, db] = gradients(&y, &weights, [&a, &b]);
+                    close(&da, &expected(0, &a, of_a), 1e-6);
+                    close(&db, &expected(na, &b, of_b), 1e-6);
+                } else {
+                    let [da] = gradients(&y, &weights, [&a]);
+                    close(&da, &expected(0, &a, of_a), 1e-6);
+                }
+            };
+            run();
+            composing(run);
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let mut noise = Noise::new(1);
+        let (of_a, of_b) = (affine(&mut noise), affine(&mut noise));
+        let (a, b) = (noise.tensor((2, 3, 150, 151)), noise.tensor((1, 3, 150, 151)));
+        let expected = naive(&[(&a, of_a), (&b, of_b)]);
+        for threads in [1, 2, 3, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let y = pool.install(|| channels_last(&[(&a, of_a), (&b, of_b)]).unwrap());
+            assert!(values(&y) == expected, "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn one_tensor_on_both_sides_gets_both_gradients() {
+        let x = Var::from_tensor(&Noise::new(2).tensor((1, 3, 2, 2))).unwrap();
+        let of = |scale| Affine { scale: [scale; 3], shift: [0.0; 3] };
+        let y = channels_last(&[(&x, of(2.0)), (&x, of(3.0))]).unwrap();
+        let [dx] = gradients(&y, &y.ones_like().unwrap(), [&x]);
+        assert_eq!(dx, [5.0; 12]);
+    }
+
+    #[test]
+    fn one_bad_value_is_found_wherever_it_is() {
+        let same = Affine { scale: [1.0; 3], shift: [0.0; 3] };
+        for (h, w) in [(3, 4), (200, 201)] {
+            let good = Noise::new(3).tensor((2, 3, h, w));
+            assert!(channels_last(&[(&good, same), (&good, same)]).is_ok());
+            for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, 3 * h * w + 1), (f32::NEG_INFINITY, 6 * h * w - 1)] {
+                let mut data = values(&good);
+                data[at] = bad;
+                let bad = Tensor::from_vec(data, good.shape(), &device()).unwrap();
+                for batches in [&[(&bad, same)][..], &[(&good, same), (&bad, same)], &[(&bad, same), (&good, same)]] {
+                    assert!(matches!(channels_last(batches), Err(Error::NotFinite)));
+                    assert!(matches!(composing(|| channels_last(batches)), Err(Error::NotFinite)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let same = Affine { scale: [1.0; 3], shift: [0.0; 3] };
+        let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &device()).unwrap();
+        let x = zeros(&[1, 3, 4, 5]);
+        assert!(channels_last(&[]).is_err());
+        assert!(channels_last(&[(&x, same); 3]).is_err());
+        assert!(channels_last(&[(&x.to_dtype(DType::F16).unwrap(), same)]).is_err());
+        for shape in [&[1, 3, 5, 4][..], &[1, 1, 4, 5], &[3, 4, 5], &[0, 3, 4, 5], &[1, 3, 0, 5]] {
+            assert!(channels_last(&[(&x, same), (&zeros(shape), same)]).is_err(), "{shape:?}");
+        }
+    }
+}
