@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::buffers::Scratch;
 use super::conv::{FETCH, Geometry, Output, Weight, pad};
-use super::product::{PIXELS, accumulate, blocks, with_sizes};
+use super::product::{LINE, PIXELS, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
 /// Most output pixels of one task.
@@ -39,13 +39,17 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     };
     let pixels = g.n * g.oh * g.ow;
     let panels = g.oc.div_ceil(level.panel());
-    // Panels are shared out first: a task that has few of them reads few weights.
     let threads = rayon::current_num_threads();
     let wanted = (4 * threads).min((pixels * g.patch() * g.oc).div_ceil(GRAIN));
-    let chunks = if threads == 1 { 1 } else { wanted.div_ceil(panels) };
+    // Where weights are many and pixels few, each thread gets panels of its own, and so reads its share of the weights only.
+    let chunks = match wanted {
+        0 | 1 => 1,
+        _ if pixels <= ROWS && panels >= 2 * threads => 1,
+        _ => wanted.div_ceil(panels),
+    };
     let pixels_per_task = pixels.div_ceil(chunks.max(pixels.div_ceil(TASK))).next_multiple_of(PIXELS);
     let chunks = pixels.div_ceil(pixels_per_task);
-    let panels_per_task = if chunks >= wanted { panels } else { panels.div_ceil(wanted.div_ceil(chunks)) };
+    let panels_per_task = panels.div_ceil(wanted.min(threads).div_ceil(chunks).max(1));
     let groups = panels.div_ceil(panels_per_task);
     let run = |task: usize| {
         let (chunk, group) = (task / groups, task % groups);
@@ -102,6 +106,11 @@ impl Kernel for Direct<'_> {
         let reach = ((g.k - 1) * g.w + g.k) * g.c;
         assert!(starts[..count].iter().all(|start| start + reach <= self.x.len()), "a patch reaches past the picture");
         let panel = S::LANES * S::VECTORS;
+        // Many weights for few pixels: then the kernel's rows are gone through one by one, each for all pixels, and while one
+        // is in use the next is brought near.
+        let by_rows = count <= ROWS && g.patch() * panel > NEAR;
+        let step = if by_rows { 1 } else { g.k };
+        let mut sums = [0f32; ROWS * 64];
         for at in self.panels.0..self.panels.1 {
             let channels = (g.oc - at * panel).min(panel);
             let vectors = channels.div_ceil(S::LANES);
@@ -110,17 +119,52 @@ impl Kernel for Direct<'_> {
             if let Some(all) = self.bias {
                 bias[..channels].copy_from_slice(&all[at * panel..][..channels]);
             }
-            for (from, size) in blocks(count) {
-                let place = Place { pixel: first + from, channel: at * panel, channels };
-                let starts = &starts[from..from + size];
-                // SAFETY: the slice of weights holds this panel's, and the assert above keeps the patches inside x. The
-                // other tasks have other pixels or other panels.
-                unsafe {
-                    with_sizes!(size, vectors, block::<S>(s, &self, starts, weights.as_ptr(), &bias, place));
+            for ky in (0..g.k).step_by(step) {
+                let row = g.k * g.c * vectors * S::LANES;
+                let weights = weights.as_ptr().wrapping_add(ky * row);
+                // Not past this task's last weights: those after them are another thread's.
+                let last = at + 1 == self.panels.1 && ky + step == g.k;
+                let next = weights.wrapping_add(if last { 0 } else { row });
+                for (i, (from, size)) in blocks(count).enumerate() {
+                    let part = Part {
+                        place: Place { pixel: first + from, channel: at * panel, channels },
+                        rows: (ky, ky + step),
+                        sums: sums.as_mut_ptr().wrapping_add(from % ROWS * panel),
+                        ahead: next.wrapping_add(i * g.k * g.c * AHEAD * LINE),
+                    };
+                    let starts = &starts[from..from + size];
+                    // SAFETY: the weights are this panel's, and the assert above keeps the patches inside x. The other tasks
+                    // have other pixels or other panels. Where sums are used there are at most ROWS pixels of 64 channels.
+                    unsafe {
+                        if by_rows {
+                            with_sizes!(size, vectors, block::<S, AHEAD>(s, &self, starts, weights, &bias, part));
+                        } else {
+                            with_sizes!(size, vectors, block::<S, 0>(s, &self, starts, weights, &bias, part));
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+/// Most pixels of a task that goes by the kernel's rows.
+const ROWS: usize = 48;
+/// Floats of a panel's weights from which on it pays.
+const NEAR: usize = 1 << 15;
+/// Cache lines asked for at each step.
+const AHEAD: usize = 2;
+
+/// What a block computes.
+#[derive(Clone, Copy)]
+struct Part {
+    place: Place,
+    /// Of the kernel, from one to another.
+    rows: (usize, usize),
+    /// Where the sums wait between rows.
+    sums: *mut f32,
+    /// The weights that will be used next.
+    ahead: *const f32,
 }
 
 /// Where a block's results go.
@@ -132,41 +176,55 @@ struct Place {
 }
 
 /// # Safety
-/// The patches at `starts` lie inside `x`, `weights` holds a panel of `N` vectors, and no other task writes the same pixels
-/// and channels.
+/// The patches at `starts` lie inside `x`, `weights` holds the part's rows of a panel of `N` vectors, no other task writes the
+/// same pixels and channels, and if the rows are not all of the kernel's, `part.sums` has room for `M` times `N` vectors.
 #[inline(always)]
-unsafe fn block<S: Simd, const M: usize, const N: usize>(
+unsafe fn block<S: Simd, const LINES: usize, const M: usize, const N: usize>(
     s: S,
     task: &Direct<'_>,
     starts: &[usize],
     weights: *const f32,
     bias: &[f32; 64],
-    place: Place,
+    part: Part,
 ) {
     let g = task.g;
+    let Part { place, rows, sums, ahead } = part;
     let mut x = [task.x.as_ptr(); M];
     for m in 0..M {
-        x[m] = x[m].wrapping_add(starts[m]);
+        x[m] = x[m].wrapping_add(starts[m] + rows.0 * g.w * g.c);
     }
     let mut acc = [[s.splat(0.0); N]; M];
-    for n in 0..N {
-        // SAFETY: a panel has at most 64 channels, as has the array.
-        let bias = unsafe { s.load(bias.as_ptr().add(n * S::LANES)) };
-        for m in 0..M {
-            acc[m][n] = bias;
+    for m in 0..M {
+        for n in 0..N {
+            // SAFETY: a panel has at most 64 channels, as has the array of biases; the sums are the caller's promise.
+            acc[m][n] = unsafe {
+                if rows.0 == 0 {
+                    s.load(bias.as_ptr().add(n * S::LANES))
+                } else {
+                    s.load(sums.wrapping_add((m * N + n) * S::LANES))
+                }
+            };
         }
     }
     let run = g.k * g.c;
-    for ky in 0..g.k {
-        // SAFETY: row ky of the patches and of the weights, both inside by the caller's promise.
-        unsafe { accumulate(s, &mut acc, &x, run, weights.add(ky * run * N * S::LANES), None) };
+    for row in 0..rows.1 - rows.0 {
+        // SAFETY: a row of the patches and of the weights, both inside by the caller's promise.
+        unsafe { accumulate::<S, M, N, LINES>(s, &mut acc, &x, run, weights.add(row * run * N * S::LANES), ahead) };
         for m in 0..M {
             x[m] = x[m].wrapping_add(g.w * g.c);
         }
     }
     for m in 0..M {
         // SAFETY: the caller's promise.
-        unsafe { task.out.store(s, place.pixel + m, place.channel, place.channels, &acc[m]) };
+        unsafe {
+            if rows.1 == g.k {
+                task.out.store(s, place.pixel + m, place.channel, place.channels, &acc[m]);
+            } else {
+                for n in 0..N {
+                    s.store(sums.wrapping_add((m * N + n) * S::LANES), acc[m][n]);
+                }
+            }
+        }
     }
 }
 

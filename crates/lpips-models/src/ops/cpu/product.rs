@@ -11,24 +11,24 @@ pub(super) const LINE: usize = 16;
 
 /// acc[m][n] += sum over j of x[m][j] * w[j][n], j from 0 to `run`, n counting vectors.
 ///
-/// At each step the next cache line from `ahead` on is asked for, whatever is there: weights that will be needed soon are on
-/// their way from memory while this block is computed.
+/// At each step the next `LINES` cache lines from `ahead` on are asked for, whatever is there: weights that will be needed soon
+/// are on their way from memory while this block is computed.
 ///
 /// # Safety
 /// Each of `x` can be read for `run` floats, and `w` for `run * N` vectors.
 #[inline(always)]
-pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize>(
+pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize, const LINES: usize>(
     s: S,
     acc: &mut [[S::V; N]; M],
     x: &[*const f32; M],
     run: usize,
     w: *const f32,
-    ahead: Option<*const f32>,
+    ahead: *const f32,
 ) {
     let mut sums = *acc;
     for j in 0..run {
-        if let Some(ahead) = ahead {
-            s.prefetch(ahead.wrapping_add(j * LINE));
+        for line in 0..LINES {
+            s.prefetch(ahead.wrapping_add((j * LINES + line) * LINE));
         }
         // SAFETY: j < run, and so all reads are within what the caller promises.
         unsafe {
@@ -57,24 +57,24 @@ pub(super) fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..blocks).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
-/// Calls `$block::<S, M, N>` with M and N made constants of `$m` (1 to 6) and `$n` (1 to 4).
+/// Calls `$block::<S, .., M, N>` with M and N made constants of `$m` (1 to 6) and `$n` (1 to 4).
 macro_rules! with_sizes {
-    ($m:expr, $n:expr, $block:ident::<$S:ident>($($arg:expr),* $(,)?)) => {
+    ($m:expr, $n:expr, $block:ident::<$S:ident $(, $more:tt)?>($($arg:expr),* $(,)?)) => {
         match $n {
-            1 => with_sizes!(@m $m, 1, $block::<$S>($($arg),*)),
-            2 => with_sizes!(@m $m, 2, $block::<$S>($($arg),*)),
-            3 => with_sizes!(@m $m, 3, $block::<$S>($($arg),*)),
-            _ => with_sizes!(@m $m, 4, $block::<$S>($($arg),*)),
+            1 => with_sizes!(@m $m, 1, $block::<$S $(, $more)?>($($arg),*)),
+            2 => with_sizes!(@m $m, 2, $block::<$S $(, $more)?>($($arg),*)),
+            3 => with_sizes!(@m $m, 3, $block::<$S $(, $more)?>($($arg),*)),
+            _ => with_sizes!(@m $m, 4, $block::<$S $(, $more)?>($($arg),*)),
         }
     };
-    (@m $m:expr, $n:literal, $block:ident::<$S:ident>($($arg:expr),*)) => {
+    (@m $m:expr, $n:literal, $block:ident::<$S:ident $(, $more:tt)?>($($arg:expr),*)) => {
         match $m {
-            1 => $block::<$S, 1, $n>($($arg),*),
-            2 => $block::<$S, 2, $n>($($arg),*),
-            3 => $block::<$S, 3, $n>($($arg),*),
-            4 => $block::<$S, 4, $n>($($arg),*),
-            5 => $block::<$S, 5, $n>($($arg),*),
-            _ => $block::<$S, 6, $n>($($arg),*),
+            1 => $block::<$S, $($more,)? 1, $n>($($arg),*),
+            2 => $block::<$S, $($more,)? 2, $n>($($arg),*),
+            3 => $block::<$S, $($more,)? 3, $n>($($arg),*),
+            4 => $block::<$S, $($more,)? 4, $n>($($arg),*),
+            5 => $block::<$S, $($more,)? 5, $n>($($arg),*),
+            _ => $block::<$S, $($more,)? 6, $n>($($arg),*),
         }
     };
 }

@@ -487,7 +487,7 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
     }
     let mut acc = [[s.splat(0.0); N]; M];
     // SAFETY: the caller's promise.
-    unsafe { accumulate(s, &mut acc, &x, depth, weights, Some(ahead)) };
+    unsafe { accumulate::<S, M, N, 1>(s, &mut acc, &x, depth, weights, ahead) };
     for (i, acc) in acc.iter().enumerate() {
         for (n, value) in acc.iter().enumerate() {
             // SAFETY: the caller's promise.
