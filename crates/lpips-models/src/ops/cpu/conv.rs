@@ -8,6 +8,8 @@ use super::buffers::{self, Scratch, Shared};
 use super::simd::Level;
 use super::{correlate, direct, winograd};
 
+pub use super::winograd::Tile;
+
 /// The shapes of one convolution: (n, h, w, c) in, (n, oh, ow, oc) out, k x k kernel.
 ///
 /// Output pixel (0, 0) sees the input from row -top and column -left on; what lies outside of the picture is zero.
@@ -90,15 +92,16 @@ pub(super) const FETCH: usize = 10;
 pub enum Algorithm {
     /// Each output as one chain of multiply-adds.
     Direct,
-    /// In tiles of 6x6 pixels with fewer multiplications.
-    Winograd,
+    /// In tiles, with fewer multiplications.
+    Winograd(Tile),
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Direct => "direct",
-            Self::Winograd => "winograd",
+            Self::Winograd(Tile::Six) => "winograd 6x6",
+            Self::Winograd(Tile::Eight) => "winograd 8x8",
         })
     }
 }
@@ -107,13 +110,6 @@ impl Algorithm {
     /// The one that should be faster for these shapes, by a count of what each does. It does not ask how many threads there
     /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch.
     pub(crate) fn choose(g: &Geometry) -> Self {
-        if let Ok(name) = std::env::var("LPIPS_ALGO") {
-            return if name == "w" && g.stride == 1 && winograd::has_transform(g.k) {
-                Self::Winograd
-            } else {
-                Self::Direct
-            };
-        }
         if g.stride != 1 || !winograd::has_transform(g.k) {
             return Self::Direct;
         }
@@ -121,14 +117,30 @@ impl Algorithm {
         if let Some(forced) = crate::ops::testing::forced_algorithm() {
             return forced;
         }
-        if winograd::cost(g) < direct::cost(g) { Self::Winograd } else { Self::Direct }
+        if let Ok(name) = std::env::var("LPIPS_ALGO") {
+            return match &*name {
+                "d" => Self::Direct,
+                "w" => Self::Winograd(Tile::Six),
+                _ => Self::Winograd(Tile::Eight),
+            };
+        }
+        let cost = |algorithm: &Self| match *algorithm {
+            Self::Direct => direct::cost(g),
+            Self::Winograd(tile) => winograd::cost(g, tile),
+        };
+        Self::all().min_by_key(cost).unwrap_or(Self::Direct)
+    }
+
+    /// All there are, for the kernels that they can take.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Direct).chain(Tile::ALL.map(Self::Winograd))
     }
 
     /// Multiply-adds that it takes.
     pub(crate) fn products(self, g: &Geometry) -> usize {
         match self {
             Self::Direct => g.products(),
-            Self::Winograd => winograd::products(g),
+            Self::Winograd(tile) => winograd::products(g, tile),
         }
     }
 }
@@ -189,7 +201,7 @@ impl<'a> Weight<'a> {
     pub(crate) fn pack(&self, level: Level, algorithm: Algorithm) -> Scratch {
         match algorithm {
             Algorithm::Direct => direct::pack(level, self),
-            Algorithm::Winograd => winograd::pack(level, self),
+            Algorithm::Winograd(tile) => winograd::pack(level, self, tile),
         }
     }
 }
@@ -225,7 +237,7 @@ pub(crate) fn forward(
 ) {
     match algorithm {
         Algorithm::Direct => direct::forward(level, x, packed, bias, g, out),
-        Algorithm::Winograd => winograd::forward(level, x, packed, bias, g, out),
+        Algorithm::Winograd(tile) => winograd::forward(level, tile, x, packed, bias, g, out),
     }
 }
 

@@ -1,11 +1,14 @@
-//! Convolution with fewer multiplications (Winograd, 1980; Lavin and Gray, 2016): F(4x4, 3x3) and F(2x2, 5x5).
+//! Convolution with fewer multiplications (Winograd, 1980; Lavin and Gray, 2016), for kernels of 3x3 and 5x5.
 //!
-//! Both look at tiles of 6x6 pixels, of which each gives 4x4 or 2x2 outputs: the tile is transformed to 36 frequencies,
-//! these are multiplied by the transformed weights (a matrix product over the channels for each frequency), and the
-//! products are transformed back. A tile's output costs 36 multiplications in place of 144 or 100.
+//! The result is cut into tiles, each of which sees 6x6 or 8x8 input pixels. These are transformed to as many frequencies,
+//! which are multiplied by the transformed weights (a matrix product over the channels for each frequency), and the products
+//! are transformed back. A tile of 6x6 gives 4x4 outputs of a 3x3 kernel, F(4x4, 3x3), for 36 multiplications in place of 144,
+//! and one of 8x8 gives 6x6, for 64 in place of 324; of a 5x5 kernel they give 2x2, for 36 in place of 100, and 4x4, for 64 in
+//! place of 400.
 //!
-//! The transforms interpolate at 0, ±√½, ±√2 and infinity: as p q = 1 the numbers stay near one, and the error is a sixth
-//! of that at the usual 0, ±1, ±2.
+//! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the products of the two pairs are one the numbers stay near one,
+//! and the error is half that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity, with an error
+//! about four times as large: some 5e-6 of the values.
 
 use rayon::prelude::*;
 
@@ -14,28 +17,48 @@ use super::conv::{FETCH, Geometry, Output, Weight};
 use super::product::{LINE, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
-/// Pixels of a tile along one side.
-const TILE: usize = 6;
-/// Frequencies of a tile.
-const FREQUENCIES: usize = TILE * TILE;
+/// The side of a tile in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// 6x6.
+    Six,
+    /// 8x8.
+    Eight,
+}
 
-/// ±P and ±Q are the points between 0 and infinity.
-const P: f32 = std::f32::consts::FRAC_1_SQRT_2;
-const Q: f32 = std::f32::consts::SQRT_2;
+impl Tile {
+    pub(super) const ALL: [Self; 2] = [Self::Six, Self::Eight];
+
+    fn side(self) -> usize {
+        match self {
+            Self::Six => 6,
+            Self::Eight => 8,
+        }
+    }
+
+    /// Frequencies of a tile.
+    fn frequencies(self) -> usize {
+        self.side() * self.side()
+    }
+
+    /// The points between 0 and infinity: each is there with its negative.
+    fn points(self) -> &'static [f64] {
+        match self {
+            Self::Six => &[std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2],
+            Self::Eight => &[1.0, 2.0, 0.5],
+        }
+    }
+}
 
 /// Whether there is a transform for kernels of this size.
 pub(super) fn has_transform(k: usize) -> bool {
     k == 3 || k == 5
 }
 
-/// Output pixels of a tile along one side.
-fn outputs(k: usize) -> usize {
-    TILE + 1 - k
-}
-
 /// How the result is cut into tiles.
 #[derive(Clone, Copy)]
 struct Tiling {
+    tile: Tile,
     /// Output pixels of a tile along one side.
     size: usize,
     down: usize,
@@ -44,10 +67,10 @@ struct Tiling {
 }
 
 impl Tiling {
-    fn new(g: &Geometry) -> Self {
-        let size = outputs(g.k);
+    fn new(g: &Geometry, tile: Tile) -> Self {
+        let size = tile.side() + 1 - g.k;
         let (down, across) = (g.oh.div_ceil(size), g.ow.div_ceil(size));
-        Self { size, down, across, all: g.n * down * across }
+        Self { tile, size, down, across, all: g.n * down * across }
     }
 
     /// Picture, first output row and first output column of a tile.
@@ -59,73 +82,106 @@ impl Tiling {
 }
 
 /// Multiply-adds of the products, which are nearly all.
-pub(super) fn products(g: &Geometry) -> usize {
-    Tiling::new(g).all * FREQUENCIES * g.c * g.oc
+pub(super) fn products(g: &Geometry, tile: Tile) -> usize {
+    Tiling::new(g, tile).all * tile.frequencies() * g.c * g.oc
 }
 
 /// The time that it takes, in multiply-adds: with the transforms of a tile's channel there and back, and the three waits
 /// of all threads for one another. Found by timing.
-pub(super) fn cost(g: &Geometry) -> usize {
-    let transforms = Tiling::new(g).all * (500 * g.c + 450 * g.oc);
-    products(g) + transforms + FETCH * g.weights(FREQUENCIES) + 1_500_000
+pub(super) fn cost(g: &Geometry, tile: Tile) -> usize {
+    let frequencies = tile.frequencies();
+    let transforms = Tiling::new(g, tile).all * frequencies * (14 * g.c + 12 * g.oc);
+    products(g, tile) + transforms + FETCH * g.weights(frequencies) + 1_500_000
 }
 
-/// The transform of a tile's row or column.
+/// The transform of a tile's row or column of `T` pixels.
 #[inline(always)]
-fn analyse<S: Simd>(s: S, d: [S::V; TILE]) -> [S::V; TILE] {
-    let (p, q, half, two) = (s.splat(P), s.splat(Q), s.splat(-0.5), s.splat(-2.0));
-    let middle = s.splat(-2.5);
-    let even_p = s.fma(two, d[2], d[4]);
-    let odd_p = s.sub(s.mul(p, d[3]), s.mul(q, d[1]));
-    let even_q = s.fma(half, d[2], d[4]);
-    let odd_q = s.sub(s.mul(q, d[3]), s.mul(p, d[1]));
-    [
-        s.add(s.fma(middle, d[2], d[0]), d[4]),
-        s.add(even_p, odd_p),
-        s.sub(even_p, odd_p),
-        s.add(even_q, odd_q),
-        s.sub(even_q, odd_q),
-        s.add(s.fma(middle, d[3], d[1]), d[5]),
-    ]
-}
-
-/// The way back: the first `R` outputs of a row or column of products (`R` is 4 or 2).
-#[inline(always)]
-fn synthesise<S: Simd, const R: usize>(s: S, m: [S::V; TILE]) -> [S::V; R] {
-    let (sum_p, difference_p) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-    let (sum_q, difference_q) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
-    let mut out = [m[0]; R];
-    out[0] = s.add(m[0], s.add(sum_p, sum_q));
-    // p^i of one pair and q^i of the other.
-    out[1] = s.fma(s.splat(P), difference_p, s.mul(s.splat(Q), difference_q));
-    if R == 4 {
-        out[2] = s.fma(s.splat(P * P), sum_p, s.mul(s.splat(Q * Q), sum_q));
-        out[3] = s.fma(s.splat(P * P * P), difference_p, s.mul(s.splat(Q * Q * Q), difference_q));
+fn analyse<S: Simd, const T: usize>(s: S, d: [S::V; T]) -> [S::V; T] {
+    let mut out = d;
+    // Of the two values at ±x: what is even in x, and what is odd.
+    let pair = |even: S::V, odd: S::V| (s.add(even, odd), s.sub(even, odd));
+    if T == 6 {
+        let (p, q) = (s.splat(std::f32::consts::FRAC_1_SQRT_2), s.splat(std::f32::consts::SQRT_2));
+        let middle = s.splat(-2.5);
+        out[0] = s.add(s.fma(middle, d[2], d[0]), d[4]);
+        (out[1], out[2]) = pair(s.fma(s.splat(-2.0), d[2], d[4]), s.sub(s.mul(p, d[3]), s.mul(q, d[1])));
+        (out[3], out[4]) = pair(s.fma(s.splat(-0.5), d[2], d[4]), s.sub(s.mul(q, d[3]), s.mul(p, d[1])));
+        out[5] = s.add(s.fma(middle, d[3], d[1]), d[5]);
+    } else {
+        let middle = s.splat(5.25);
+        out[0] = s.fma(middle, s.sub(d[4], d[2]), s.sub(d[0], d[6]));
+        let one = s.splat(-4.25);
+        (out[1], out[2]) = pair(s.fma(one, d[4], s.add(d[2], d[6])), s.fma(one, d[3], s.add(d[1], d[5])));
+        let (quarter, half, two, four) = (s.splat(0.25), s.splat(0.5), s.splat(2.0), s.splat(4.0));
+        let odd = s.mul(s.splat(-2.5), d[3]);
+        (out[3], out[4]) =
+            pair(s.fma(quarter, d[2], s.fma(s.splat(-1.25), d[4], d[6])), s.fma(half, d[1], s.fma(two, d[5], odd)));
+        (out[5], out[6]) =
+            pair(s.fma(four, d[2], s.fma(s.splat(-5.0), d[4], d[6])), s.fma(two, d[1], s.fma(half, d[5], odd)));
+        out[7] = s.fma(middle, s.sub(d[3], d[5]), s.sub(d[7], d[1]));
     }
-    out[R - 1] = s.add(out[R - 1], m[5]);
     out
 }
 
-/// The transform of a kernel's row or column of `k` weights: its values at the six points, over the product of each
-/// point's distances to the others.
-fn points(k: usize) -> [[f32; 5]; TILE] {
-    let (p, q) = (0.5f64.sqrt(), 2f64.sqrt());
-    let mut rows = [[0f32; 5]; TILE];
-    for (row, (x, scale)) in rows.iter_mut().zip([(0.0, 1.0), (p, -1.5), (-p, -1.5), (q, 6.0), (-q, 6.0)]) {
-        for (i, value) in row[..k].iter_mut().enumerate() {
-            *value = (f64::powi(x, i as i32) / scale) as f32;
+/// The way back: the `R` outputs of a row or column of products.
+#[inline(always)]
+fn synthesise<S: Simd, const T: usize, const R: usize>(s: S, m: [S::V; T]) -> [S::V; R] {
+    let mut out = [m[0]; R];
+    if T == 6 {
+        let (p, q) = (std::f32::consts::FRAC_1_SQRT_2, std::f32::consts::SQRT_2);
+        let sums = [s.add(m[1], m[2]), s.add(m[3], m[4])];
+        let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4])];
+        out[0] = s.add(m[0], s.add(sums[0], sums[1]));
+        let (mut p_i, mut q_i) = (1.0, 1.0);
+        for i in 1..R {
+            (p_i, q_i) = (p_i * p, q_i * q);
+            let of = if i % 2 == 0 { &sums } else { &differences };
+            out[i] = s.fma(s.splat(p_i), of[0], s.mul(s.splat(q_i), of[1]));
+        }
+    } else {
+        let sums = [s.add(m[1], m[2]), s.add(m[3], m[4]), s.add(m[5], m[6])];
+        let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4]), s.sub(m[5], m[6])];
+        out[0] = s.add(s.add(m[0], sums[0]), s.add(sums[1], sums[2]));
+        let (mut two_i, mut half_i) = (1.0, 1.0);
+        for i in 1..R {
+            (two_i, half_i) = (two_i * 2.0, half_i * 0.5);
+            let of = if i % 2 == 0 { &sums } else { &differences };
+            out[i] = s.fma(s.splat(two_i), of[1], s.fma(s.splat(half_i), of[2], of[0]));
         }
     }
-    rows[TILE - 1][k - 1] = 1.0;
+    out[R - 1] = s.add(out[R - 1], m[T - 1]);
+    out
+}
+
+/// The transform of a kernel's row or column of `k` weights: its values at the points, each over the product of the point's
+/// distances to the others, which for tiles of 8x8 has its sign turned at 0, as [`analyse`] has.
+fn points(tile: Tile, k: usize) -> Vec<[f32; 5]> {
+    let all: Vec<f64> = std::iter::once(0.0).chain(tile.points().iter().flat_map(|x| [*x, -x])).collect();
+    let mut rows: Vec<[f32; 5]> = all
+        .iter()
+        .map(|x| {
+            let distances: f64 = all.iter().filter(|y| *y != x).map(|y| x - y).product();
+            let scale = if *x == 0.0 { distances.abs() } else { distances };
+            let mut row = [0f32; 5];
+            for (i, value) in row[..k].iter_mut().enumerate() {
+                *value = (f64::powi(*x, i as i32) / scale) as f32;
+            }
+            row
+        })
+        .collect();
+    let mut infinity = [0f32; 5];
+    infinity[k - 1] = 1.0;
+    rows.push(infinity);
     rows
 }
 
 /// The weights, transformed: (panel, frequency, c, channel in panel), c filled up with zeros to whole vectors.
-pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
+pub(super) fn pack(level: Level, weight: &Weight<'_>, tile: Tile) -> Scratch {
     struct Panel<'a, 'w> {
         weight: &'a Weight<'w>,
         first: usize,
         channels: usize,
+        tile: Tile,
         packed: &'a mut [f32],
     }
     impl Kernel for Panel<'_, '_> {
@@ -133,9 +189,10 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let k = self.weight.k;
-            let points = points(k);
+            let points = points(self.tile, k);
+            let (side, frequencies) = (self.tile.side(), self.tile.frequencies());
             let depth = self.weight.inputs().next_multiple_of(S::LANES);
-            let width = self.packed.len() / (FREQUENCIES * depth);
+            let width = self.packed.len() / (frequencies * depth);
             let packed = Shared::new(self.packed);
             let mut kernel = [0f32; 25 * 64];
             for i in 0..depth {
@@ -149,8 +206,8 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
                     kernel.fill(0.0);
                 }
                 for n in (0..width).step_by(S::LANES) {
-                    let mut half = [[s.splat(0.0); 5]; TILE];
-                    for (f, half) in half.iter_mut().enumerate() {
+                    let mut half = [[s.splat(0.0); 5]; 8];
+                    for (f, half) in half[..side].iter_mut().enumerate() {
                         for ky in 0..k {
                             for kx in 0..k {
                                 // SAFETY: 25 rows of 64 lanes, and n + LANES is at most the panel's width, 64.
@@ -159,13 +216,13 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
                             }
                         }
                     }
-                    for (fy, half) in half.iter().enumerate() {
+                    for (fy, half) in half[..side].iter().enumerate() {
                         for (fx, points) in points.iter().enumerate() {
                             let mut sum = s.splat(0.0);
                             for kx in 0..k {
                                 sum = s.fma(s.splat(points[kx]), half[kx], sum);
                             }
-                            let at = ((fy * TILE + fx) * depth + i) * width + n;
+                            let at = ((fy * side + fx) * depth + i) * width + n;
                             // SAFETY: `at` has the room, and nobody else has this panel.
                             unsafe { s.store(packed.at(at, S::LANES), sum) };
                         }
@@ -176,10 +233,11 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
     }
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = weight.inputs().next_multiple_of(lanes);
-    let mut packed = Scratch::new(FREQUENCIES * depth * weight.outputs().next_multiple_of(lanes));
-    packed.par_chunks_mut(FREQUENCIES * depth * panel).enumerate().for_each(|(at, packed)| {
+    let frequencies = tile.frequencies();
+    let mut packed = Scratch::new(frequencies * depth * weight.outputs().next_multiple_of(lanes));
+    packed.par_chunks_mut(frequencies * depth * panel).enumerate().for_each(|(at, packed)| {
         let first = at * panel;
-        level.run(Panel { weight, first, channels: panel.min(weight.outputs() - first), packed });
+        level.run(Panel { weight, first, channels: panel.min(weight.outputs() - first), tile, packed });
     });
     packed
 }
@@ -214,12 +272,12 @@ impl Room {
         tiles * channels + 16
     }
 
-    fn scratch(tiles: usize, channels: usize) -> Scratch {
-        Scratch::new(FREQUENCIES * Self::stride(tiles, channels))
+    fn scratch(tile: Tile, tiles: usize, channels: usize) -> Scratch {
+        Scratch::new(tile.frequencies() * Self::stride(tiles, channels))
     }
 
-    fn new(scratch: &mut Scratch, tiles: usize, channels: usize) -> Self {
-        assert!(scratch.len() >= FREQUENCIES * Self::stride(tiles, channels));
+    fn new(scratch: &mut Scratch, tile: Tile, tiles: usize, channels: usize) -> Self {
+        assert!(scratch.len() >= tile.frequencies() * Self::stride(tiles, channels));
         Self { data: Shared::new(scratch), tiles, channels }
     }
 
@@ -239,14 +297,23 @@ struct Tiles {
 }
 
 /// The convolution of `x` by transformed weights into `out`.
-pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {
+pub(super) fn forward(
+    level: Level,
+    tile: Tile,
+    x: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    g: &Geometry,
+    out: &Output,
+) {
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = g.c.next_multiple_of(lanes);
-    assert!(packed.len() >= FREQUENCIES * depth * g.oc.next_multiple_of(lanes), "the weights are too short");
-    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g), depth, panel };
+    let frequencies = tile.frequencies();
+    assert!(packed.len() >= frequencies * depth * g.oc.next_multiple_of(lanes), "the weights are too short");
+    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g, tile), depth, panel };
     let (threads, tiles) = (rayon::current_num_threads(), job.tiling.all);
-    let fit = (CACHE / (FREQUENCIES * (depth + panel))).clamp(12, 48) / 6 * 6;
+    let fit = (CACHE / (frequencies * (depth + panel))).clamp(12, 48) / 6 * 6;
     if g.c * g.oc <= SMALL && tiles >= threads * fit * ROUNDS {
         let blocks = tiles.div_ceil(fit).next_multiple_of(threads);
         by_tiles(level, &job, tiles.div_ceil(blocks));
@@ -269,11 +336,11 @@ const GROUP: usize = 1 << 18;
 
 /// Each task takes some tiles all the way: for many tiles, and weights that are soon read.
 fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
-    let scratch = || (Room::scratch(count, job.depth), Room::scratch(count, job.panel));
-    let all = job.tiling.all;
+    let Tiling { tile, all, .. } = job.tiling;
+    let scratch = || (Room::scratch(tile, count, job.depth), Room::scratch(tile, count, job.panel));
     (0..all.div_ceil(count)).into_par_iter().with_max_len(1).for_each_init(scratch, |(v, m), task| {
         let origin = task * count;
-        let (v, m) = (Room::new(v, count, job.depth), Room::new(m, count, job.panel));
+        let (v, m) = (Room::new(v, tile, count, job.depth), Room::new(m, tile, count, job.panel));
         level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
     });
 }
@@ -294,7 +361,7 @@ impl Kernel for Whole<'_> {
         unsafe {
             analyse_tiles(s, job, tiles, v);
             for panel in 0..job.g.oc.div_ceil(job.panel) {
-                for frequency in 0..FREQUENCIES {
+                for frequency in 0..job.tiling.tile.frequencies() {
                     multiply(s, job, tiles, frequency, panel, v, m, 0, job.depth * job.panel);
                 }
                 synthesise_tiles(s, job, tiles, panel, m, 0);
@@ -307,14 +374,15 @@ impl Kernel for Whole<'_> {
 /// weights, of which each thread reads its share only.
 fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
     let panels = job.g.oc.div_ceil(job.panel);
-    let (mut v, mut m) = (Room::scratch(count, job.depth), Room::scratch(count, panels * job.panel));
-    let (v, m) = (Room::new(&mut v, count, job.depth), Room::new(&mut m, count, panels * job.panel));
+    let tile = job.tiling.tile;
+    let (mut v, mut m) = (Room::scratch(tile, count, job.depth), Room::scratch(tile, count, panels * job.panel));
+    let (v, m) = (Room::new(&mut v, tile, count, job.depth), Room::new(&mut m, tile, count, panels * job.panel));
     let share = count.div_ceil(4 * rayon::current_num_threads());
     let parts = count.div_ceil(share);
     let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
     let all = Tiles { origin, from: 0, to: count };
     (0..parts).into_par_iter().for_each(|at| level.run(Analysis { job, tiles: part(at), v }));
-    (0..FREQUENCIES * panels).into_par_iter().for_each(|at| {
+    (0..tile.frequencies() * panels).into_par_iter().for_each(|at| {
         level.run(Products { job, tiles: all, frequency: at / panels, panel: at % panels, v, m });
     });
     (0..parts * panels).into_par_iter().for_each(|at| {
@@ -351,7 +419,7 @@ impl Kernel for Products<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, frequency, panel, v, m } = self;
-        let next = FREQUENCIES * job.depth * job.panel;
+        let next = job.tiling.tile.frequencies() * job.depth * job.panel;
         // SAFETY: the frequencies of all tiles are there, and no other task has this frequency and panel.
         unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel, next) }
     }
@@ -380,25 +448,38 @@ impl Kernel for Synthesis<'_> {
 /// No other task uses these tiles of `v`.
 #[inline(always)]
 unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match job.tiling.tile {
+            Tile::Six => analyse_sides::<S, 6>(s, job, tiles, v),
+            Tile::Eight => analyse_sides::<S, 8>(s, job, tiles, v),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`analyse_tiles`].
+#[inline(always)]
+unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
     let g = job.g;
     for tile in tiles.from..tiles.to {
         let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
         // The tile's rows and columns that lie on the picture: those before `above` or from `below` on do not.
-        let (above, left) = (g.top.saturating_sub(oy).min(TILE), g.left.saturating_sub(ox).min(TILE));
-        let below = (g.h + g.top).saturating_sub(oy).clamp(above, TILE);
-        let right = (g.w + g.left).saturating_sub(ox).clamp(left, TILE);
+        let (above, left) = (g.top.saturating_sub(oy).min(T), g.left.saturating_sub(ox).min(T));
+        let below = (g.h + g.top).saturating_sub(oy).clamp(above, T);
+        let right = (g.w + g.left).saturating_sub(ox).clamp(left, T);
         let start = ((n * g.h + oy + above).wrapping_sub(g.top) * g.w).wrapping_add(ox + left).wrapping_sub(g.left);
         let start = job.x.as_ptr().wrapping_add(start.wrapping_mul(g.c));
-        let whole = above == 0 && left == 0 && below == TILE && right == TILE;
+        let whole = above == 0 && left == 0 && below == T && right == T;
         for channel in (0..job.depth).step_by(S::LANES) {
             let start = start.wrapping_add(channel);
-            let mut d = [[s.splat(0.0); TILE]; TILE];
+            let mut d = [[s.splat(0.0); T]; T];
             let channels = g.c - channel;
             // SAFETY: pixels that lie on the picture, and of their channels those that are left.
             unsafe {
                 if whole && channels >= S::LANES {
-                    for y in 0..TILE {
-                        for x in 0..TILE {
+                    for y in 0..T {
+                        for x in 0..T {
                             d[y][x] = s.load(start.wrapping_add((y * g.w + x) * g.c));
                         }
                     }
@@ -411,17 +492,21 @@ unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
                     }
                 }
             }
-            for x in 0..TILE {
-                let column = analyse(s, [d[0][x], d[1][x], d[2][x], d[3][x], d[4][x], d[5][x]]);
-                for y in 0..TILE {
+            for x in 0..T {
+                let mut column = [s.splat(0.0); T];
+                for y in 0..T {
+                    column[y] = d[y][x];
+                }
+                let column = analyse::<S, T>(s, column);
+                for y in 0..T {
                     d[y][x] = column[y];
                 }
             }
-            for y in 0..TILE {
-                let row = analyse(s, d[y]);
-                for x in 0..TILE {
+            for y in 0..T {
+                let row = analyse::<S, T>(s, d[y]);
+                for x in 0..T {
                     // SAFETY: `at` has the room, and the caller promises that nobody else uses this tile.
-                    unsafe { s.store(v.at(y * TILE + x, tile, channel, S::LANES), row[x]) };
+                    unsafe { s.store(v.at(y * T + x, tile, channel, S::LANES), row[x]) };
                 }
             }
         }
@@ -448,7 +533,7 @@ unsafe fn multiply<S: Simd>(
 ) {
     let lanes = S::LANES;
     let vectors = (job.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
-    let start = panel * job.panel * FREQUENCIES * job.depth + frequency * job.depth * vectors * lanes;
+    let start = panel * job.panel * job.tiling.tile.frequencies() * job.depth + frequency * job.depth * vectors * lanes;
     let weights = &job.packed[start..][..job.depth * vectors * lanes];
     let next = weights.as_ptr().wrapping_add(next);
     for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {
@@ -504,10 +589,11 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        if job.tiling.size == 4 {
-            synthesise_to::<S, 4>(s, job, tiles, panel, m, channel);
-        } else {
-            synthesise_to::<S, 2>(s, job, tiles, panel, m, channel);
+        match (job.tiling.tile, job.tiling.size) {
+            (Tile::Six, 2) => synthesise_to::<S, 6, 2>(s, job, tiles, panel, m, channel),
+            (Tile::Six, _) => synthesise_to::<S, 6, 4>(s, job, tiles, panel, m, channel),
+            (Tile::Eight, 4) => synthesise_to::<S, 8, 4>(s, job, tiles, panel, m, channel),
+            (Tile::Eight, _) => synthesise_to::<S, 8, 6>(s, job, tiles, panel, m, channel),
         }
     }
 }
@@ -515,7 +601,7 @@ unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: us
 /// # Safety
 /// As for [`synthesise_tiles`].
 #[inline(always)]
-unsafe fn synthesise_to<S: Simd, const R: usize>(
+unsafe fn synthesise_to<S: Simd, const T: usize, const R: usize>(
     s: S,
     job: &Job<'_>,
     tiles: Tiles,
@@ -534,14 +620,14 @@ unsafe fn synthesise_to<S: Simd, const R: usize>(
         let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
         let (rows, columns) = (R.min(g.oh - oy), R.min(g.ow - ox));
         for lane in (0..channels).step_by(S::LANES) {
-            let mut half = [[s.splat(0.0); TILE]; R];
-            for x in 0..TILE {
-                let mut column = [s.splat(0.0); TILE];
+            let mut half = [[s.splat(0.0); T]; R];
+            for x in 0..T {
+                let mut column = [s.splat(0.0); T];
                 for (y, value) in column.iter_mut().enumerate() {
                     // SAFETY: the caller's promise.
-                    *value = unsafe { s.load(m.at(y * TILE + x, tile, channel + lane, S::LANES)) };
+                    *value = unsafe { s.load(m.at(y * T + x, tile, channel + lane, S::LANES)) };
                 }
-                let column = synthesise::<S, R>(s, column);
+                let column = synthesise::<S, T, R>(s, column);
                 for y in 0..R {
                     half[y][x] = column[y];
                 }
@@ -549,7 +635,7 @@ unsafe fn synthesise_to<S: Simd, const R: usize>(
             // SAFETY: a panel has at most 64 channels, as has the array.
             let bias = unsafe { s.load(bias.as_ptr().add(lane)) };
             for y in 0..rows {
-                let row = synthesise::<S, R>(s, half[y]);
+                let row = synthesise::<S, T, R>(s, half[y]);
                 for x in 0..columns {
                     let pixel = (n * g.oh + oy + y) * g.ow + ox + x;
                     // SAFETY: the caller's promise.
