@@ -26,7 +26,7 @@ pub fn here(path: &str) -> PathBuf {
 /// Numbers that any language can rebuild from a name: element i is (h / 2^24 - 0.5) * scale in f64, rounded to f32, h being
 /// the upper 24 bits of SplitMix64's i-th output from the seed crc32(name).
 pub fn pattern(name: &str, count: usize, scale: f64) -> Vec<f32> {
-    let mut state = u64::from(crc32(name.as_bytes()));
+    let mut state = u64::from(crc32fast::hash(name.as_bytes()));
     let mut next = || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -80,10 +80,4 @@ pub fn relative_l2(a: &[f32], b: &[f32]) -> f64 {
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(a - b)));
     difference / norm(&mut b.iter().map(|b| f64::from(*b)))
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
-    })
 }

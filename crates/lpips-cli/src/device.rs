@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use candle_core::utils::{cuda_is_available, metal_is_available};
 use candle_core::{Device, DeviceLocation};
+use lpips_models::ops::Level;
 
 use crate::output::{Failure, Result};
 
@@ -76,7 +77,10 @@ pub(crate) fn name(device: &Device) -> String {
 }
 
 /// Starts the threads that the CPU's operators share, all cores' where no number is given; says how many there are.
+///
+/// Refuses what `LPIPS_SIMD` asks for in vain here, before any work is done.
 pub(crate) fn start_threads(threads: Option<u16>) -> Result<usize> {
+    Level::current().map_err(|error| Failure::usage(lpips_models::Error::from(error).to_string()))?;
     if let Some(threads) = threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads.into())

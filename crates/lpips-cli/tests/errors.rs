@@ -15,7 +15,8 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use support::{Sandbox, picture, stderr, stdout};
 
-/// A wrong input: what it is, the arguments, the exit code, and parts of what is printed.
+/// A wrong input: what it is, the arguments (after a variable of the environment, if there is one), the exit code, and parts
+/// of what is printed.
 struct Case(&'static str, &'static str, i32, &'static [&'static str]);
 
 const USAGE: &[Case] = &[
@@ -32,6 +33,7 @@ const USAGE: &[Case] = &[
     Case("An unknown device", "compare --device tpu a.png b.png", 2, &["tpu", "cuda:N"]),
     Case("A device that this build does not have", "compare --device cuda a.png b.png", 2, &["--features cuda"]),
     Case("No threads", "compare --threads 0 a.png b.png", 2, &["--threads", "1..=256"]),
+    Case("Unknown vector instructions", "LPIPS_SIMD=mmx compare a.png b.png", 2, &["'mmx'", "portable", "avx512"]),
     Case("An unknown colour", "compare --background mauve a.png b.png", 2, &["mauve", "#rrggbb"]),
     Case("A heat map's option without a heat map", "compare --map-over a.png b.png", 2, &["--map <OUT.png>"]),
     Case("A heat map that is no PNG", "compare --map map.jpg a.png b.png", 2, &["map.jpg", ".png"]),
@@ -200,7 +202,7 @@ fn one_tensor(name: &str, shape: Vec<usize>) -> Vec<u8> {
 
 /// A zip file with one stored file in it.
 fn zip(name: &str, data: &[u8]) -> Vec<u8> {
-    let crc = crc32(data).to_le_bytes();
+    let crc = crc32fast::hash(data).to_le_bytes();
     let (size, length) = ((data.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
     let shared = [&[20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0][..], &crc, &size, &size, &length, &[0, 0]].concat();
     let local = [b"PK\x03\x04", &shared[..], name.as_bytes(), data].concat();
@@ -208,12 +210,6 @@ fn zip(name: &str, data: &[u8]) -> Vec<u8> {
     let (at, length) = ((local.len() as u32).to_le_bytes(), (central.len() as u32).to_le_bytes());
     let end = [&b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..], &length, &at, &[0, 0]].concat();
     [local, central, end].concat()
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 })
-    })
 }
 
 /// A folder with every right and wrong file that the cases name.
@@ -240,7 +236,7 @@ fn files() -> Sandbox {
     let encoder = image::codecs::png::PngEncoder::new(&mut bomb);
     image::ImageEncoder::write_image(encoder, &[0; 3], 1, 1, ExtendedColorType::Rgb8).unwrap();
     bomb[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
-    let crc = crc32(&bomb[12..29]).to_be_bytes();
+    let crc = crc32fast::hash(&bomb[12..29]).to_be_bytes();
     bomb[29..33].copy_from_slice(&crc);
     sandbox.write("bomb.png", bomb);
 
@@ -295,8 +291,10 @@ fn every_wrong_input_gets_a_sentence_and_an_exit_code() {
     for (title, cases) in GROUPS {
         writeln!(page, "\n## {title}").unwrap();
         for Case(what, arguments, code, parts) in *cases {
-            let arguments: Vec<&str> = arguments.split_whitespace().collect();
-            let output = sandbox.lpips(&arguments).output().unwrap();
+            let words: Vec<&str> = arguments.split_whitespace().collect();
+            let variable = words.first().and_then(|word| word.split_once('='));
+            let (variables, arguments) = words.split_at(usize::from(variable.is_some()));
+            let output = sandbox.lpips(arguments).envs(variable).output().unwrap();
             let printed = stdout(&output) + &stderr(&output);
             let home = sandbox.path("").to_string_lossy().trim_end_matches('/').to_string();
             let printed = printed.replace(&home, "~");
@@ -316,9 +314,9 @@ fn every_wrong_input_gets_a_sentence_and_an_exit_code() {
                 shown.truncate(3);
                 shown.push("...");
             }
-            let command = format!("lpips {}", arguments.join(" "));
             let shown = shown.join("\n");
-            writeln!(page, "\n{what} (exit code {code}):\n\n```text\n$ {}\n{shown}\n```", command.trim()).unwrap();
+            let command = [variables, &["lpips"], arguments].concat().join(" ");
+            writeln!(page, "\n{what} (exit code {code}):\n\n```text\n$ {command}\n{shown}\n```").unwrap();
             count += 1;
         }
     }
@@ -422,6 +420,25 @@ fn a_full_disk_leaves_no_half_map() {
     let left: Vec<_> =
         names(&sandbox.path("")).into_iter().filter(|n| n == "map.png" || n.starts_with(".tmp")).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn instructions_that_a_machine_lacks_are_refused_before_any_work() {
+    let sandbox = files();
+    let lacking = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+    for command in ["compare a.png nosuch.png", "bench"] {
+        let arguments: Vec<&str> = command.split_whitespace().collect();
+        let output = sandbox.lpips(&arguments).env("LPIPS_SIMD", lacking).output().unwrap();
+        assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{command}");
+        let said = format!("error: LPIPS_SIMD is '{lacking}', which this machine does not have: it has portable");
+        assert!(stderr(&output).starts_with(&said) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+    }
+    let run = |level: &str| {
+        let output = sandbox.lpips(&["compare", "a.png", "b.png"]).env("LPIPS_SIMD", level).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output).split_whitespace().next().unwrap().parse::<f32>().unwrap()
+    };
+    assert!((run("portable") - run("")).abs() < 2e-5);
 }
 
 #[test]

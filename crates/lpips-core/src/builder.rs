@@ -139,9 +139,9 @@ impl Builder {
     /// # Errors
     /// Weights that are not found or can't be used; a layer that the network does not have; lin heads that are not
     /// published for this network or these taps and were not given; a type other than f32, f16 and bf16.
-    pub fn build(self) -> Result<Lpips> {
+    pub fn build(mut self) -> Result<Lpips> {
         let parts = self.parts()?;
-        let vb = parts.weights.var_builder(self.dtype, &self.device)?;
+        let vb = parts.weights.into_var_builder(self.dtype, &self.device)?;
         let lins = parts.lins.map(|lins| lins.iter().map(|lin| lin.to_device(&self.device)).collect());
         self.assemble(&parts.taps, &vb, lins.transpose()?)
     }
@@ -152,9 +152,9 @@ impl Builder {
     ///
     /// # Errors
     /// Those of [`Self::build`].
-    pub fn build_variables(self) -> Result<(Lpips, VarMap)> {
+    pub fn build_variables(mut self) -> Result<(Lpips, VarMap)> {
         let parts = self.parts()?;
-        let constants = parts.weights.var_builder(self.dtype, &self.device)?;
+        let constants = parts.weights.into_var_builder(self.dtype, &self.device)?;
         let vars = VarMap::new();
         let insert = |name: String, tensor: &Tensor| -> Result<Tensor> {
             let var = Var::from_tensor(tensor)?;
@@ -188,7 +188,8 @@ impl Builder {
         Ok(Lpips::from_parts(backbone, Head::new(lins), self.version))
     }
 
-    fn parts(&self) -> Result<Parts> {
+    /// What the choices come to; takes the weights that were given.
+    fn parts(&mut self) -> Result<Parts> {
         if !matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16) {
             return Err(Error::Choice(format!("the type {:?} is not supported: choose F32, F16 or BF16", self.dtype)));
         }
@@ -213,9 +214,8 @@ impl Builder {
             }
             if !has_trunk && !has_lins {
                 let reason = "holds neither a network's convolutions (features.0.weight and so on) nor lin heads \
-                              (lin0.weight and so on)"
-                    .to_string();
-                return Err(lpips_models::Error::WeightsFile { path: file.clone(), reason }.into());
+                              (lin0.weight and so on)";
+                return Err(Error::weights(file, reason));
             }
         }
         let lins = match (self.lins, own) {
@@ -235,13 +235,13 @@ impl Builder {
         {
             tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
         }
-        let weights = match (trunk, &self.trunk) {
+        let weights = match (trunk, self.trunk.take()) {
             (Some(_), Some(_)) => {
                 let message = "convolution weights were given twice, loaded and as a file: give them once".to_string();
                 return Err(Error::Choice(message));
             }
             (Some(weights), None) => weights,
-            (None, Some(given)) if given.network() == self.network => given.clone(),
+            (None, Some(given)) if given.network() == self.network => given,
             (None, Some(given)) => {
                 let message = format!(
                     "weights of {} were given for {}: give those of the same network",
@@ -297,7 +297,7 @@ fn taps_equal(a: &[String], b: &[String]) -> bool {
 fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<()> {
     if place.replace(value).is_some() {
         let reason = format!("holds {what}, and so does a file given before it: give each part once");
-        return Err(lpips_models::Error::WeightsFile { path: file.to_path_buf(), reason }.into());
+        return Err(Error::weights(file, reason));
     }
     Ok(())
 }
@@ -306,7 +306,7 @@ fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<(
 fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
     if let Some(surplus) = archive.names().find(|name| lin_index(name).is_some_and(|index| index >= channels.len())) {
         let reason = format!("holds {surplus}, but only {} layers are tapped", channels.len());
-        return Err(lpips_models::Error::WeightsFile { path: archive.path().to_path_buf(), reason }.into());
+        return Err(Error::weights(archive.path(), reason));
     }
     channels
         .iter()
@@ -319,7 +319,7 @@ fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
                 let reason = format!(
                     "tensor {name} holds {negative}: lin heads must be 0 or above, or distances could be negative"
                 );
-                return Err(lpips_models::Error::WeightsFile { path: archive.path().to_path_buf(), reason }.into());
+                return Err(Error::weights(archive.path(), reason));
             }
             Ok(Tensor::from_vec(data, &shape, &Device::Cpu)?)
         })

@@ -47,4 +47,8 @@ impl Error {
     pub(crate) fn picture(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Picture { path: path.into(), reason: reason.into() }
     }
+
+    pub(crate) fn weights(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        lpips_models::Error::WeightsFile { path: path.into(), reason: reason.into() }.into()
+    }
 }

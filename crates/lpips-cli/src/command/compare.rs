@@ -24,8 +24,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are still \
-        compared); 2 wrong usage.")
+    after_long_help = format!("{EXAMPLES}\n\n{}\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are \
+        still compared); 2 wrong usage.", super::ENVIRONMENT)
 )]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 pub(crate) struct Compare {

@@ -83,14 +83,17 @@ impl Weights {
     /// # Errors
     /// Those of candle: a device without memory for them, or without that type.
     pub fn var_builder(&self, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
-        let tensors = self
-            .tensors
-            .iter()
-            .map(|(name, shape, data)| {
-                let tensor = Tensor::from_slice(data, shape.as_slice(), device)?.to_dtype(dtype)?;
-                Ok((name.clone(), tensor))
-            })
-            .collect::<Result<HashMap<_, _>>>()?;
+        self.clone().into_var_builder(dtype, device)
+    }
+
+    /// [`Self::var_builder`] of weights that are not needed any more: in f32 on the CPU no number is copied.
+    ///
+    /// # Errors
+    /// Those of [`Self::var_builder`].
+    pub fn into_var_builder(self, dtype: DType, device: &Device) -> Result<VarBuilder<'static>> {
+        let tensor =
+            |(name, shape, data)| Ok((name, Tensor::from_vec::<_, f32>(data, shape, device)?.to_dtype(dtype)?));
+        let tensors = self.tensors.into_iter().map(tensor).collect::<Result<HashMap<_, _>>>()?;
         Ok(VarBuilder::from_tensors(tensors, dtype, device))
     }
 }

@@ -4,6 +4,7 @@
 //! `Kernel::run` down to the vector operations must be `#[inline(always)]`: what is not inlined is compiled without the
 //! level's instructions.
 
+use std::ffi::OsStr;
 use std::sync::OnceLock;
 
 use candle_core::{Result, bail};
@@ -126,19 +127,26 @@ impl Level {
         if let Some(level) = crate::ops::testing::forced_level() {
             return Ok(level);
         }
-        match CHOSEN.get_or_init(|| Self::choose(std::env::var("LPIPS_SIMD").ok().as_deref())) {
+        let choose = || Self::choose(std::env::var_os("LPIPS_SIMD").as_deref().map(OsStr::to_string_lossy).as_deref());
+        match CHOSEN.get_or_init(choose) {
             Ok(level) => Ok(*level),
             Err(message) => bail!("{message}"),
         }
     }
 
     fn choose(given: Option<&str>) -> std::result::Result<Self, String> {
-        let names = Self::available().map(Self::name).collect::<Vec<_>>().join(", ");
-        match given.filter(|given| !given.is_empty()) {
-            None => Ok(Self::available().last().unwrap_or(Self::Portable)),
-            Some(given) => Self::available()
-                .find(|level| level.name() == given)
-                .ok_or_else(|| format!("LPIPS_SIMD is '{given}': this machine has {names}")),
+        let Some(given) = given.filter(|given| !given.is_empty()) else {
+            return Ok(Self::available().last().unwrap_or(Self::Portable));
+        };
+        let names = |levels: &mut dyn Iterator<Item = Self>| levels.map(Self::name).collect::<Vec<_>>().join(", ");
+        let known = Self::NAMES.map(|(level, _)| level);
+        match known.into_iter().find(|level| level.name() == given) {
+            Some(level) if level.is_available() => Ok(level),
+            Some(_) => {
+                let available = names(&mut Self::available());
+                Err(format!("LPIPS_SIMD is '{given}', which this machine does not have: it has {available}"))
+            }
+            None => Err(format!("LPIPS_SIMD is '{given}': choose from {}", names(&mut known.into_iter()))),
         }
     }
 
@@ -510,6 +518,9 @@ mod tests {
         assert_eq!(Level::choose(Some("portable")), Ok(Level::Portable));
         assert_eq!(Level::choose(None), Level::choose(Some("")));
         let error = Level::choose(Some("mmx")).unwrap_err();
-        assert!(error.contains("mmx") && error.contains("portable"), "{error}");
+        assert_eq!(error, "LPIPS_SIMD is 'mmx': choose from portable, neon, avx2, avx512");
+        let lacking = if cfg!(target_arch = "aarch64") { "avx2" } else { "neon" };
+        let error = Level::choose(Some(lacking)).unwrap_err();
+        assert!(error.contains("does not have") && error.contains("portable"), "{error}");
     }
 }
