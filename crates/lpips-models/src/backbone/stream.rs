@@ -128,7 +128,7 @@ struct Step<'a> {
 #[derive(Debug)]
 struct Window {
     rows: Tensor,
-    /// Whether nobody else has its memory.
+    /// Whether its memory goes back to the operators when it is no longer of use.
     own: bool,
 }
 
@@ -161,7 +161,7 @@ impl Stream<'_> {
         }
         let mut x = Window { rows: rows.to_dtype(self.dtype)?, own: false };
         if let Some(kept) = self.steps[0].kept.take() {
-            x = Window { rows: Tensor::cat(&[&kept.rows, &x.rows], 1)?, own: true };
+            x = Window { rows: Tensor::cat(&[&kept.rows, &x.rows], 1)?, own: false };
         }
         for at in 0..self.steps.len() {
             let (done, rest) = self.steps.split_at_mut(at + 1);
@@ -180,7 +180,8 @@ impl Stream<'_> {
             let first = step.reach.first(step.next).clamp(step.first, given);
             if step.next < step.outputs && first < given {
                 let rows = x.rows.narrow(1, first - step.first, given - first)?.force_contiguous()?;
-                step.kept = Some(Window { rows, own: true });
+                // Not from the operators' own memory, so it must not go there either: nothing would take it again.
+                step.kept = Some(Window { rows, own: false });
             }
             step.first = first;
             if x.own {

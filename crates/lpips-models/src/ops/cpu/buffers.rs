@@ -38,7 +38,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer that has room for `len` to `most` floats, of any value and number but at least `len` where it is new.
+    /// A buffer with room for `len` to `most` floats, of any value; an activation's may hold fewer than `len`.
     fn take(&self, len: usize, most: usize) -> Vec<f32> {
         if len < SMALL {
             return vec![0.0; len];
