@@ -208,3 +208,37 @@ fn every_golden_row() {
     }
     assert_eq!(rows.len(), 81);
 }
+
+#[test]
+fn little_memory_changes_no_number() {
+    let sandbox = Sandbox::new();
+    sandbox.picture("a.png", 300, 411, 1);
+    sandbox.picture("b.png", 300, 411, 2);
+    sandbox.picture("c.png", 300, 411, 5);
+    let run = |more: &[&str]| {
+        let arguments = [&["compare", "--json", "--map", "maps"], more, &["a.png", "b.png", "c.png", "a.png"]].concat();
+        let output = sandbox.lpips(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let maps =
+            ["b", "c"].map(|name| image::open(sandbox.path(format!("maps/{name}.map.png"))).unwrap().into_rgb8());
+        (objects(&output), maps, stderr(&output))
+    };
+    let (whole, whole_maps, said) = run(&["--memory", "8GiB"]);
+    assert_eq!(said, "");
+    let (banded, banded_maps, said) = run(&["--memory", "1MB"]);
+    // Once, not for each candidate.
+    assert_eq!(said.matches("more than memory allows").count(), 1, "{said}");
+    for (whole, banded) in whole.iter().zip(&banded) {
+        let number = |value: &serde_json::Value| value["distance"].as_f64().unwrap();
+        assert!((number(whole) - number(banded)).abs() <= 1e-5, "{whole} and {banded}");
+        let parts = |value: &serde_json::Value| value["layers"].as_array().unwrap().clone();
+        for (a, b) in parts(whole).iter().zip(&parts(banded)) {
+            assert!((number(a) - number(b)).abs() <= 1e-5, "{whole} and {banded}");
+        }
+    }
+    assert_eq!(banded[2]["distance"], 0.0);
+    for (a, b) in whole_maps.iter().zip(&banded_maps) {
+        let largest = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(largest <= Some(8), "the maps differ by {largest:?}");
+    }
+}

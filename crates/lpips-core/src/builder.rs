@@ -12,6 +12,7 @@ use lpips_models::{Backbone, Network};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::lpips::Lpips;
+use crate::tile::Memory;
 
 /// The published package's versions of LPIPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,6 +57,7 @@ pub struct Builder {
     device: Device,
     dtype: DType,
     finder: Finder,
+    memory: Memory,
 }
 
 impl Builder {
@@ -70,6 +72,7 @@ impl Builder {
             device: Device::Cpu,
             dtype: DType::F32,
             finder: Finder::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -134,6 +137,18 @@ impl Builder {
         self
     }
 
+    /// The memory that a comparison may take, in bytes, with the program, the weights and the pictures' tensors counted in.
+    /// Default: half of what is free on the machine, or in the control group, at each comparison; on a GPU all that it has.
+    ///
+    /// Pictures that would take more go through the network band by band, which changes distances and maps by less than
+    /// 1e-5, and takes hardly longer. Where even the lowest bands take more, they are used all the same, and a line in the
+    /// log says so. Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.memory = Memory::Bytes(bytes);
+        self
+    }
+
     /// The metric, with its weights as constants.
     ///
     /// # Errors
@@ -185,7 +200,7 @@ impl Builder {
 
     fn assemble(&self, taps: &[String], vb: &VarBuilder<'_>, lins: Option<Vec<Tensor>>) -> Result<Lpips> {
         let backbone = Backbone::new(self.network, taps, vb)?;
-        Ok(Lpips::from_parts(backbone, Head::new(lins), self.version))
+        Ok(Lpips::from_parts(backbone, Head::new(lins), self.version, self.memory))
     }
 
     /// What the choices come to; takes the weights that were given.

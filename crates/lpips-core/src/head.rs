@@ -19,6 +19,11 @@ impl Head {
         self.lins.is_some()
     }
 
+    /// Whether any weight is a variable.
+    pub(crate) fn has_variables(&self) -> bool {
+        self.lins.iter().flatten().any(Tensor::track_op)
+    }
+
     /// The distance at each pixel of layer `layer`, (P, H, W), from taps (Na, H, W, C) and (Nb, H, W, C) and the pairs of
     /// pictures to compare.
     pub(crate) fn distance(&self, layer: usize, a: &Tensor, b: &Tensor, pairs: &[(usize, usize)]) -> Result<Tensor> {

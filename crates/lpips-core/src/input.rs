@@ -70,6 +70,26 @@ impl<'a> Images<'a> {
         }
     }
 
+    /// Whether gradients flow back to the pictures.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.tensor.track_op()
+    }
+
+    /// Bytes of the tensor.
+    pub(crate) fn bytes_held(&self) -> usize {
+        self.tensor.elem_count() * self.tensor.dtype().size_in_bytes()
+    }
+
+    /// Some rows of each picture, as a tensor of the same type and range.
+    pub(crate) fn rows(&self, from: usize, count: usize) -> Result<Tensor> {
+        Ok(self.tensor.narrow(2, from, count)?)
+    }
+
+    /// Another tensor, with the same range.
+    pub(crate) fn with<'b>(&self, tensor: &'b Tensor) -> Images<'b> {
+        Images { tensor, range: self.range }
+    }
+
     /// How many pictures.
     pub(crate) fn batch(&self) -> usize {
         self.tensor.dims().first().copied().unwrap_or_default()

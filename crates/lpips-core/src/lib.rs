@@ -9,6 +9,7 @@ pub mod image;
 mod input;
 mod lpips;
 mod metric;
+mod tile;
 
 pub use builder::{Builder, Version};
 pub use error::{Error, Result};

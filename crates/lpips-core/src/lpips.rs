@@ -9,6 +9,7 @@ use crate::builder::{Builder, Version};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::input::Images;
+use crate::tile::{self, Memory, Need};
 
 /// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
 const SHIFT: [f64; 3] = [-0.030, -0.088, -0.188];
@@ -35,6 +36,7 @@ pub struct Lpips {
     backbone: Backbone,
     head: Head,
     version: Version,
+    memory: Memory,
 }
 
 /// What the network sees in a batch of pictures: each tapped layer, in the network's type.
@@ -129,7 +131,11 @@ impl Comparison {
     /// # Errors
     /// Those of candle: a device that runs out of memory.
     pub fn map(&self) -> Result<Tensor> {
-        sum(self.layer_maps()?.into_iter().map(|(_, map)| map))
+        let (height, width) = self.size;
+        let first = self.layers.first().ok_or_else(no_layer)?;
+        let whole = |map: &Tensor| upsample::bilinear(&map.unsqueeze(1)?, height, width);
+        // One after the other, as each is as large as the pictures.
+        self.layers[1..].iter().try_fold(whole(&first.1)?, |sum, (_, map)| Ok((sum + whole(map)?)?))
     }
 
     /// The map's parts by layer, from the picture on: the layer's name and its part, (N, 1, H, W).
@@ -147,8 +153,12 @@ impl Comparison {
 
 fn sum(parts: impl Iterator<Item = Tensor>) -> Result<Tensor> {
     let mut parts = parts;
-    let first = parts.next().ok_or_else(|| Error::Choice("no layer is tapped".to_string()))?;
+    let first = parts.next().ok_or_else(no_layer)?;
     Ok(parts.try_fold(first, |sum, part| sum + part)?)
+}
+
+fn no_layer() -> Error {
+    Error::Choice("no layer is tapped".to_string())
 }
 
 impl Lpips {
@@ -166,8 +176,8 @@ impl Lpips {
         Builder::new(network)
     }
 
-    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version) -> Self {
-        Self { backbone, head, version }
+    pub(crate) fn from_parts(backbone: Backbone, head: Head, version: Version, memory: Memory) -> Self {
+        Self { backbone, head, version, memory }
     }
 
     /// The distance of each pair, (N, 1, 1, 1), of pictures (N, 3, H, W); one picture on either side meets all on the other.
@@ -176,28 +186,52 @@ impl Lpips {
     /// variables, all weights; gradients are finite everywhere.
     ///
     /// # Errors
-    /// Pictures that differ in size, are too small for the network, do not have three channels or hold NaN or infinity.
+    /// Pictures that differ in size, are too small for the network, do not have three channels or hold NaN or infinity; a
+    /// device that runs out of memory whatever is done.
     pub fn forward<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Tensor> {
         self.compare(a, b)?.distance()
     }
 
     /// As [`Self::forward`], with the distance's parts by layer and its map at hand.
     ///
+    /// Pictures that would take more memory than they may ([`Builder::memory`]) go through the network band by band, to the
+    /// same results within 1e-5, unless gradients are to flow through it.
+    ///
     /// # Errors
     /// Those of [`Self::forward`].
     pub fn compare<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Comparison> {
         let (a, b) = (a.into(), b.into());
-        ops::in_pool(|| {
-            let stack = self.stack(a, b)?;
-            let taps = self.backbone.features_channels_last(&stack.pictures)?;
-            let comparison = self.compare_taps(&stack, &taps)?;
-            // Nobody else has seen the taps.
-            for (tap, (_, map)) in taps.iter().zip(&comparison.layers) {
-                ops::recycle(tap, map)?;
-            }
-            ops::recycle(&stack.pictures, &comparison.layers[0].1)?;
-            Ok(comparison)
-        })
+        let (size, pairs) = meeting(a, b)?;
+        self.backbone.check_size(size.0, size.1)?;
+        let count = a.batch() + b.batch();
+        let need = Need::of(&self.backbone, count, pairs.len(), size, a.bytes_held() + b.bytes_held())?;
+        let tracked = a.is_tracked() || b.is_tracked() || self.backbone.has_variables() || self.head.has_variables();
+        let room = if tracked { usize::MAX } else { need.room(self.memory, &self.backbone).min(need.whole) };
+        let attempt = |room| {
+            let bands = need.bands(&self.backbone, count, size, room)?;
+            let rows = |from, count| {
+                if count == size.0 {
+                    return self.scaled(&[a, b]);
+                }
+                let rows = [a.rows(from, count)?, b.rows(from, count)?];
+                self.scaled(&[a.with(&rows[0]), b.with(&rows[1])])
+            };
+            let maps = tile::maps((&self.backbone, &self.head), &pairs, size.0, &bands, rows)?;
+            Ok(Comparison { layers: self.taps_names().into_iter().zip(maps).collect(), size })
+        };
+        ops::in_pool(|| tile::with_less(room, attempt))
+    }
+
+    /// Whether the features of two pictures of this height and width in pixels, or a comparison of the two as a whole, have
+    /// room in the memory that may be taken ([`Builder::memory`]). Where they have not, [`Self::compare`] works band by
+    /// band, and [`Self::features`] takes more all the same.
+    ///
+    /// # Errors
+    /// Pictures that are too small for the network.
+    pub fn fits(&self, height: usize, width: usize) -> Result<bool> {
+        let held = 2 * 3 * height * width * size_of::<f32>();
+        let need = Need::of(&self.backbone, 2, 1, (height, width), held)?;
+        Ok(self.memory.allows(need.all(), &self.backbone))
     }
 
     /// The first of the three steps of [`Self::compare`]: both batches checked, scaled and stacked, as the network takes
@@ -207,12 +241,10 @@ impl Lpips {
     /// Those of [`Self::forward`].
     pub fn stack<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Stack> {
         let (a, b) = (a.into(), b.into());
-        let size = a.size()?;
-        same_size(size, b.size()?)?;
-        let na = a.batch();
-        let pairs = pairs(na, b.batch())?.into_iter().map(|(i, j)| (i, na + j)).collect();
+        let (size, pairs) = meeting(a, b)?;
+        self.backbone.check_size(size.0, size.1)?;
         // Both through the network at once: one large product is faster than two small ones.
-        Ok(Stack { pictures: self.scaled(&[a, b], size)?, pairs, size })
+        Ok(Stack { pictures: self.scaled(&[a, b])?, pairs, size })
     }
 
     /// The last step of [`Self::compare`], the head: from the taps (N, H', W', C) that the network made of a stack.
@@ -232,6 +264,9 @@ impl Lpips {
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
     ///
+    /// They are whole taps, hundreds of bytes for each pixel, whatever memory may be taken: ask [`Self::fits`] first where
+    /// pictures may be large, and use [`Self::compare`] if they do not.
+    ///
     /// The number of pictures may change the last bits of what comes out, as it decides how convolutions are computed:
     /// distances between features of batches of different size are those of [`Self::forward`] to about 1e-7.
     ///
@@ -241,7 +276,8 @@ impl Lpips {
         let images = images.into();
         let size = images.size()?;
         ops::in_pool(|| {
-            let pictures = self.scaled(&[images], size)?;
+            self.backbone.check_size(size.0, size.1)?;
+            let pictures = self.scaled(&[images])?;
             let taps = self.backbone.features_channels_last(&pictures)?;
             ops::recycle(&pictures, &taps[0])?;
             Ok(Features { taps, size, maker: self.maker() })
@@ -288,9 +324,8 @@ impl Lpips {
     }
 
     /// One batch of pictures, or two stacked, as the network takes them, (N, H, W, 3).
-    fn scaled(&self, batches: &[Images<'_>], (height, width): (usize, usize)) -> Result<Tensor> {
+    fn scaled(&self, batches: &[Images<'_>]) -> Result<Tensor> {
         let values = batches.iter().map(|images| images.to_values(self.device())).collect::<Result<Vec<_>>>()?;
-        self.backbone.check_size(height, width)?;
         let batches: Vec<_> = values.iter().zip(batches).map(|(x, images)| (x, self.affine(*images))).collect();
         input::channels_last(&batches).map_err(|error| match error {
             lpips_models::Error::NotFinite => Error::Input(error.to_string()),
@@ -335,6 +370,14 @@ impl Lpips {
     pub fn device(&self) -> &Device {
         self.backbone.device()
     }
+}
+
+/// Height and width of two batches, and which picture of both stacked meets which.
+fn meeting(a: Images<'_>, b: Images<'_>) -> Result<((usize, usize), Vec<(usize, usize)>)> {
+    let size = a.size()?;
+    same_size(size, b.size()?)?;
+    let na = a.batch();
+    Ok((size, pairs(na, b.batch())?.into_iter().map(|(i, j)| (i, na + j)).collect()))
 }
 
 fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {

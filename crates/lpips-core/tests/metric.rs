@@ -345,3 +345,58 @@ fn loaded_weights_are_taken_for_their_own_network() {
     let error = built(Weights::random(Network::Vgg11, 7)).unwrap_err().to_string();
     assert!(error.contains("vgg11") && error.contains("alex"), "{error}");
 }
+
+/// Distance, parts and map, whole and band by band.
+fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize, memory: usize) {
+    let builder = || {
+        let weights = lpips_core::weights::Weights::random(network, 3);
+        let builder = Lpips::builder(network).network_weights(weights);
+        // Lin heads are published for three networks.
+        if Network::PUBLISHED.contains(&network) { builder } else { builder.baseline() }
+    };
+    let (whole, banded) = (builder().memory(1 << 40).build().unwrap(), builder().memory(memory).build().unwrap());
+    assert!(whole.fits(height, width).unwrap() && !banded.fits(height, width).unwrap());
+    let (a, b) = (pictures(n, height, width, 5), pictures(1, height, width, 6));
+    let (x, y) = (whole.compare(&a, &b).unwrap(), banded.compare(&a, &b).unwrap());
+    close(&x.distance().unwrap(), &y.distance().unwrap(), 1e-5);
+    close(&x.map().unwrap(), &y.map().unwrap(), 1e-5);
+    for (x, y) in x.layers().unwrap().iter().zip(&y.layers().unwrap()) {
+        assert_eq!(x.name, y.name);
+        close(&x.distance, &y.distance, 1e-5);
+    }
+    assert_eq!(values(&banded.forward(&a, &a).unwrap()), vec![0.0; n]);
+    // The range goes with each band.
+    let unit = |x: &Tensor| (x.affine(0.5, 0.5)).unwrap();
+    let distance = banded.forward(Images::unit(&unit(&a)), Images::unit(&unit(&b))).unwrap();
+    close(&distance, &x.distance().unwrap(), 1e-4);
+}
+
+#[test]
+fn little_memory_changes_no_number() {
+    for network in Network::ALL {
+        same_in_little_memory(network, 1, 150, 67, 1);
+        same_in_little_memory(network, 2, 47, 90, 200 << 20);
+        let least =
+            Lpips::builder(network).network_weights(lpips_core::weights::Weights::random(network, 3)).baseline();
+        let least = least.build().unwrap().backbone().minimum_size();
+        same_in_little_memory(network, 1, least, least, 1);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_bands_as_in_one() {
+    let lpips = Lpips::builder(Network::AlexNet).memory(1).build().unwrap();
+    let a = pictures(1, 120, 50, 1);
+    assert!(matches!(lpips.compare(&a, &pictures(1, 121, 50, 1)), Err(Error::Sizes(..))));
+    assert!(lpips.compare(&a.narrow(2, 0, 30).unwrap(), &a.narrow(2, 0, 30).unwrap()).is_err());
+    assert!(lpips.fits(30, 50).is_err());
+    // One bad value in the last row.
+    let mut bad = values(&a);
+    *bad.last_mut().unwrap() = f32::NAN;
+    let bad = Tensor::from_vec(bad, a.dims(), CPU).unwrap();
+    assert!(lpips.compare(&a, &bad).unwrap_err().to_string().contains("NaN"));
+    // Gradients need the whole.
+    let var = Var::from_tensor(&a).unwrap();
+    let loss = lpips.forward(&var, &pictures(1, 120, 50, 2)).unwrap().sum_all().unwrap();
+    assert!(loss.backward().unwrap().get(&var).is_some());
+}

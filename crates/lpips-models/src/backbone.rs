@@ -1,15 +1,17 @@
 //! Walks a network's table.
 
 mod profile;
+mod stream;
 
 pub use profile::LayerProfile;
+pub use stream::{Bands, Stream};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::arch::{Layer, Network};
 use crate::error::{Error, Result};
-use crate::ops::{self, conv::ConvRelu, layout, pool::max_pool};
+use crate::ops::{conv::ConvRelu, layout};
 
 /// A network's convolutional part with its weights: pictures in, tapped layers out.
 ///
@@ -28,21 +30,6 @@ enum Block {
     Conv(ConvRelu),
     Pool { kernel: usize, stride: usize, ceil_mode: bool },
     Fire { squeeze: ConvRelu, expand1x1: ConvRelu, expand3x3: ConvRelu },
-}
-
-impl Block {
-    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        match self {
-            Self::Conv(conv) => conv.forward(x),
-            Self::Pool { kernel, stride, ceil_mode } => max_pool(x, *kernel, *stride, *ceil_mode),
-            Self::Fire { squeeze, expand1x1, expand3x3 } => {
-                let x = squeeze.forward(x)?;
-                let y = ConvRelu::side_by_side([expand1x1, expand3x3], &x)?;
-                ops::recycle(&x, &y)?;
-                Ok(y)
-            }
-        }
-    }
 }
 
 impl Backbone {
@@ -96,20 +83,13 @@ impl Backbone {
     /// # Errors
     /// Those of candle's operators; sizes are the caller's to check (see [`Self::check_size`]).
     pub fn features_channels_last(&self, x: &Tensor) -> Result<Vec<Tensor>> {
-        let mut x = x.to_dtype(self.dtype)?;
-        let mut taps = Vec::with_capacity(self.taps.len());
-        for (position, block) in self.blocks.iter().enumerate() {
-            let y = block.forward(&x)?;
-            // Made by the last turn of this loop and tapped by none: nobody else has it.
-            if position > 0 && !self.taps.contains(&(position - 1)) {
-                ops::recycle(&x, &y)?;
-            }
-            x = y;
-            if self.taps.contains(&position) {
-                taps.push(x.clone());
-            }
-        }
-        Ok(taps)
+        let height = x.dims4()?.1;
+        let mut taps = vec![None; self.taps.len()];
+        self.stream(height, &Bands::whole())?.push(x, |tap, rows| {
+            taps[tap] = Some(rows.clone());
+            Ok(false)
+        })?;
+        Ok(taps.into_iter().flatten().collect())
     }
 
     fn checked<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {

@@ -88,6 +88,11 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "COLOUR", default_value = "white")]
     background: Background,
 
+    /// Memory to stay within, e.g. 600MB or 2GiB: larger pictures go through the network in bands, to the same numbers
+    /// [default: half of what is free].
+    #[arg(long, value_name = "SIZE", value_parser = super::bytes)]
+    memory: Option<usize>,
+
     /// Refuse pictures that claim more pixels than this.
     #[arg(long, value_name = "N", default_value_t = Decoder::default().max_pixels)]
     max_pixels: u64,
@@ -127,10 +132,21 @@ struct Row<'a> {
     layers: Vec<(&'static str, f32)>,
 }
 
-/// The reference, seen once.
+/// The reference.
 struct Reference {
-    picture: Picture,
-    features: Features,
+    /// Width and height in pixels.
+    size: (usize, usize),
+    /// To be drawn over.
+    picture: Option<Picture>,
+    seen: Seen,
+}
+
+/// What is kept of it for all candidates.
+enum Seen {
+    /// All that the network sees in it.
+    Features(Features),
+    /// Itself, where the features have no room.
+    Pixels(Tensor),
 }
 
 impl Compare {
@@ -139,10 +155,7 @@ impl Compare {
         device::start_threads(self.threads)?;
         let lpips = self.metric()?;
         let decoder = Decoder { background: self.background.0, max_pixels: self.max_pixels };
-        let picture = decoder.open(&self.reference)?;
-        let features =
-            lpips.features(&picture.to_tensor(lpips.device())?).map_err(|error| named(&self.reference, error))?;
-        let reference = Reference { picture, features };
+        let reference = self.reference(&lpips, &decoder)?;
 
         if let Some(folder) = self.map.as_ref().filter(|_| self.candidates.len() > 1) {
             std::fs::create_dir_all(folder).map_err(|error| {
@@ -193,7 +206,27 @@ impl Compare {
         for file in &self.weights {
             builder = builder.weights(file);
         }
+        if let Some(bytes) = self.memory {
+            builder = builder.memory(bytes);
+        }
         Ok(builder.build()?)
+    }
+
+    fn reference(&self, lpips: &Lpips, decoder: &Decoder) -> Result<Reference> {
+        let picture = decoder.open(&self.reference)?;
+        let size = (picture.width(), picture.height());
+        let tensor = picture.to_tensor(lpips.device())?;
+        // Not held through the network's work: of a large picture it is much.
+        let picture = Some(picture).filter(|_| self.map_over);
+        let see = || {
+            Ok(if lpips.fits(size.1, size.0)? {
+                Seen::Features(lpips.features(&tensor)?)
+            } else {
+                Seen::Pixels(tensor)
+            })
+        };
+        let seen = see().map_err(|error| named(&self.reference, error))?;
+        Ok(Reference { size, picture, seen })
     }
 
     fn compare<'a>(
@@ -204,7 +237,7 @@ impl Compare {
         candidate: &'a Path,
     ) -> std::result::Result<(Row<'a>, Comparison), String> {
         let mut picture = decoder.open(candidate).map_err(|error| error.to_string())?;
-        let size = (reference.picture.width(), reference.picture.height());
+        let size = reference.size;
         if (picture.width(), picture.height()) != size {
             if !self.resize {
                 return Err(format!(
@@ -220,8 +253,12 @@ impl Compare {
             picture = picture.resize(size.0, size.1).map_err(|error| error.to_string())?;
         }
         let compare = || {
-            let features = lpips.features(&picture.to_tensor(lpips.device())?)?;
-            let comparison = lpips.between(&reference.features, &features)?;
+            let tensor = picture.to_tensor(lpips.device())?;
+            drop(picture);
+            let comparison = match &reference.seen {
+                Seen::Features(reference) => lpips.between(reference, &lpips.features(&tensor)?)?,
+                Seen::Pixels(reference) => lpips.compare(reference, &tensor)?,
+            };
             let distance = scalar(&comparison.distance()?)?;
             if !distance.is_finite() {
                 return Err(lpips_core::Error::Input(format!(
@@ -237,7 +274,7 @@ impl Compare {
     }
 
     fn draw(&self, comparison: &Comparison, reference: &Reference, to: &Path) -> lpips_core::Result<()> {
-        let style = Style { top: self.map_max, over: self.map_over.then_some(&reference.picture) };
+        let style = Style { top: self.map_max, over: reference.picture.as_ref() };
         heatmap::draw(&comparison.map()?.to_device(&candle_core::Device::Cpu)?, &style)?.save_png(to)
     }
 

@@ -17,3 +17,52 @@ fn positive(given: &str) -> Result<f32, String> {
         .filter(|value: &f32| value.is_finite() && *value > 0.0)
         .ok_or_else(|| "expected a number above 0".into())
 }
+
+/// A number of bytes of the command line: 600MB, 1.5GB, 2GiB or plain.
+fn bytes(given: &str) -> Result<usize, String> {
+    let text = given.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        "tib" => 1_099_511_627_776.0,
+        _ => f64::NAN,
+    };
+    let bytes = number.parse::<f64>().map_or(f64::NAN, |number| number * factor);
+    // Beyond that a double does not count single bytes, and no machine has so many.
+    if (1.0..9e15).contains(&bytes) {
+        Ok(bytes as usize)
+    } else {
+        Err("expected a size such as 600MB, 1.5GB, 2GiB or a number of bytes".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, size) in [
+            ("629145600", 629_145_600),
+            ("600MB", 600_000_000),
+            ("600 mb", 600_000_000),
+            ("1.5g", 1_500_000_000),
+            ("2GiB", 2 << 30),
+            ("512KiB", 512 << 10),
+            ("1B", 1),
+        ] {
+            assert_eq!(bytes(text), Ok(size), "{text}");
+        }
+        for text in ["", "MB", "0", "-1", "0.2", "1e9", "12 parsecs", "1.2.3GB", "99999TB", "nan", "2GIBS"] {
+            assert!(bytes(text).unwrap_err().contains("600MB"), "{text}");
+        }
+    }
+}

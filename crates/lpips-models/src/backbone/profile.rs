@@ -28,7 +28,7 @@ impl LayerProfile<'_> {
     /// # Errors
     /// An input with other channels than the layer takes, or with too few pixels for it.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        Ok(self.block.forward(x)?)
+        self.block.forward(x)
     }
 
     /// Floating-point operations of its convolutions as they are defined ([`Plan::flops`]).

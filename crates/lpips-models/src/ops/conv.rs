@@ -9,6 +9,7 @@ use super::Level;
 use super::cpu::buffers::{self, Scratch};
 use super::cpu::conv::{self, Geometry, Output, Weight};
 use super::plan::{Algorithm, Plan};
+use super::rows::{Below, Reach, Rows, below};
 use super::storage;
 use crate::arch::conv_size;
 
@@ -60,21 +61,118 @@ impl ConvRelu {
         }
     }
 
+    /// Rows of what [`Self::forward`] makes of the whole picture, from some of its rows `x`, below the rows `above`.
+    pub(crate) fn forward_rows(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> Result<Tensor> {
+        let (n, h, w, c) = x.dims4()?;
+        let whole = self.geometry((n, rows.height, w, c))?;
+        if above.is_none() && rows.is_whole(h, whole.oh) {
+            return self.forward(x);
+        }
+        if self.is_tracked(x) || !super::has_kernels(x) {
+            let (top, skip) = rows.top_and_skip(&self.reach());
+            let x = x.narrow(1, skip, h - skip)?;
+            let g = Geometry { h: h - skip, oh: rows.count, top, ..whole };
+            let y = if super::has_kernels(&x) {
+                let op = ConvReluOp { geometry: g, packed: self.packed.clone() };
+                x.contiguous()?.apply_op3(&self.weight, &self.bias, op)?
+            } else {
+                self.composed(&x, &g)?
+            };
+            return below(above, y);
+        }
+        let compute = |x: &[f32], y: &mut [f32]| self.compute_rows(x, rows, &whole, (y, whole.oc, 0));
+        let size = (rows.count, whole.ow, whole.oc);
+        x.contiguous()?.apply_op1_no_bwd(&Below { name: "conv-bias-relu-rows", above, size, compute })
+    }
+
+    /// Rows of one picture's result, into pixels of `width` channels from channel `offset` on.
+    fn compute_rows(
+        &self,
+        x: &[f32],
+        rows: &Rows,
+        whole: &Geometry,
+        (y, width, offset): (&mut [f32], usize, usize),
+    ) -> Result<()> {
+        let ((weight, lw), (bias, lb)) = (self.weight.storage_and_layout(), self.bias.storage_and_layout());
+        let (Storage::Cpu(weight), Storage::Cpu(bias)) = (&*weight, &*bias) else {
+            bail!("the weights are not on the CPU, where the input is")
+        };
+        let (top, skip) = rows.top_and_skip(&self.reach());
+        let x = &x[skip * whole.w * whole.c..];
+        let g = Geometry { n: 1, h: x.len() / (whole.w * whole.c), oh: rows.count, top, ..*whole };
+        // As for the whole picture: the weights are packed once, and the results are the same to the last bits.
+        let algorithm = Algorithm::choose(whole);
+        compute(x, algorithm, (weight, lw), (bias, lb), (&self.packed, &g), (y, width, offset))
+    }
+
+    /// How far its windows reach.
+    pub(crate) fn reach(&self) -> Reach {
+        Reach { kernel: self.weight.dims()[2], stride: self.stride, padding: self.padding, ceil_mode: false }
+    }
+
+    /// Whether gradients flow through the result for `x`.
+    fn is_tracked(&self, x: &Tensor) -> bool {
+        x.track_op() || self.has_variables()
+    }
+
+    /// Whether its weights are variables.
+    pub(crate) fn has_variables(&self) -> bool {
+        self.weight.track_op() || self.bias.track_op()
+    }
+
+    /// Bytes of its weights, as they are stored and in the order of the kernels for an input of this shape.
+    pub(crate) fn weight_bytes(&self, shape: (usize, usize, usize, usize)) -> Result<usize> {
+        let g = self.geometry(shape)?;
+        let packed = match super::has_kernels(&self.weight).then(|| Algorithm::choose(&g)) {
+            None => 0,
+            Some(algorithm) => algorithm.packed(&g) * size_of::<f32>(),
+        };
+        Ok(self.weight.elem_count() * self.weight.dtype().size_in_bytes() + packed)
+    }
+
     /// Two convolutions of the same input, their channels side by side: (N, H', W', out + out).
     ///
     /// # Errors
     /// Those of [`Self::forward`], and results of different size.
     pub fn side_by_side(pair: [&Self; 2], x: &Tensor) -> Result<Tensor> {
-        let tracked = x.track_op() || pair.iter().any(|conv| conv.weight.track_op() || conv.bias.track_op());
-        if tracked || !super::has_kernels(x) {
-            return Tensor::cat(&[pair[0].forward(x)?, pair[1].forward(x)?], 3);
-        }
         let dims = x.dims4()?;
+        let rows = Rows::whole(dims.1, pair[0].geometry(dims)?.oh);
+        Self::side_by_side_rows(pair, x, &rows, None)
+    }
+
+    /// Rows of what [`Self::side_by_side`] makes of the whole picture, from some of its rows `x`, below the rows `above`.
+    pub(crate) fn side_by_side_rows(
+        pair: [&Self; 2],
+        x: &Tensor,
+        rows: &Rows,
+        above: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (n, h, w, c) = x.dims4()?;
+        let dims = (n, rows.height, w, c);
         let geometries = [pair[0].geometry(dims)?, pair[1].geometry(dims)?];
-        if (geometries[0].oh, geometries[0].ow) != (geometries[1].oh, geometries[1].ow) {
+        let [first, second] = &geometries;
+        if (first.oh, first.ow) != (second.oh, second.ow) {
             bail!("two convolutions side by side must put out pictures of one size")
         }
-        x.contiguous()?.apply_op1_no_bwd(&SideBySide { pair: pair.map(Clone::clone), geometries })
+        if pair.iter().any(|conv| conv.is_tracked(x)) || !super::has_kernels(x) {
+            let parts = [pair[0].forward_rows(x, rows, None)?, pair[1].forward_rows(x, rows, None)?];
+            return below(above, Tensor::cat(&parts, 3)?);
+        }
+        let x = x.contiguous()?;
+        if above.is_none() && rows.is_whole(h, first.oh) {
+            return x.apply_op1_no_bwd(&SideBySide { pair: pair.map(Clone::clone), geometries });
+        }
+        let width = first.oc + second.oc;
+        let compute = |x: &[f32], y: &mut [f32]| {
+            pair[0].compute_rows(x, rows, first, (&mut *y, width, 0))?;
+            pair[1].compute_rows(x, rows, second, (y, width, first.oc))
+        };
+        x.apply_op1_no_bwd(&Below {
+            name: "conv-side-by-side-rows",
+            above,
+            size: (rows.count, first.ow, width),
+            compute,
+        })
     }
 
     /// How [`Self::forward`] is going to compute an input of this shape, (N, H, W, in), and what that costs.
@@ -118,22 +216,32 @@ impl ConvRelu {
         let y = if unfold {
             self.unfolded(x, g)?
         } else {
+            let (x, padding) = if g.top == self.padding && self.geometry((g.n, g.h, g.w, g.c))?.oh == g.oh {
+                (x.clone(), self.padding)
+            } else {
+                (Self::padded(x, g)?, 0)
+            };
             let x = x.permute((0, 3, 1, 2))?.contiguous()?;
-            x.conv2d(&self.weight, g.top, g.stride, 1, 1)?.permute((0, 2, 3, 1))?
+            x.conv2d(&self.weight, padding, g.stride, 1, 1)?.permute((0, 2, 3, 1))?
         };
         let y = y.broadcast_add(&self.bias)?;
         // candle's relu passes a gradient at exactly 0; a choice by a constant mask does not.
         if y.track_op() { y.detach().gt(0f64)?.where_cond(&y, &y.zeros_like()?) } else { y.relu() }
     }
 
+    /// The rows and columns that the patches see, zeros where they reach past the picture.
+    fn padded(x: &Tensor, g: &Geometry) -> Result<Tensor> {
+        let pad = |x: Tensor, dim: usize, before: usize, outputs: usize| {
+            let reach = (outputs - 1) * g.stride + g.k;
+            let size = x.dim(dim)?.min(reach - before);
+            x.narrow(dim, 0, size)?.pad_with_zeros(dim, before, reach - before - size)
+        };
+        pad(pad(x.contiguous()?, 1, g.top, g.oh)?, 2, g.left, g.ow)
+    }
+
     /// The convolution as one product: all patches (N H' W', k k in) times the weight (k k in, out).
     fn unfolded(&self, x: &Tensor, g: &Geometry) -> Result<Tensor> {
-        let pad = |x: Tensor, dim: usize, outputs: usize| {
-            let reach = (outputs - 1) * g.stride + g.k;
-            let after = reach.saturating_sub(x.dim(dim)? + self.padding);
-            x.pad_with_zeros(dim, self.padding, after)
-        };
-        let x = pad(pad(x.contiguous()?, 1, g.oh)?, 2, g.ow)?.contiguous()?;
+        let x = Self::padded(x, g)?.contiguous()?;
         let at = |offset: usize, outputs: usize| {
             Tensor::from_iter((0..outputs).map(|o| (o * g.stride + offset) as u32), x.device())
         };
@@ -188,17 +296,18 @@ impl Packed {
 
 /// max(0, x * weight + bias) into `out`, pixels of `width` channels, from channel `offset` on.
 fn compute(
-    (x, lx): (&CpuStorage, &Layout),
+    x: &[f32],
+    algorithm: Algorithm,
     (weight, lw): (&CpuStorage, &Layout),
     (bias, lb): (&CpuStorage, &Layout),
     (packed, g): (&Packed, &Geometry),
     (out, width, offset): (&mut [f32], usize, usize),
 ) -> Result<()> {
-    let (x, bias) = (storage::read(x, lx)?, storage::read(bias, lb)?);
-    let order = Order { level: Level::current()?, algorithm: Algorithm::choose(g), turned: false };
+    let bias = storage::read(bias, lb)?;
+    let order = Order { level: Level::current()?, algorithm, turned: false };
     let packed = packed.get(weight, lw, g, order)?;
     let out = Output::new(out, g, width, offset, true);
-    conv::forward(order.level, order.algorithm, &x, &packed, Some(&bias), g, &out);
+    conv::forward(order.level, order.algorithm, x, &packed, Some(&bias), g, &out);
     Ok(())
 }
 
@@ -223,7 +332,8 @@ impl CustomOp3 for ConvReluOp {
     ) -> Result<(CpuStorage, Shape)> {
         let g = &self.geometry;
         let mut y = buffers::take(g.n * g.oh * g.ow * g.oc);
-        compute((x, lx), (weight, lw), (bias, lb), (&self.packed, g), (&mut y, g.oc, 0))?;
+        let data = storage::read(x, lx)?;
+        compute(&data, Algorithm::choose(g), (weight, lw), (bias, lb), (&self.packed, g), (&mut y, g.oc, 0))?;
         Ok((storage::write(y, x.dtype())?, Shape::from((g.n, g.oh, g.ow, g.oc))))
     }
 
@@ -275,12 +385,14 @@ impl CustomOp1 for SideBySide {
         let [first, second] = &self.geometries;
         let width = first.oc + second.oc;
         let mut y = buffers::take(first.n * first.oh * first.ow * width);
+        let data = storage::read(x, lx)?;
         for (conv, g, offset) in [(&self.pair[0], first, 0), (&self.pair[1], second, first.oc)] {
             let ((weight, lw), (bias, lb)) = (conv.weight.storage_and_layout(), conv.bias.storage_and_layout());
             let (Storage::Cpu(weight), Storage::Cpu(bias)) = (&*weight, &*bias) else {
                 bail!("the weights are not on the CPU, where the input is")
             };
-            compute((x, lx), (weight, lw), (bias, lb), (&conv.packed, g), (&mut y, width, offset))?;
+            let algorithm = Algorithm::choose(g);
+            compute(&data, algorithm, (weight, lw), (bias, lb), (&conv.packed, g), (&mut y, width, offset))?;
         }
         Ok((storage::write(y, x.dtype())?, Shape::from((first.n, first.oh, first.ow, width))))
     }

@@ -14,6 +14,7 @@ pub mod input;
 pub mod layout;
 pub mod plan;
 pub mod pool;
+pub(crate) mod rows;
 mod storage;
 pub mod upsample;
 

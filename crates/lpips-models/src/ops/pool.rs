@@ -4,6 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::pool::{self, Geometry};
+use super::rows::{Below, Rows, below};
 use super::{Level, storage};
 use crate::arch::pool_size;
 
@@ -15,7 +16,45 @@ use crate::arch::pool_size;
 /// # Errors
 /// A picture on which not one window fits, or a kernel or stride of zero.
 pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, ceil_mode: bool) -> Result<Tensor> {
+    let geometry = geometry(x.dims4()?, kernel, stride, ceil_mode)?;
+    if super::has_kernels(x) { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
+}
+
+/// Rows of what [`max_pool`] makes of the whole picture, from some of its rows `x`, below the rows `above`.
+pub(crate) fn max_pool_rows(
+    x: &Tensor,
+    (kernel, stride, ceil_mode): (usize, usize, bool),
+    rows: &Rows,
+    above: Option<&Tensor>,
+) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
+    let whole = geometry((n, rows.height, w, c), kernel, stride, ceil_mode)?;
+    if above.is_none() && rows.is_whole(h, whole.oh) {
+        return max_pool(x, kernel, stride, ceil_mode);
+    }
+    let skip = rows.from * stride - rows.first.min(rows.from * stride);
+    let x = if skip > 0 { x.narrow(1, skip, h - skip)? } else { x.clone() }.contiguous()?;
+    let g = Geometry { h: h - skip, oh: rows.count, ..whole };
+    if !super::has_kernels(&x) {
+        return below(above, composed(&x, &g)?);
+    }
+    if x.track_op() {
+        return below(above, x.apply_op1(MaxPool(g))?);
+    }
+    let level = Level::current()?;
+    let compute = |x: &[f32], y: &mut [f32]| {
+        pool::forward_into(level, x, &Geometry { n: 1, ..g }, y);
+        Ok(())
+    };
+    x.apply_op1_no_bwd(&Below { name: "max-pool-rows", above, size: (g.oh, g.ow, g.c), compute })
+}
+
+fn geometry(
+    (n, h, w, c): (usize, usize, usize, usize),
+    kernel: usize,
+    stride: usize,
+    ceil_mode: bool,
+) -> Result<Geometry> {
     if kernel == 0 || stride == 0 || c == 0 {
         bail!("max pooling needs a kernel, a stride and channels of at least 1, got {kernel}, {stride} and {c}")
     }
@@ -23,8 +62,7 @@ pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, ceil_mode: bool) -> Re
     let (Some(oh), Some(ow)) = (size(h), size(w)) else {
         bail!("max pooling {kernel}x{kernel} by {stride} finds no window in {h}x{w} pixels")
     };
-    let geometry = Geometry { n, h, w, c, oh, ow, kernel, stride };
-    if super::has_kernels(x) { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
+    Ok(Geometry { n, h, w, c, oh, ow, kernel, stride })
 }
 
 /// The same of candle's operators: the window's positions one after the other, each a strided selection.

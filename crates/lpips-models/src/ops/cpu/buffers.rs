@@ -24,7 +24,7 @@ struct Waiting {
     clock: u64,
 }
 
-/// Of activations: a tensor's storage is as long as the tensor, so they serve the next one of exactly their length.
+/// Of activations: a tensor's storage is as long as the tensor, so they are cut to the length of the next one.
 static ACTIVATIONS: Pool = Pool::new();
 /// Of scratch space, which may be longer than is asked for.
 static SCRATCH: Pool = Pool::new();
@@ -38,7 +38,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer of `len` to `most` floats of any value.
+    /// A buffer with room for `len` to `most` floats, of any value; an activation's may hold fewer than `len`.
     fn take(&self, len: usize, most: usize) -> Vec<f32> {
         if len < SMALL {
             return vec![0.0; len];
@@ -46,8 +46,8 @@ impl Pool {
         let found = {
             let Waiting { buffers, clock } = &mut *self.lock();
             *clock += 1;
-            let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| (len..=most).contains(&buffer.len());
-            let best = buffers.iter().enumerate().filter(fits).min_by_key(|(_, (buffer, _))| buffer.len());
+            let fits = |(_, (buffer, _)): &(usize, &(Vec<f32>, u64))| (len..=most).contains(&buffer.capacity());
+            let best = buffers.iter().enumerate().filter(fits).min_by_key(|(_, (buffer, _))| buffer.capacity());
             let found = best.map(|(at, _)| at).map(|at| buffers.swap_remove(at).0);
             buffers.retain(|(_, since)| *clock - since <= PATIENCE);
             found
@@ -68,8 +68,12 @@ impl Pool {
 }
 
 /// `len` floats of any value, for an activation.
+///
+/// Up to an eighth of a buffer is left unused: one band of a large picture takes a few rows more or less than the next.
 pub(crate) fn take(len: usize) -> Vec<f32> {
-    ACTIVATIONS.take(len, len)
+    let mut buffer = ACTIVATIONS.take(len, len + len / 8);
+    buffer.resize(len, 0.0);
+    buffer
 }
 
 /// Takes an activation's memory back.

@@ -136,6 +136,15 @@ impl Algorithm {
         std::iter::once(Self::Direct).chain(Tile::ALL.map(Self::Winograd))
     }
 
+    /// Floats of the packed weights, or a few less.
+    pub(crate) fn packed(self, g: &Geometry) -> usize {
+        g.weights(match self {
+            Self::Direct => g.k * g.k,
+            // One for each frequency of a tile.
+            Self::Winograd => 36,
+        })
+    }
+
     /// Multiply-adds that it takes.
     pub(crate) fn products(self, g: &Geometry) -> usize {
         match self {

@@ -30,8 +30,15 @@ impl Geometry {
 
 /// The largest value of each window; NaN where the window holds one.
 pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
-    assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let mut out = buffers::take(g.n * g.oh * g.ow * g.c);
+    forward_into(level, x, g, &mut out);
+    out
+}
+
+/// [`forward`] into `out`, which has just the room.
+pub(crate) fn forward_into(level: Level, x: &[f32], g: &Geometry, out: &mut [f32]) {
+    assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
+    assert!(out.len() == g.n * g.oh * g.ow * g.c, "the result has another size than its room");
     let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, out: row });
     if out.len() < GRAIN {
         out.chunks_exact_mut(g.ow * g.c).enumerate().for_each(row);
@@ -39,7 +46,6 @@ pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
         let least = (GRAIN / (g.ow * g.c)).max(1);
         out.par_chunks_exact_mut(g.ow * g.c).with_min_len(least).enumerate().for_each(row);
     }
-    out
 }
 
 /// Outputs below which a task is not worth a thread's attention.
