@@ -437,8 +437,8 @@ impl CustomOp2 for WeightGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Noise, at_every_level, by_algorithm, check_gradient, close, device, gradients, values};
     use crate::ops::plan::Tile;
+    use crate::ops::testing::{Noise, at_every_level, by_algorithm, check_gradient, close, device, gradients, values};
     use candle_core::Var;
     use proptest::prelude::*;
 

@@ -117,13 +117,6 @@ impl Algorithm {
         if let Some(forced) = crate::ops::testing::forced_algorithm() {
             return forced;
         }
-        if let Ok(name) = std::env::var("LPIPS_ALGO") {
-            return match &*name {
-                "d" => Self::Direct,
-                "w" => Self::Winograd(Tile::Six),
-                _ => Self::Winograd(Tile::Eight),
-            };
-        }
         let cost = |algorithm: &Self| match *algorithm {
             Self::Direct => direct::cost(g),
             Self::Winograd(tile) => winograd::cost(g, tile),
@@ -141,7 +134,7 @@ impl Algorithm {
         g.weights(match self {
             Self::Direct => g.k * g.k,
             // One for each frequency of a tile.
-            Self::Winograd => 36,
+            Self::Winograd(tile) => tile.frequencies(),
         })
     }
 

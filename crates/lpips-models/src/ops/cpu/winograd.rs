@@ -37,7 +37,7 @@ impl Tile {
     }
 
     /// Frequencies of a tile.
-    fn frequencies(self) -> usize {
+    pub(super) fn frequencies(self) -> usize {
         self.side() * self.side()
     }
 
@@ -160,7 +160,7 @@ fn points(tile: Tile, k: usize) -> Vec<[f32; 5]> {
     let mut rows: Vec<[f32; 5]> = all
         .iter()
         .map(|x| {
-            let distances: f64 = all.iter().filter(|y| *y != x).map(|y| x - y).product();
+            let distances: f64 = all.iter().map(|y| x - y).filter(|distance| distance.abs() > 0.0).product();
             let scale = if *x == 0.0 { distances.abs() } else { distances };
             let mut row = [0f32; 5];
             for (i, value) in row[..k].iter_mut().enumerate() {
