@@ -55,7 +55,7 @@ pub struct Stack {
     /// The first batch, then the second, (Na + Nb, H, W, 3).
     pub pictures: Tensor,
     /// Which pictures of it are compared.
-    pairs: Vec<(usize, usize)>,
+    pairs: Pairs,
     size: (usize, usize),
 }
 
@@ -372,8 +372,11 @@ impl Lpips {
     }
 }
 
+/// Of each pair the places of its pictures.
+type Pairs = Vec<(usize, usize)>;
+
 /// Height and width of two batches, and which picture of both stacked meets which.
-fn meeting(a: Images<'_>, b: Images<'_>) -> Result<((usize, usize), Vec<(usize, usize)>)> {
+fn meeting(a: Images<'_>, b: Images<'_>) -> Result<((usize, usize), Pairs)> {
     let size = a.size()?;
     same_size(size, b.size()?)?;
     let na = a.batch();
@@ -385,7 +388,7 @@ fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {
 }
 
 /// Which of `a` pictures meets which of `b`: as many as many, or one on either side all on the other.
-fn pairs(a: usize, b: usize) -> Result<Vec<(usize, usize)>> {
+fn pairs(a: usize, b: usize) -> Result<Pairs> {
     if a != b && a != 1 && b != 1 {
         return Err(Error::Batches(a, b));
     }
