@@ -397,6 +397,6 @@ fn what_does_not_fit_is_refused_in_bands_as_in_one() {
     assert!(lpips.compare(&a, &bad).unwrap_err().to_string().contains("NaN"));
     // Gradients need the whole.
     let var = Var::from_tensor(&a).unwrap();
-    let loss = lpips.forward(&var, &pictures(1, 120, 50, 2)).unwrap().sum_all().unwrap();
+    let loss = lpips.forward(var.as_tensor(), &pictures(1, 120, 50, 2)).unwrap().sum_all().unwrap();
     assert!(loss.backward().unwrap().get(&var).is_some());
 }
