@@ -55,7 +55,7 @@ pub struct Stack {
     /// The first batch, then the second, (Na + Nb, H, W, 3).
     pub pictures: Tensor,
     /// Which pictures of it are compared.
-    pairs: Vec<(usize, usize)>,
+    pairs: Pairs,
     size: (usize, usize),
 }
 
