@@ -437,7 +437,6 @@ impl CustomOp2 for WeightGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::plan::Tile;
     use crate::ops::testing::{Noise, at_every_level, by_algorithm, check_gradient, close, device, gradients, values};
     use candle_core::Var;
     use proptest::prelude::*;
@@ -475,7 +474,7 @@ mod tests {
     /// Runs `f` at every SIMD level and by every algorithm.
     fn everywhere(mut f: impl FnMut(Level, Algorithm)) {
         at_every_level(|level| {
-            for algorithm in Algorithm::all() {
+            for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
                 by_algorithm(algorithm, || f(level, algorithm));
             }
         });
@@ -579,11 +578,7 @@ mod tests {
             let g = op.geometry((n, h, w, c)).unwrap();
             let expected = naive(&values(&x), &values(&weight), &values(&bias), &g);
             everywhere(|_, algorithm| {
-                let tolerance = match algorithm {
-                    Algorithm::Direct => 1e-5,
-                    Algorithm::Winograd(Tile::Six) => 2e-5,
-                    Algorithm::Winograd(Tile::Eight) => 6e-5,
-                };
+                let tolerance = if algorithm == Algorithm::Direct { 1e-5 } else { 3e-5 };
                 close(&values(&op.forward(&x).unwrap()), &expected, tolerance);
             });
         }
@@ -607,7 +602,7 @@ mod tests {
         let weight = Var::from_tensor(&noise.tensor((40, 16, 3, 3))).unwrap();
         let bias = Var::from_tensor(&noise.tensor(40)).unwrap();
         let weights = noise.tensor((3, 19, 23, 40));
-        for algorithm in Algorithm::all() {
+        for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
             let run = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {

@@ -1,6 +1,6 @@
 //! What an operator is going to do for an input of some shape, without doing it.
 
-pub use super::cpu::conv::{Algorithm, Tile};
+pub use super::cpu::conv::Algorithm;
 
 /// The algorithm that was chosen for a convolution, and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,8 +8,6 @@ use super::buffers::{self, Scratch, Shared};
 use super::simd::Level;
 use super::{correlate, direct, winograd};
 
-pub use super::winograd::Tile;
-
 /// The shapes of one convolution: (n, h, w, c) in, (n, oh, ow, oc) out, k x k kernel.
 ///
 /// Output pixel (0, 0) sees the input from row -top and column -left on; what lies outside of the picture is zero.
@@ -93,15 +91,14 @@ pub enum Algorithm {
     /// Each output as one chain of multiply-adds.
     Direct,
     /// In tiles, with fewer multiplications.
-    Winograd(Tile),
+    Winograd,
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Direct => "direct",
-            Self::Winograd(Tile::Six) => "winograd 6x6",
-            Self::Winograd(Tile::Eight) => "winograd 8x8",
+            Self::Winograd => "winograd",
         })
     }
 }
@@ -117,24 +114,14 @@ impl Algorithm {
         if let Some(forced) = crate::ops::testing::forced_algorithm() {
             return forced;
         }
-        let cost = |algorithm: &Self| match *algorithm {
-            Self::Direct => direct::cost(g),
-            Self::Winograd(tile) => winograd::cost(g, tile),
-        };
-        Self::all().min_by_key(cost).unwrap_or(Self::Direct)
-    }
-
-    /// All there are, for the kernels that they can take.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Direct).chain(Tile::ALL.map(Self::Winograd))
+        if winograd::cost(g) < direct::cost(g) { Self::Winograd } else { Self::Direct }
     }
 
     /// Floats of the packed weights, or a few less.
     pub(crate) fn packed(self, g: &Geometry) -> usize {
         g.weights(match self {
             Self::Direct => g.k * g.k,
-            // One for each frequency of a tile.
-            Self::Winograd(tile) => tile.frequencies(),
+            Self::Winograd => winograd::frequencies(g.k),
         })
     }
 
@@ -142,7 +129,7 @@ impl Algorithm {
     pub(crate) fn products(self, g: &Geometry) -> usize {
         match self {
             Self::Direct => g.products(),
-            Self::Winograd(tile) => winograd::products(g, tile),
+            Self::Winograd => winograd::products(g),
         }
     }
 }
@@ -203,7 +190,7 @@ impl<'a> Weight<'a> {
     pub(crate) fn pack(&self, level: Level, algorithm: Algorithm) -> Scratch {
         match algorithm {
             Algorithm::Direct => direct::pack(level, self),
-            Algorithm::Winograd(tile) => winograd::pack(level, self, tile),
+            Algorithm::Winograd => winograd::pack(level, self),
         }
     }
 }
@@ -239,7 +226,7 @@ pub(crate) fn forward(
 ) {
     match algorithm {
         Algorithm::Direct => direct::forward(level, x, packed, bias, g, out),
-        Algorithm::Winograd(tile) => winograd::forward(level, tile, x, packed, bias, g, out),
+        Algorithm::Winograd => winograd::forward(level, x, packed, bias, g, out),
     }
 }
 

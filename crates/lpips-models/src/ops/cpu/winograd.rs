@@ -1,14 +1,12 @@
 //! Convolution with fewer multiplications (Winograd, 1980; Lavin and Gray, 2016), for kernels of 3x3 and 5x5.
 //!
-//! The result is cut into tiles, each of which sees 6x6 or 8x8 input pixels. These are transformed to as many frequencies,
-//! which are multiplied by the transformed weights (a matrix product over the channels for each frequency), and the products
-//! are transformed back. A tile of 6x6 gives 4x4 outputs of a 3x3 kernel, F(4x4, 3x3), for 36 multiplications in place of 144,
-//! and one of 8x8 gives 6x6, for 64 in place of 324; of a 5x5 kernel they give 2x2, for 36 in place of 100, and 4x4, for 64 in
-//! place of 400.
+//! The result is cut into tiles of 4x4 pixels, each of which sees 6x6 or 8x8 input pixels. These are transformed to as many
+//! frequencies, which are multiplied by the transformed weights (a matrix product over the channels for each frequency), and
+//! the products are transformed back: F(4x4, 3x3) takes 36 multiplications in place of 144, F(4x4, 5x5) 64 in place of 400.
 //!
-//! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the products of the two pairs are one the numbers stay near one,
-//! and the error is half that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity, with an error
-//! about four times as large: some 5e-6 of the values.
+//! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the product of the two is one the numbers stay near one, and the
+//! error is half that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3), which tiles
+//! of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
 
 use rayon::prelude::*;
 
@@ -17,81 +15,59 @@ use super::conv::{FETCH, Geometry, Output, Weight};
 use super::product::{LINE, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
-/// The side of a tile in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tile {
-    /// 6x6.
-    Six,
-    /// 8x8.
-    Eight,
-}
-
-impl Tile {
-    pub(super) const ALL: [Self; 2] = [Self::Six, Self::Eight];
-
-    fn side(self) -> usize {
-        match self {
-            Self::Six => 6,
-            Self::Eight => 8,
-        }
-    }
-
-    /// Frequencies of a tile.
-    pub(super) fn frequencies(self) -> usize {
-        self.side() * self.side()
-    }
-
-    /// The points between 0 and infinity: each is there with its negative.
-    fn points(self) -> &'static [f64] {
-        match self {
-            Self::Six => &[std::f64::consts::FRAC_1_SQRT_2, std::f64::consts::SQRT_2],
-            Self::Eight => &[1.0, 2.0, 0.5],
-        }
-    }
-}
+/// Output pixels of a tile along one side.
+const OUTPUTS: usize = 4;
 
 /// Whether there is a transform for kernels of this size.
 pub(super) fn has_transform(k: usize) -> bool {
     k == 3 || k == 5
 }
 
+/// Frequencies of a tile for kernels of this size: as many as it sees pixels.
+pub(super) fn frequencies(k: usize) -> usize {
+    side(k) * side(k)
+}
+
+/// Pixels that a tile sees along one side.
+fn side(k: usize) -> usize {
+    OUTPUTS + k - 1
+}
+
 /// How the result is cut into tiles.
 #[derive(Clone, Copy)]
 struct Tiling {
-    tile: Tile,
-    /// Output pixels of a tile along one side.
-    size: usize,
+    frequencies: usize,
     down: usize,
     across: usize,
     all: usize,
 }
 
 impl Tiling {
-    fn new(g: &Geometry, tile: Tile) -> Self {
-        let size = tile.side() + 1 - g.k;
-        let (down, across) = (g.oh.div_ceil(size), g.ow.div_ceil(size));
-        Self { tile, size, down, across, all: g.n * down * across }
+    fn new(g: &Geometry) -> Self {
+        let (down, across) = (g.oh.div_ceil(OUTPUTS), g.ow.div_ceil(OUTPUTS));
+        Self { frequencies: frequencies(g.k), down, across, all: g.n * down * across }
     }
 
     /// Picture, first output row and first output column of a tile.
     #[inline(always)]
     fn place(&self, tile: usize) -> (usize, usize, usize) {
         let (n, tile) = (tile / (self.down * self.across), tile % (self.down * self.across));
-        (n, tile / self.across * self.size, tile % self.across * self.size)
+        (n, tile / self.across * OUTPUTS, tile % self.across * OUTPUTS)
     }
 }
 
 /// Multiply-adds of the products, which are nearly all.
-pub(super) fn products(g: &Geometry, tile: Tile) -> usize {
-    Tiling::new(g, tile).all * tile.frequencies() * g.c * g.oc
+pub(super) fn products(g: &Geometry) -> usize {
+    let Tiling { frequencies, all, .. } = Tiling::new(g);
+    all * frequencies * g.c * g.oc
 }
 
 /// The time that it takes, in multiply-adds: with the transforms of a tile's channel there and back, and the three waits
 /// of all threads for one another. Found by timing.
-pub(super) fn cost(g: &Geometry, tile: Tile) -> usize {
-    let frequencies = tile.frequencies();
-    let transforms = Tiling::new(g, tile).all * frequencies * (14 * g.c + 12 * g.oc);
-    products(g, tile) + transforms + FETCH * g.weights(frequencies) + 1_500_000
+pub(super) fn cost(g: &Geometry) -> usize {
+    let Tiling { frequencies, all, .. } = Tiling::new(g);
+    let transforms = all * frequencies * (14 * g.c + 12 * g.oc);
+    products(g) + transforms + FETCH * g.weights(frequencies) + 1_500_000
 }
 
 /// The transform of a tile's row or column of `T` pixels.
@@ -123,17 +99,17 @@ fn analyse<S: Simd, const T: usize>(s: S, d: [S::V; T]) -> [S::V; T] {
     out
 }
 
-/// The way back: the `R` outputs of a row or column of products.
+/// The way back: the outputs of a row or column of products.
 #[inline(always)]
-fn synthesise<S: Simd, const T: usize, const R: usize>(s: S, m: [S::V; T]) -> [S::V; R] {
-    let mut out = [m[0]; R];
+fn synthesise<S: Simd, const T: usize>(s: S, m: [S::V; T]) -> [S::V; OUTPUTS] {
+    let mut out = [m[0]; OUTPUTS];
     if T == 6 {
         let (p, q) = (std::f32::consts::FRAC_1_SQRT_2, std::f32::consts::SQRT_2);
         let sums = [s.add(m[1], m[2]), s.add(m[3], m[4])];
         let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4])];
         out[0] = s.add(m[0], s.add(sums[0], sums[1]));
         let (mut p_i, mut q_i) = (1.0, 1.0);
-        for i in 1..R {
+        for i in 1..OUTPUTS {
             (p_i, q_i) = (p_i * p, q_i * q);
             let of = if i % 2 == 0 { &sums } else { &differences };
             out[i] = s.fma(s.splat(p_i), of[0], s.mul(s.splat(q_i), of[1]));
@@ -143,20 +119,22 @@ fn synthesise<S: Simd, const T: usize, const R: usize>(s: S, m: [S::V; T]) -> [S
         let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4]), s.sub(m[5], m[6])];
         out[0] = s.add(s.add(m[0], sums[0]), s.add(sums[1], sums[2]));
         let (mut two_i, mut half_i) = (1.0, 1.0);
-        for i in 1..R {
+        for i in 1..OUTPUTS {
             (two_i, half_i) = (two_i * 2.0, half_i * 0.5);
             let of = if i % 2 == 0 { &sums } else { &differences };
             out[i] = s.fma(s.splat(two_i), of[1], s.fma(s.splat(half_i), of[2], of[0]));
         }
     }
-    out[R - 1] = s.add(out[R - 1], m[T - 1]);
+    out[OUTPUTS - 1] = s.add(out[OUTPUTS - 1], m[T - 1]);
     out
 }
 
 /// The transform of a kernel's row or column of `k` weights: its values at the points, each over the product of the point's
 /// distances to the others, which for tiles of 8x8 has its sign turned at 0, as [`analyse`] has.
-fn points(tile: Tile, k: usize) -> Vec<[f32; 5]> {
-    let all: Vec<f64> = std::iter::once(0.0).chain(tile.points().iter().flat_map(|x| [*x, -x])).collect();
+fn points(k: usize) -> Vec<[f32; 5]> {
+    use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
+    let positive: &[f64] = if k == 3 { &[FRAC_1_SQRT_2, SQRT_2] } else { &[1.0, 2.0, 0.5] };
+    let all: Vec<f64> = std::iter::once(0.0).chain(positive.iter().flat_map(|x| [*x, -x])).collect();
     let mut rows: Vec<[f32; 5]> = all
         .iter()
         .map(|x| {
@@ -176,12 +154,11 @@ fn points(tile: Tile, k: usize) -> Vec<[f32; 5]> {
 }
 
 /// The weights, transformed: (panel, frequency, c, channel in panel), c filled up with zeros to whole vectors.
-pub(super) fn pack(level: Level, weight: &Weight<'_>, tile: Tile) -> Scratch {
+pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
     struct Panel<'a, 'w> {
         weight: &'a Weight<'w>,
         first: usize,
         channels: usize,
-        tile: Tile,
         packed: &'a mut [f32],
     }
     impl Kernel for Panel<'_, '_> {
@@ -189,8 +166,8 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>, tile: Tile) -> Scratch {
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
             let k = self.weight.k;
-            let points = points(self.tile, k);
-            let (side, frequencies) = (self.tile.side(), self.tile.frequencies());
+            let points = points(k);
+            let (side, frequencies) = (side(k), frequencies(k));
             let depth = self.weight.inputs().next_multiple_of(S::LANES);
             let width = self.packed.len() / (frequencies * depth);
             let packed = Shared::new(self.packed);
@@ -233,11 +210,11 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>, tile: Tile) -> Scratch {
     }
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = weight.inputs().next_multiple_of(lanes);
-    let frequencies = tile.frequencies();
+    let frequencies = frequencies(weight.k);
     let mut packed = Scratch::new(frequencies * depth * weight.outputs().next_multiple_of(lanes));
     packed.par_chunks_mut(frequencies * depth * panel).enumerate().for_each(|(at, packed)| {
         let first = at * panel;
-        level.run(Panel { weight, first, channels: panel.min(weight.outputs() - first), tile, packed });
+        level.run(Panel { weight, first, channels: panel.min(weight.outputs() - first), packed });
     });
     packed
 }
@@ -272,12 +249,12 @@ impl Room {
         tiles * channels + 16
     }
 
-    fn scratch(tile: Tile, tiles: usize, channels: usize) -> Scratch {
-        Scratch::new(tile.frequencies() * Self::stride(tiles, channels))
+    fn scratch(frequencies: usize, tiles: usize, channels: usize) -> Scratch {
+        Scratch::new(frequencies * Self::stride(tiles, channels))
     }
 
-    fn new(scratch: &mut Scratch, tile: Tile, tiles: usize, channels: usize) -> Self {
-        assert!(scratch.len() >= tile.frequencies() * Self::stride(tiles, channels));
+    fn new(scratch: &mut Scratch, frequencies: usize, tiles: usize, channels: usize) -> Self {
+        assert!(scratch.len() >= frequencies * Self::stride(tiles, channels));
         Self { data: Shared::new(scratch), tiles, channels }
     }
 
@@ -297,21 +274,13 @@ struct Tiles {
 }
 
 /// The convolution of `x` by transformed weights into `out`.
-pub(super) fn forward(
-    level: Level,
-    tile: Tile,
-    x: &[f32],
-    packed: &[f32],
-    bias: Option<&[f32]>,
-    g: &Geometry,
-    out: &Output,
-) {
+pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = g.c.next_multiple_of(lanes);
-    let frequencies = tile.frequencies();
+    let frequencies = frequencies(g.k);
     assert!(packed.len() >= frequencies * depth * g.oc.next_multiple_of(lanes), "the weights are too short");
-    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g, tile), depth, panel };
+    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g), depth, panel };
     let (threads, tiles) = (rayon::current_num_threads(), job.tiling.all);
     let fit = (CACHE / (frequencies * (depth + panel))).clamp(12, 48) / 6 * 6;
     if g.c * g.oc <= SMALL && tiles >= threads * fit * ROUNDS {
@@ -336,11 +305,11 @@ const GROUP: usize = 1 << 18;
 
 /// Each task takes some tiles all the way: for many tiles, and weights that are soon read.
 fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
-    let Tiling { tile, all, .. } = job.tiling;
-    let scratch = || (Room::scratch(tile, count, job.depth), Room::scratch(tile, count, job.panel));
+    let Tiling { frequencies, all, .. } = job.tiling;
+    let scratch = || (Room::scratch(frequencies, count, job.depth), Room::scratch(frequencies, count, job.panel));
     (0..all.div_ceil(count)).into_par_iter().with_max_len(1).for_each_init(scratch, |(v, m), task| {
         let origin = task * count;
-        let (v, m) = (Room::new(v, tile, count, job.depth), Room::new(m, tile, count, job.panel));
+        let (v, m) = (Room::new(v, frequencies, count, job.depth), Room::new(m, frequencies, count, job.panel));
         level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
     });
 }
@@ -361,7 +330,7 @@ impl Kernel for Whole<'_> {
         unsafe {
             analyse_tiles(s, job, tiles, v);
             for panel in 0..job.g.oc.div_ceil(job.panel) {
-                for frequency in 0..job.tiling.tile.frequencies() {
+                for frequency in 0..job.tiling.frequencies {
                     multiply(s, job, tiles, frequency, panel, v, m, 0, job.depth * job.panel);
                 }
                 synthesise_tiles(s, job, tiles, panel, m, 0);
@@ -374,15 +343,17 @@ impl Kernel for Whole<'_> {
 /// weights, of which each thread reads its share only.
 fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
     let panels = job.g.oc.div_ceil(job.panel);
-    let tile = job.tiling.tile;
-    let (mut v, mut m) = (Room::scratch(tile, count, job.depth), Room::scratch(tile, count, panels * job.panel));
-    let (v, m) = (Room::new(&mut v, tile, count, job.depth), Room::new(&mut m, tile, count, panels * job.panel));
+    let frequencies = job.tiling.frequencies;
+    let (mut v, mut m) =
+        (Room::scratch(frequencies, count, job.depth), Room::scratch(frequencies, count, panels * job.panel));
+    let (v, m) =
+        (Room::new(&mut v, frequencies, count, job.depth), Room::new(&mut m, frequencies, count, panels * job.panel));
     let share = count.div_ceil(4 * rayon::current_num_threads());
     let parts = count.div_ceil(share);
     let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
     let all = Tiles { origin, from: 0, to: count };
     (0..parts).into_par_iter().for_each(|at| level.run(Analysis { job, tiles: part(at), v }));
-    (0..tile.frequencies() * panels).into_par_iter().for_each(|at| {
+    (0..frequencies * panels).into_par_iter().for_each(|at| {
         level.run(Products { job, tiles: all, frequency: at / panels, panel: at % panels, v, m });
     });
     (0..parts * panels).into_par_iter().for_each(|at| {
@@ -419,7 +390,7 @@ impl Kernel for Products<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, frequency, panel, v, m } = self;
-        let next = job.tiling.tile.frequencies() * job.depth * job.panel;
+        let next = job.tiling.frequencies * job.depth * job.panel;
         // SAFETY: the frequencies of all tiles are there, and no other task has this frequency and panel.
         unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel, next) }
     }
@@ -450,9 +421,9 @@ impl Kernel for Synthesis<'_> {
 unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
     // SAFETY: the caller's promise.
     unsafe {
-        match job.tiling.tile {
-            Tile::Six => analyse_sides::<S, 6>(s, job, tiles, v),
-            Tile::Eight => analyse_sides::<S, 8>(s, job, tiles, v),
+        match job.g.k {
+            3 => analyse_sides::<S, 6>(s, job, tiles, v),
+            _ => analyse_sides::<S, 8>(s, job, tiles, v),
         }
     }
 }
@@ -533,7 +504,7 @@ unsafe fn multiply<S: Simd>(
 ) {
     let lanes = S::LANES;
     let vectors = (job.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
-    let start = panel * job.panel * job.tiling.tile.frequencies() * job.depth + frequency * job.depth * vectors * lanes;
+    let start = panel * job.panel * job.tiling.frequencies * job.depth + frequency * job.depth * vectors * lanes;
     let weights = &job.packed[start..][..job.depth * vectors * lanes];
     let next = weights.as_ptr().wrapping_add(next);
     for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {
@@ -589,11 +560,9 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (job.tiling.tile, job.tiling.size) {
-            (Tile::Six, 2) => synthesise_to::<S, 6, 2>(s, job, tiles, panel, m, channel),
-            (Tile::Six, _) => synthesise_to::<S, 6, 4>(s, job, tiles, panel, m, channel),
-            (Tile::Eight, 4) => synthesise_to::<S, 8, 4>(s, job, tiles, panel, m, channel),
-            (Tile::Eight, _) => synthesise_to::<S, 8, 6>(s, job, tiles, panel, m, channel),
+        match job.g.k {
+            3 => synthesise_to::<S, 6>(s, job, tiles, panel, m, channel),
+            _ => synthesise_to::<S, 8>(s, job, tiles, panel, m, channel),
         }
     }
 }
@@ -601,7 +570,7 @@ unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: us
 /// # Safety
 /// As for [`synthesise_tiles`].
 #[inline(always)]
-unsafe fn synthesise_to<S: Simd, const T: usize, const R: usize>(
+unsafe fn synthesise_to<S: Simd, const T: usize>(
     s: S,
     job: &Job<'_>,
     tiles: Tiles,
@@ -618,24 +587,24 @@ unsafe fn synthesise_to<S: Simd, const T: usize, const R: usize>(
     }
     for tile in tiles.from..tiles.to {
         let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
-        let (rows, columns) = (R.min(g.oh - oy), R.min(g.ow - ox));
+        let (rows, columns) = (OUTPUTS.min(g.oh - oy), OUTPUTS.min(g.ow - ox));
         for lane in (0..channels).step_by(S::LANES) {
-            let mut half = [[s.splat(0.0); T]; R];
+            let mut half = [[s.splat(0.0); T]; OUTPUTS];
             for x in 0..T {
                 let mut column = [s.splat(0.0); T];
                 for (y, value) in column.iter_mut().enumerate() {
                     // SAFETY: the caller's promise.
                     *value = unsafe { s.load(m.at(y * T + x, tile, channel + lane, S::LANES)) };
                 }
-                let column = synthesise::<S, T, R>(s, column);
-                for y in 0..R {
+                let column = synthesise::<S, T>(s, column);
+                for y in 0..OUTPUTS {
                     half[y][x] = column[y];
                 }
             }
             // SAFETY: a panel has at most 64 channels, as has the array.
             let bias = unsafe { s.load(bias.as_ptr().add(lane)) };
             for y in 0..rows {
-                let row = synthesise::<S, T, R>(s, half[y]);
+                let row = synthesise::<S, T>(s, half[y]);
                 for x in 0..columns {
                     let pixel = (n * g.oh + oy + y) * g.ow + ox + x;
                     // SAFETY: the caller's promise.
