@@ -5,7 +5,7 @@
 //! the products are transformed back: F(4x4, 3x3) takes 36 multiplications in place of 144, F(4x4, 5x5) 64 in place of 400.
 //!
 //! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the product of the two is one the numbers stay near one, and the
-//! error is half that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3), which tiles
+//! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3), which tiles
 //! of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
 
 use rayon::prelude::*;
