@@ -375,7 +375,7 @@ fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize
 fn little_memory_changes_no_number() {
     for network in Network::ALL {
         same_in_little_memory(network, 1, 150, 67, 1);
-        same_in_little_memory(network, 2, 47, 90, 200 << 20);
+        same_in_little_memory(network, 2, 47, 90, 100 << 20);
         let least =
             Lpips::builder(network).network_weights(lpips_core::weights::Weights::random(network, 3)).baseline();
         let least = least.build().unwrap().backbone().minimum_size();

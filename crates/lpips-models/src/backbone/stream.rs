@@ -164,8 +164,8 @@ impl Stream<'_> {
             x = Window { rows: Tensor::cat(&[&kept.rows, &x.rows], 1)?, own: false };
         }
         for at in 0..self.steps.len() {
-            let (done, rest) = self.steps.split_at_mut(at + 1);
-            let step = &mut done[at];
+            let (before, rest) = self.steps.split_at_mut(at + 1);
+            let step = &mut before[at];
             let here = x.rows.dim(1)?;
             let given = step.first + here;
             let count = step.ready(given);
@@ -177,8 +177,10 @@ impl Stream<'_> {
             let rows = Rows { height: step.height, first: step.first, from: step.next, count };
             let y = step.operator.forward(&x.rows, &rows, above.as_ref().map(|above| &above.rows))?;
             step.next += count;
-            let first = step.reach.first(step.next).clamp(step.first, given);
-            if step.next < step.outputs && first < given {
+            // Where all is put out, what is left of the input is in no window.
+            let done = step.next == step.outputs;
+            let first = if done { given } else { step.reach.first(step.next).clamp(step.first, given) };
+            if first < given {
                 let rows = x.rows.narrow(1, first - step.first, given - first)?.force_contiguous()?;
                 // Not from the operators' own memory, so it must not go there either: nothing would take it again.
                 step.kept = Some(Window { rows, own: false });
@@ -406,6 +408,22 @@ mod tests {
                     assert_same(network, &in_bands(&backbone, &x, &bands, &cuts), &expected);
                 };
                 if composed { composing(run) } else { run() }
+            }
+        }
+    }
+
+    /// Rows that no window reaches any more come alone.
+    #[test]
+    fn single_rows_at_the_end_change_nothing() {
+        for network in Network::PUBLISHED {
+            let backbone = backbone(network, DType::F32);
+            let least = backbone.minimum_size();
+            for height in least..least + 18 {
+                let x = Noise::new(height as u64).tensor((1, height, least, 3));
+                let expected = backbone.features_channels_last(&x).unwrap();
+                for cuts in [vec![height - 3, 1], vec![1]] {
+                    assert_same(network, &in_bands(&backbone, &x, &Bands::whole(), &cuts), &expected);
+                }
             }
         }
     }
