@@ -1,6 +1,7 @@
 //! Convolution with bias and ReLU, its input gradient and its weight gradient: the shapes, and the choice of algorithm.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
@@ -196,21 +197,22 @@ impl<'a> Weight<'a> {
 }
 
 /// Where a convolution writes: pixels of `width` channels, its own from `offset` on.
-pub(crate) struct Output {
+pub(crate) struct Output<'a> {
     pub(super) data: Shared,
+    borrow: PhantomData<&'a mut [f32]>,
     pub(super) width: usize,
     pub(super) offset: usize,
     pub(super) relu: bool,
 }
 
-impl Output {
+impl<'a> Output<'a> {
     /// Pixels of `width` channels, of which a convolution writes its own from `offset` on.
     ///
     /// # Panics
     /// Where `data` has no room for the result.
-    pub(crate) fn new(data: &mut [f32], g: &Geometry, width: usize, offset: usize, relu: bool) -> Self {
+    pub(crate) fn new(data: &'a mut [f32], g: &Geometry, width: usize, offset: usize, relu: bool) -> Self {
         assert!(offset + g.oc <= width && g.n * g.oh * g.ow * width <= data.len(), "the result has no room");
-        Self { data: Shared::new(data), width, offset, relu }
+        Self { data: Shared::new(data), borrow: PhantomData, width, offset, relu }
     }
 }
 
@@ -222,7 +224,7 @@ pub(crate) fn forward(
     packed: &[f32],
     bias: Option<&[f32]>,
     g: &Geometry,
-    out: &Output,
+    out: &Output<'_>,
 ) {
     match algorithm {
         Algorithm::Direct => direct::forward(level, x, packed, bias, g, out),
@@ -263,19 +265,19 @@ pub(crate) fn input_gradient(
 
 /// The gradient of the weight as (k, k, c, oc), from the input and the gradient of the output.
 pub(crate) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    let padded;
-    let (x, g) = if g.is_inside() {
-        (x, *g)
-    } else {
-        let inside = g.inside();
-        padded = pad(x, g, &inside);
-        (&*padded, inside)
-    };
-    correlate::weight_gradient(level, x, grad, &g)
+    match pad(x, g) {
+        None => correlate::weight_gradient(level, x, grad, g),
+        Some((x, g)) => correlate::weight_gradient(level, &x, grad, &g),
+    }
 }
 
-/// The picture with its border of zeros, as a convolution of shapes `inside` takes it.
-pub(super) fn pad(x: &[f32], g: &Geometry, inside: &Geometry) -> Scratch {
+/// The picture with its border of zeros, and the shapes of the same convolution of that; `None` where no patch reaches past
+/// the picture.
+pub(super) fn pad(x: &[f32], g: &Geometry) -> Option<(Scratch, Geometry)> {
+    if g.is_inside() {
+        return None;
+    }
+    let inside = g.inside();
     let mut padded = Scratch::new(g.n * inside.h * inside.w * g.c);
     let width = inside.w * g.c;
     let left = g.left * g.c;
@@ -296,5 +298,15 @@ pub(super) fn pad(x: &[f32], g: &Geometry, inside: &Geometry) -> Scratch {
     } else {
         padded.par_chunks_exact_mut(width).with_min_len(8).enumerate().for_each(fill);
     }
-    padded
+    Some((padded, inside))
+}
+
+/// The biases of a panel's channels, from channel `first` on: zeros where there are none, and past the last.
+#[inline(always)]
+pub(super) fn panel_bias(bias: Option<&[f32]>, first: usize, channels: usize) -> [f32; 64] {
+    let mut panel = [0f32; 64];
+    if let Some(bias) = bias {
+        panel[..channels].copy_from_slice(&bias[first..][..channels]);
+    }
+    panel
 }

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::buffers::Scratch;
-use super::conv::{FETCH, Geometry, Output, Weight, pad};
+use super::conv::{FETCH, Geometry, Output, Weight, pad, panel_bias};
 use super::product::{LINE, PIXELS, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
@@ -22,21 +22,15 @@ pub(super) fn cost(g: &Geometry) -> usize {
 }
 
 /// The convolution of `x` by packed weights into `out`.
-pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {
+pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output<'_>) {
     // A 1x1 convolution sees one long row of pixels.
     let g = if g.k == 1 && g.stride == 1 && g.top == 0 && g.left == 0 && g.oh == g.h && g.ow == g.w {
         Geometry { n: 1, h: 1, w: g.n * g.h * g.w, oh: 1, ow: g.n * g.h * g.w, ..*g }
     } else {
         *g
     };
-    let padded;
-    let (x, g) = if g.is_inside() {
-        (x, g)
-    } else {
-        let inside = g.inside();
-        padded = pad(x, &g, &inside);
-        (&*padded, inside)
-    };
+    let padded = pad(x, &g);
+    let (x, g) = padded.as_ref().map_or((x, g), |(padded, inside)| (&**padded, *inside));
     let pixels = g.n * g.oh * g.ow;
     let panels = g.oc.div_ceil(level.panel());
     let threads = rayon::current_num_threads();
@@ -77,7 +71,7 @@ struct Direct<'a> {
     packed: &'a [f32],
     bias: Option<&'a [f32]>,
     g: &'a Geometry,
-    out: &'a Output,
+    out: &'a Output<'a>,
     pixels: (usize, usize),
     panels: (usize, usize),
 }
@@ -115,10 +109,7 @@ impl Kernel for Direct<'_> {
             let channels = (g.oc - at * panel).min(panel);
             let vectors = channels.div_ceil(S::LANES);
             let weights = &self.packed[at * panel * g.patch()..][..g.patch() * vectors * S::LANES];
-            let mut bias = [0f32; 64];
-            if let Some(all) = self.bias {
-                bias[..channels].copy_from_slice(&all[at * panel..][..channels]);
-            }
+            let bias = panel_bias(self.bias, at * panel, channels);
             for ky in (0..g.k).step_by(step) {
                 let row = g.k * g.c * vectors * S::LANES;
                 let weights = weights.as_ptr().wrapping_add(ky * row);
@@ -251,7 +242,7 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
 }
 
 /// The whole result as several tasks write it.
-impl Output {
+impl Output<'_> {
     /// Puts a pixel's channels `channel..channel + channels` down, after a ReLU if there is one.
     ///
     /// # Safety

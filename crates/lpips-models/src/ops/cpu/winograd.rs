@@ -5,13 +5,13 @@
 //! the products are transformed back: F(4x4, 3x3) takes 36 multiplications in place of 144, F(4x4, 5x5) 64 in place of 400.
 //!
 //! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the product of the two is one the numbers stay near one, and the
-//! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3), which tiles
-//! of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
+//! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3),
+//! which tiles of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
 
 use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
-use super::conv::{FETCH, Geometry, Output, Weight};
+use super::conv::{FETCH, Geometry, Output, Weight, panel_bias};
 use super::product::{LINE, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
@@ -225,7 +225,7 @@ struct Job<'a> {
     packed: &'a [f32],
     bias: Option<&'a [f32]>,
     g: &'a Geometry,
-    out: &'a Output,
+    out: &'a Output<'a>,
     tiling: Tiling,
     /// Input channels, filled up to whole vectors.
     depth: usize,
@@ -274,7 +274,7 @@ struct Tiles {
 }
 
 /// The convolution of `x` by transformed weights into `out`.
-pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output) {
+pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output<'_>) {
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = g.c.next_multiple_of(lanes);
@@ -581,10 +581,7 @@ unsafe fn synthesise_to<S: Simd, const T: usize>(
     let g = job.g;
     let first = panel * job.panel;
     let channels = (g.oc - first).min(job.panel);
-    let mut bias = [0f32; 64];
-    if let Some(all) = job.bias {
-        bias[..channels].copy_from_slice(&all[first..][..channels]);
-    }
+    let bias = panel_bias(job.bias, first, channels);
     for tile in tiles.from..tiles.to {
         let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
         let (rows, columns) = (OUTPUTS.min(g.oh - oy), OUTPUTS.min(g.ow - ox));
