@@ -93,15 +93,17 @@ impl Backbone {
     }
 
     fn checked<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {
-        let &[_, 3, height, width] = x.dims() else {
-            return Err(Error::Shape {
+        match *x.dims() {
+            [n, 3, height, width] if n > 0 => {
+                self.check_size(height, width)?;
+                Ok(x)
+            }
+            _ => Err(Error::Shape {
                 what: "the input".to_string(),
                 given: x.dims().to_vec(),
-                expected: "(N, 3, H, W)".to_string(),
-            });
-        };
-        self.check_size(height, width)?;
-        Ok(x)
+                expected: "(N, 3, H, W) with N at least 1".to_string(),
+            }),
+        }
     }
 
     /// Fine if pictures of this size, in pixels, leave something at every tap.
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn refuses_what_is_no_picture() {
         let backbone = zeros(Network::AlexNet, &["conv1"]);
-        for shape in [vec![1, 1, 64, 64], vec![3, 64, 64], vec![1, 4, 64, 64]] {
+        for shape in [vec![1, 1, 64, 64], vec![3, 64, 64], vec![1, 4, 64, 64], vec![0, 3, 64, 64]] {
             let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             assert!(matches!(backbone.features(&x), Err(Error::Shape { .. })));
         }

@@ -50,9 +50,7 @@ impl Block {
             }
         }
     }
-}
 
-impl Block {
     /// Alone, on a whole picture.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = Window { rows: x.clone(), own: false };
@@ -89,6 +87,15 @@ impl<'a> Operator<'a> {
         }
     }
 
+    /// Rows of its output that are computed together: a convolution's tiles lie the same wherever the pictures are cut, so
+    /// that the same bits come out.
+    fn grain(&self) -> usize {
+        match self {
+            Self::Pool { .. } => 1,
+            Self::Conv(_) | Self::SideBySide(_) => TILE,
+        }
+    }
+
     fn convolutions(&self) -> &[&'a ConvRelu] {
         match self {
             Self::Conv(conv) => std::slice::from_ref(conv),
@@ -104,6 +111,13 @@ impl<'a> Operator<'a> {
             Self::SideBySide(pair) => ConvRelu::side_by_side_rows(pair, x, rows, above),
         }
     }
+}
+
+/// An operator on the way, with the rows, columns and channels of what goes in and what comes out.
+struct Shapes<'a> {
+    operator: Operator<'a>,
+    input: [usize; 3],
+    output: [usize; 3],
 }
 
 #[derive(Debug)]
@@ -135,8 +149,13 @@ struct Window {
 impl Step<'_> {
     /// The rows of the output that `given` rows of the input decide, if they are worth the work.
     fn ready(&self, given: usize) -> usize {
-        let ready = self.reach.decided(given, self.height, self.outputs) - self.next;
-        if ready >= self.worth || given == self.height { ready } else { 0 }
+        let decided = self.reach.decided(given, self.height, self.outputs);
+        if given == self.height {
+            return decided - self.next;
+        }
+        let grain = self.operator.grain();
+        let ready = (decided / grain * grain).saturating_sub(self.next);
+        if ready >= self.worth { ready } else { 0 }
     }
 }
 
@@ -150,15 +169,15 @@ impl Stream<'_> {
     /// # Errors
     /// More rows than the pictures have, those of candle's operators, and those of `visit`.
     pub fn push(&mut self, rows: &Tensor, mut visit: impl FnMut(usize, &Tensor) -> Result<bool>) -> Result<()> {
-        let count = rows.dims4()?.1;
-        self.given += count;
-        if self.given > self.height || count == 0 {
+        let (count, left) = (rows.dims4()?.1, self.height - self.given);
+        if count == 0 || count > left {
             return Err(Error::Shape {
                 what: "the next rows".to_string(),
                 given: rows.dims().to_vec(),
-                expected: format!("(N, rows, W, 3) with 1 to {} rows", self.height + count - self.given),
+                expected: format!("(N, rows, W, 3) with 1 to {left} rows"),
             });
         }
+        self.given += count;
         let mut x = Window { rows: rows.to_dtype(self.dtype)?, own: false };
         if let Some(kept) = self.steps[0].kept.take() {
             x = Window { rows: Tensor::cat(&[&kept.rows, &x.rows], 1)?, own: false };
@@ -215,11 +234,11 @@ impl Stream<'_> {
 impl Backbone {
     /// A forward pass over pictures of `height` rows that takes its input in bands; [`Bands::whole`] for all at once.
     ///
-    /// The last row given completes all taps. The taps are those of [`Self::features_channels_last`] up to rounding: to about
-    /// 1e-6 of their largest value, wherever the pictures are cut.
+    /// The last row given completes all taps. The taps are those of [`Self::features_channels_last`], on the CPU bit for bit,
+    /// wherever the pictures are cut.
     ///
     /// # Errors
-    /// Pictures that are too low for the network, or bands of another network.
+    /// Pictures that are too low for the network.
     pub fn stream(&self, height: usize, bands: &Bands) -> Result<Stream<'_>> {
         self.check_size(height, self.minimum_size())?;
         let mut steps = Vec::new();
@@ -260,21 +279,16 @@ impl Backbone {
     /// Bands whose rows take about `each` bytes of each layer's output.
     fn bands_of(&self, pictures: usize, height: usize, width: usize, each: usize) -> Bands {
         let size = self.dtype.size_in_bytes();
-        let (mut rows, mut columns, mut channels) = (height, width, 3);
         let (mut worth, mut bytes, mut widest) = (Vec::new(), SCRATCH, 0);
         let mut first = None;
-        for operator in self.blocks.iter().flat_map(Block::operators) {
+        for Shapes { operator, output: [rows, columns, channels], .. } in self.operators(height, width) {
             let reach = operator.reach();
-            rows = reach.outputs(rows).unwrap_or(0);
-            columns = reach.outputs(columns).unwrap_or(0);
-            channels = operator.channels(channels);
             let row = pictures * columns * channels * size;
-            // Whole tiles of four rows, in which the convolutions work.
-            let band = (each / row.max(1)).max(4) / 4 * 4;
+            let band = (each / row.max(1)).max(TILE) / TILE * TILE;
             first.get_or_insert(band * reach.stride);
             // More than half, as the first band is lower by what the layers before have kept. Pooling never waits.
             worth.push(if matches!(operator, Operator::Pool { .. }) { 0 } else { band / 2 + 1 });
-            let held = (band + band / 4 + reach.kernel).min(rows) * row;
+            let held = (band + band / 4 + reach.kernel + TILE - 1).min(rows) * row;
             bytes += held;
             widest = widest.max(held);
         }
@@ -290,16 +304,8 @@ impl Backbone {
     /// Pictures smaller than [`Self::minimum_size`].
     pub fn whole_bytes(&self, pictures: usize, height: usize, width: usize) -> Result<usize> {
         self.check_size(height, width)?;
-        let size = self.dtype.size_in_bytes();
-        let (mut rows, mut columns, mut channels) = (height, width, 3);
-        let mut bytes = SCRATCH + pictures * height * width * 3 * size_of::<f32>();
-        for operator in self.blocks.iter().flat_map(Block::operators) {
-            let reach = operator.reach();
-            (rows, columns) = (reach.outputs(rows).unwrap_or(0), reach.outputs(columns).unwrap_or(0));
-            channels = operator.channels(channels);
-            bytes += pictures * rows * columns * channels * size;
-        }
-        Ok(bytes)
+        let values: usize = self.operators(height, width).map(|at| at.output.iter().product::<usize>()).sum();
+        Ok(SCRATCH + pictures * (height * width * 3 * size_of::<f32>() + values * self.dtype.size_in_bytes()))
     }
 
     /// Bytes of the weights, as they are stored and in the order that the kernels take them for such pictures.
@@ -308,23 +314,33 @@ impl Backbone {
     /// Pictures smaller than [`Self::minimum_size`].
     pub fn weight_bytes(&self, pictures: usize, height: usize, width: usize) -> Result<usize> {
         self.check_size(height, width)?;
-        let (mut rows, mut columns, mut channels) = (height, width, 3);
         let mut bytes = 0;
-        for operator in self.blocks.iter().flat_map(Block::operators) {
+        for Shapes { operator, input: [rows, columns, channels], .. } in self.operators(height, width) {
             for conv in operator.convolutions() {
                 bytes += conv.weight_bytes((pictures, rows, columns, channels))?;
             }
-            let reach = operator.reach();
-            (rows, columns) = (reach.outputs(rows).unwrap_or(0), reach.outputs(columns).unwrap_or(0));
-            channels = operator.channels(channels);
         }
         Ok(bytes)
     }
 
+    /// The operators in their order, with the shapes of what goes in and comes out for pictures of this size, which leave
+    /// something everywhere.
+    fn operators(&self, height: usize, width: usize) -> impl Iterator<Item = Shapes<'_>> {
+        self.blocks.iter().flat_map(Block::operators).scan([height, width, 3], |shape, operator| {
+            let input = *shape;
+            let reach = operator.reach();
+            let size = |side| reach.outputs(side).unwrap_or(0);
+            *shape = [size(input[0]), size(input[1]), operator.channels(input[2])];
+            Some(Shapes { operator, input, output: *shape })
+        })
+    }
+
     /// Whether any of the weights is a variable, so that gradients flow to it.
     pub fn has_variables(&self) -> bool {
-        let operators = self.blocks.iter().flat_map(Block::operators);
-        operators.into_iter().any(|operator| operator.convolutions().iter().any(|conv| conv.has_variables()))
+        self.blocks
+            .iter()
+            .flat_map(Block::operators)
+            .any(|operator| operator.convolutions().iter().any(|conv| conv.has_variables()))
     }
 }
 
@@ -335,9 +351,11 @@ impl Bands {
     }
 }
 
+/// Rows of a convolution's output that are computed together: those of its tiles.
+const TILE: usize = 4;
 /// Bytes of a layer's output in a band: from here on more of them make nothing faster.
 const MOST: usize = 48 << 20;
-/// Below this the bands have four rows, and can't be lower.
+/// Below this the bands have one tile's rows, and can't be lower.
 const LEAST: usize = 1 << 14;
 /// Bytes that the operators need for themselves, whatever they are given.
 const SCRATCH: usize = 96 << 20;
@@ -346,7 +364,7 @@ const SCRATCH: usize = 96 << 20;
 mod tests {
     use super::*;
     use crate::Network;
-    use crate::ops::testing::{Noise, composing, values};
+    use crate::ops::testing::{Noise, composing, is_composing, values};
     use crate::weights::Weights;
     use candle_core::Device;
     use proptest::prelude::*;
@@ -379,14 +397,16 @@ mod tests {
         taps.iter().map(|rows| Tensor::cat(rows, 1).unwrap()).collect()
     }
 
+    /// To the bit, unless candle's operators made them.
     fn assert_same(network: Network, given: &[Tensor], expected: &[Tensor]) {
         assert_eq!(given.len(), expected.len());
         for (tap, (given, expected)) in given.iter().zip(expected).enumerate() {
             assert_eq!(given.dims(), expected.dims(), "{network} tap {tap}");
             let (given, expected) = (values(given), values(expected));
             let largest = expected.iter().fold(1e-6f32, |m, v| m.max(v.abs()));
+            let tolerance = if is_composing() { 1e-5 * largest } else { 0.0 };
             for (a, b) in given.iter().zip(&expected) {
-                assert!((a - b).abs() <= 1e-5 * largest, "{network} tap {tap}: {a} and {b} of {largest}");
+                assert!((a - b).abs() <= tolerance, "{network} tap {tap}: {a} and {b} of {largest}");
             }
         }
     }
@@ -435,7 +455,7 @@ mod tests {
             let x = Noise::new(3).tensor((2, 301, 140, 3));
             let expected = backbone.features_channels_last(&x).unwrap();
             let mut last = usize::MAX;
-            for limit in [usize::MAX, SCRATCH + (8 << 20), 0] {
+            for limit in [usize::MAX, SCRATCH + (16 << 20), 0] {
                 let bands = backbone.bands(2, 301, 140, limit).unwrap();
                 assert!(bands.bytes <= limit || limit == 0);
                 assert!(bands.rows <= 301 && bands.bytes <= last);
@@ -464,11 +484,9 @@ mod tests {
         let backbone = backbone(Network::AlexNet, DType::F16);
         let x = Noise::new(5).tensor((1, 100, 64, 3));
         let expected = backbone.features_channels_last(&x).unwrap();
-        for (given, expected) in in_bands(&backbone, &x, &Bands::whole(), &[31]).iter().zip(&expected) {
-            assert_eq!(given.dtype(), DType::F16);
-            let difference = values(&(given - expected).unwrap().abs().unwrap()).into_iter().fold(0.0, f32::max);
-            assert!(difference <= 2e-2, "{difference}");
-        }
+        let given = in_bands(&backbone, &x, &Bands::whole(), &[31]);
+        assert!(given.iter().all(|tap| tap.dtype() == DType::F16));
+        assert_same(Network::AlexNet, &given, &expected);
     }
 
     #[test]

@@ -196,12 +196,12 @@ impl ConvRelu {
         let (oc, ic, k, _) = self.weight.dims4()?;
         let size = |input| conv_size(input, k, self.stride, self.padding);
         match (size(h), size(w)) {
-            (Some(oh), Some(ow)) if c == ic => {
+            (Some(oh), Some(ow)) if c == ic && n > 0 => {
                 let (top, left) = (self.padding, self.padding);
                 Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride: self.stride, top, left })
             }
             _ => bail!(
-                "a convolution of {ic} channels with a {k}x{k} kernel and padding {} can't take an input of \
+                "a convolution of {ic} channels with a {k}x{k} kernel and padding {} can't take {n} pictures of \
                  {h}x{w} pixels with {c} channels",
                 self.padding
             ),
@@ -306,8 +306,8 @@ fn compute(
     let bias = storage::read(bias, lb)?;
     let order = Order { level: Level::current()?, algorithm, turned: false };
     let packed = packed.get(weight, lw, g, order)?;
-    let out = Output::new(out, g, width, offset, true);
-    conv::forward(order.level, order.algorithm, x, &packed, Some(&bias), g, &out);
+    let mut out = Output::new(out, g, width, offset, true);
+    conv::forward(order.level, order.algorithm, x, &packed, Some(&bias), g, &mut out);
     Ok(())
 }
 

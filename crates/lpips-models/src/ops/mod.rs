@@ -43,8 +43,8 @@ pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
 
 /// Takes back the memory of an activation that was needed only to compute `result`, for the next one of its size.
 ///
-/// The tensor must be the only one over its storage; what is left in it is no longer of use. Where gradients will flow back
-/// from `result` the activation is still needed, and left alone.
+/// The tensor must be the only one over its storage: nothing is left in it, and any use of it is an error. Where gradients
+/// will flow back from `result` the activation is still needed, and left alone.
 pub fn recycle(x: &Tensor, result: &Tensor) -> Result<()> {
     struct Recycle;
     impl InplaceOp1 for Recycle {
@@ -52,8 +52,9 @@ pub fn recycle(x: &Tensor, result: &Tensor) -> Result<()> {
             "recycle"
         }
         fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> Result<()> {
-            if let CpuStorage::F32(data) = storage {
-                cpu::buffers::give(std::mem::take(data));
+            // Of another type: an operator that trusts the shape would find too few values, and finds the wrong type first.
+            if let CpuStorage::F32(data) = std::mem::replace(storage, CpuStorage::U8(Vec::new())) {
+                cpu::buffers::give(data);
             }
             Ok(())
         }

@@ -55,8 +55,10 @@ fn geometry(
     stride: usize,
     ceil_mode: bool,
 ) -> Result<Geometry> {
-    if kernel == 0 || stride == 0 || c == 0 {
-        bail!("max pooling needs a kernel, a stride and channels of at least 1, got {kernel}, {stride} and {c}")
+    if [n, c, kernel, stride].contains(&0) {
+        bail!(
+            "max pooling needs pictures, channels, a kernel and a stride of at least 1, got {n}, {c}, {kernel} and {stride}"
+        )
     }
     let size = |input| pool_size(input, kernel, stride, ceil_mode);
     let (Some(oh), Some(ow)) = (size(h), size(w)) else {

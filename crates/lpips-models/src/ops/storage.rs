@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, WithDType, bail};
 use half::{bf16, f16};
 
+use super::cpu::buffers;
+
 /// The elements of a contiguous float tensor, widened to f32 where they are stored in 16 bits.
 pub(crate) fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'a, [f32]>> {
     let Some((start, end)) = layout.contiguous_offsets() else {
@@ -31,10 +33,12 @@ pub(crate) fn of<'a>(storage: &'a Storage, layout: &Layout) -> Result<Cow<'a, [f
 
 /// f32 results as storage of type `dtype`.
 pub(crate) fn write(data: Vec<f32>, dtype: DType) -> Result<CpuStorage> {
-    Ok(match dtype {
-        DType::F32 => CpuStorage::F32(data),
-        DType::F16 => f16::to_cpu_storage_owned(data.into_iter().map(f16::from_f32).collect()),
-        DType::BF16 => bf16::to_cpu_storage_owned(data.into_iter().map(bf16::from_f32).collect()),
+    let storage = match dtype {
+        DType::F32 => return Ok(CpuStorage::F32(data)),
+        DType::F16 => f16::to_cpu_storage_owned(data.iter().copied().map(f16::from_f32).collect()),
+        DType::BF16 => bf16::to_cpu_storage_owned(data.iter().copied().map(bf16::from_f32).collect()),
         other => bail!("the operators put out f32, f16 or bf16, not {other:?}"),
-    })
+    };
+    buffers::give(data);
+    Ok(storage)
 }

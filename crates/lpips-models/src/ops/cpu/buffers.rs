@@ -3,6 +3,7 @@
 //! The system hands out large buffers page by page, at the first touch of each, which costs more than many an operator
 //! does with them. Activations and scratch space therefore come from here and go back here.
 
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -153,22 +154,24 @@ fn advise_huge_pages(buffer: &mut [f32]) {
 
 /// A result that several tasks write, each its own part.
 #[derive(Clone, Copy)]
-pub(super) struct Shared {
+pub(super) struct Shared<'a> {
     start: *mut f32,
     len: usize,
+    borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only an address; whoever writes through it says why no other task writes there.
-unsafe impl Send for Shared {}
+// SAFETY: it is only an address; whoever writes through it says why it lies in the buffer and why no other task writes there.
+unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Shared<'_> {}
 
-impl Shared {
-    pub(super) fn new(buffer: &mut [f32]) -> Self {
-        Self { start: buffer.as_mut_ptr(), len: buffer.len() }
+impl<'a> Shared<'a> {
+    pub(super) fn new(buffer: &'a mut [f32]) -> Self {
+        Self { start: buffer.as_mut_ptr(), len: buffer.len(), borrow: PhantomData }
     }
 
-    /// The address of element `at`, from which `count` elements can be written.
+    /// The address of element `at`, from which `count` elements are to be used. That they are in the buffer is for the
+    /// caller to see to, who knows the shapes; debug builds check it.
     #[inline(always)]
     pub(super) fn at(self, at: usize, count: usize) -> *mut f32 {
         debug_assert!(at + count <= self.len, "{at} + {count} is past the end, {}", self.len);

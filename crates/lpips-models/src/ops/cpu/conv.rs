@@ -1,7 +1,6 @@
 //! Convolution with bias and ReLU, its input gradient and its weight gradient: the shapes, and the choice of algorithm.
 
 use std::fmt;
-use std::marker::PhantomData;
 
 use rayon::prelude::*;
 
@@ -198,8 +197,9 @@ impl<'a> Weight<'a> {
 
 /// Where a convolution writes: pixels of `width` channels, its own from `offset` on.
 pub(crate) struct Output<'a> {
-    pub(super) data: Shared,
-    borrow: PhantomData<&'a mut [f32]>,
+    pub(super) data: Shared<'a>,
+    pixels: usize,
+    channels: usize,
     pub(super) width: usize,
     pub(super) offset: usize,
     pub(super) relu: bool,
@@ -211,12 +211,16 @@ impl<'a> Output<'a> {
     /// # Panics
     /// Where `data` has no room for the result.
     pub(crate) fn new(data: &'a mut [f32], g: &Geometry, width: usize, offset: usize, relu: bool) -> Self {
-        assert!(offset + g.oc <= width && g.n * g.oh * g.ow * width <= data.len(), "the result has no room");
-        Self { data: Shared::new(data), borrow: PhantomData, width, offset, relu }
+        let (pixels, channels) = (g.n * g.oh * g.ow, g.oc);
+        assert!(offset + channels <= width && pixels * width <= data.len(), "the result has no room");
+        Self { data: Shared::new(data), pixels, channels, width, offset, relu }
     }
 }
 
 /// x * weight + bias, and a ReLU if the output has one.
+///
+/// # Panics
+/// Where the picture, the weights or the output are not of these shapes, or the algorithm is not for them.
 pub(crate) fn forward(
     level: Level,
     algorithm: Algorithm,
@@ -224,8 +228,9 @@ pub(crate) fn forward(
     packed: &[f32],
     bias: Option<&[f32]>,
     g: &Geometry,
-    out: &Output<'_>,
+    out: &mut Output<'_>,
 ) {
+    assert!((out.pixels, out.channels) == (g.n * g.oh * g.ow, g.oc), "the output was made for another result");
     match algorithm {
         Algorithm::Direct => direct::forward(level, x, packed, bias, g, out),
         Algorithm::Winograd => winograd::forward(level, x, packed, bias, g, out),
@@ -242,8 +247,8 @@ pub(crate) fn input_gradient(
 ) -> Vec<f32> {
     let turned = g.turned();
     let mut blocks = buffers::take(turned.n * turned.oh * turned.ow * turned.oc);
-    let out = Output::new(&mut blocks, &turned, turned.oc, 0, false);
-    forward(level, algorithm, grad, packed, None, &turned, &out);
+    let mut out = Output::new(&mut blocks, &turned, turned.oc, 0, false);
+    forward(level, algorithm, grad, packed, None, &turned, &mut out);
     if g.stride == 1 {
         return blocks;
     }

@@ -62,7 +62,7 @@ struct Correlate<'a> {
     ky: usize,
     /// Of the k*c weights of the kernel's row, from one to another.
     rows: (usize, usize),
-    out: Shared,
+    out: Shared<'a>,
 }
 
 impl Kernel for Correlate<'_> {
@@ -89,7 +89,8 @@ impl Kernel for Correlate<'_> {
 }
 
 /// # Safety
-/// Weights `row..row + M` and channels `channel..` of `N` vectors exist, and no other task has them.
+/// Weights `row..row + M` of the kernel's row and channels `channel..` of `N` vectors exist, no other task has them, and no
+/// patch reaches past the picture.
 #[inline(always)]
 unsafe fn block<S: Simd, const M: usize, const N: usize>(
     s: S,
@@ -105,7 +106,7 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
         let mut x = task.x.as_ptr().wrapping_add((n * g.h + oy * g.stride + task.ky) * g.w * g.c + row);
         let mut grad = task.grad.as_ptr().wrapping_add(line * g.ow * task.width + channel);
         for _ in 0..g.ow {
-            // SAFETY: output pixels of this line and the inputs that weight `row` and the next see: no patch reaches past x.
+            // SAFETY: output pixels of this line, and the inputs that weight `row` and the next see of a patch inside x.
             unsafe {
                 let mut grads = [s.splat(0.0); N];
                 for (n, value) in grads.iter_mut().enumerate() {
@@ -126,7 +127,8 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
         for (n, sum) in sums.iter().enumerate() {
             let at = ((task.ky * g.k * g.c) + row + m) * task.width + channel + n * S::LANES;
             let to = task.out.at(at, S::LANES);
-            // SAFETY: `at` has the room, and nobody else writes there. The first lines find a buffer of any values.
+            // SAFETY: `out` holds k * k * c rows of `width` channels; the rest is the caller's promise. The first lines find a
+            // buffer of any values.
             unsafe { s.store(to, if first == 0 { *sum } else { s.add(s.load(to), *sum) }) };
         }
     }

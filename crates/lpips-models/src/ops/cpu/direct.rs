@@ -124,8 +124,9 @@ impl Kernel for Direct<'_> {
                         ahead: next.wrapping_add(i * g.k * g.c * AHEAD * LINE),
                     };
                     let starts = &starts[from..from + size];
-                    // SAFETY: the weights are this panel's, and the assert above keeps the patches inside x. The other tasks
-                    // have other pixels or other panels. Where sums are used there are at most ROWS pixels of 64 channels.
+                    // SAFETY: the weights are this panel's, and the assert above keeps the patches inside x. The pixels and
+                    // channels are the result's, and the other tasks have other ones. Where sums are used there are at most
+                    // ROWS pixels of 64 channels.
                     unsafe {
                         if by_rows {
                             with_sizes!(size, vectors, block::<S, AHEAD>(s, &self, starts, weights, &bias, part));
@@ -167,8 +168,9 @@ struct Place {
 }
 
 /// # Safety
-/// The patches at `starts` lie inside `x`, `weights` holds the part's rows of a panel of `N` vectors, no other task writes the
-/// same pixels and channels, and if the rows are not all of the kernel's, `part.sums` has room for `M` times `N` vectors.
+/// The patches at `starts` lie inside `x`, `weights` holds the part's rows of a panel of `N` vectors, the result has `M` pixels
+/// and the channels from `part.place` on, which no other task writes, and if the rows are not all of the kernel's, `part.sums`
+/// has room for `M` times `N` vectors.
 #[inline(always)]
 unsafe fn block<S: Simd, const LINES: usize, const M: usize, const N: usize>(
     s: S,
@@ -241,12 +243,11 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
     packed
 }
 
-/// The whole result as several tasks write it.
 impl Output<'_> {
     /// Puts a pixel's channels `channel..channel + channels` down, after a ReLU if there is one.
     ///
     /// # Safety
-    /// No other task writes these channels of this pixel.
+    /// The result has this pixel and these channels, as many as `N` vectors hold or fewer, and no other task writes them.
     #[inline(always)]
     pub(super) unsafe fn store<S: Simd, const N: usize>(
         &self,
@@ -260,7 +261,7 @@ impl Output<'_> {
         for n in 0..N {
             let value = if self.relu { s.max(s.splat(0.0), values[n]) } else { values[n] };
             let left = channels - n * S::LANES;
-            // SAFETY: `at` has the room, and the caller promises that nobody else writes there.
+            // SAFETY: `new` saw to the room for all pixels and channels of the result; the rest is the caller's promise.
             unsafe {
                 if left >= S::LANES {
                     s.store(to.add(n * S::LANES), value);

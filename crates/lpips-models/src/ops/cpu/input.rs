@@ -3,6 +3,7 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
+use super::buffers;
 use super::simd::{Kernel, Level, Simd};
 
 /// Pixels per task.
@@ -22,7 +23,7 @@ pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>,
         .iter()
         .flat_map(|batch| batch.planes.chunks_exact(3 * pixels).map(move |planes| Batch { planes, ..*batch }))
         .collect();
-    let mut out = vec![0.0; pictures.len() * pixels * 3];
+    let mut out = buffers::take(pictures.len() * pixels * 3);
     let level = Level::current()?;
     let block = |picture: &Batch<'_>, first: usize, out: &mut [f32]| {
         let planes = [0, 1, 2].map(|channel| &picture.planes[channel * pixels + first..][..out.len() / 3]);

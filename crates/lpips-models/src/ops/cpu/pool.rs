@@ -96,6 +96,7 @@ pub(crate) fn input_gradient(x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> 
         let mut best = vec![0.0; g.c];
         for (ox, winner) in row.chunks_exact_mut(g.c).enumerate() {
             best.fill(f32::NEG_INFINITY);
+            winner.fill((oy * g.stride * g.w + ox * g.stride) as u32);
             for pixel in g.window(n, oy, ox) {
                 let values = &x[pixel * g.c..];
                 for ((best, winner), &value) in best.iter_mut().zip(&mut *winner).zip(values) {

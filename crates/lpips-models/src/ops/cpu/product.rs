@@ -52,8 +52,8 @@ pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize, const L
 /// faster than 6 + 6 + 4. Gives the start and the size of each.
 #[inline(always)]
 pub(super) fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
-    let blocks = count.div_ceil(PIXELS).max(1);
-    let (size, longer) = (count / blocks, count % blocks);
+    let blocks = count.div_ceil(PIXELS);
+    let (size, longer) = (count / blocks.max(1), count % blocks.max(1));
     (0..blocks).map(move |i| (i * size + i.min(longer), size + usize::from(i < longer)))
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn blocks_cover_everything_once() {
-        for count in 1..100 {
+        for count in 0..100 {
             let mut next = 0;
             for (start, size) in blocks(count) {
                 assert_eq!(start, next);

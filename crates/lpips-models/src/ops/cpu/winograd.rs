@@ -200,7 +200,7 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
                                 sum = s.fma(s.splat(points[kx]), half[kx], sum);
                             }
                             let at = ((fy * side + fx) * depth + i) * width + n;
-                            // SAFETY: `at` has the room, and nobody else has this panel.
+                            // SAFETY: the panel is `frequencies` times `depth` times `width` long, and nobody else has it.
                             unsafe { s.store(packed.at(at, S::LANES), sum) };
                         }
                     }
@@ -210,6 +210,7 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
     }
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = weight.inputs().next_multiple_of(lanes);
+    assert!(has_transform(weight.k), "no transform for this kernel");
     let frequencies = frequencies(weight.k);
     let mut packed = Scratch::new(frequencies * depth * weight.outputs().next_multiple_of(lanes));
     packed.par_chunks_mut(frequencies * depth * panel).enumerate().for_each(|(at, packed)| {
@@ -235,13 +236,13 @@ struct Job<'a> {
 
 /// Numbers by frequency, tile and channel.
 #[derive(Clone, Copy)]
-struct Room {
-    data: Shared,
+struct Room<'a> {
+    data: Shared<'a>,
     tiles: usize,
     channels: usize,
 }
 
-impl Room {
+impl<'a> Room<'a> {
     /// Floats from one frequency to the next. A little more than they take: at a distance of whole pages all 36 would meet
     /// in the same few lines of the cache.
     #[inline(always)]
@@ -253,11 +254,12 @@ impl Room {
         Scratch::new(frequencies * Self::stride(tiles, channels))
     }
 
-    fn new(scratch: &mut Scratch, frequencies: usize, tiles: usize, channels: usize) -> Self {
+    fn new(scratch: &'a mut Scratch, frequencies: usize, tiles: usize, channels: usize) -> Self {
         assert!(scratch.len() >= frequencies * Self::stride(tiles, channels));
         Self { data: Shared::new(scratch), tiles, channels }
     }
 
+    /// The address of `count` channels of a tile's frequency. That there are such is for the caller to see to.
     #[inline(always)]
     fn at(self, frequency: usize, tile: usize, channel: usize, count: usize) -> *mut f32 {
         debug_assert!(tile < self.tiles && channel + count <= self.channels);
@@ -275,6 +277,7 @@ struct Tiles {
 
 /// The convolution of `x` by transformed weights into `out`.
 pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output<'_>) {
+    assert!(has_transform(g.k) && g.stride == 1, "no transform for this convolution");
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     let (lanes, panel) = (level.lanes(), level.panel());
     let depth = g.c.next_multiple_of(lanes);
@@ -317,8 +320,8 @@ fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
 struct Whole<'a> {
     job: &'a Job<'a>,
     tiles: Tiles,
-    v: Room,
-    m: Room,
+    v: Room<'a>,
+    m: Room<'a>,
 }
 
 impl Kernel for Whole<'_> {
@@ -326,7 +329,7 @@ impl Kernel for Whole<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, v, m } = self;
-        // SAFETY: the rooms are this task's own, and no other task has these tiles.
+        // SAFETY: the rooms are this task's own, made for as many tiles; no other task has these.
         unsafe {
             analyse_tiles(s, job, tiles, v);
             for panel in 0..job.g.oc.div_ceil(job.panel) {
@@ -364,7 +367,7 @@ fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
 struct Analysis<'a> {
     job: &'a Job<'a>,
     tiles: Tiles,
-    v: Room,
+    v: Room<'a>,
 }
 
 impl Kernel for Analysis<'_> {
@@ -381,8 +384,8 @@ struct Products<'a> {
     tiles: Tiles,
     frequency: usize,
     panel: usize,
-    v: Room,
-    m: Room,
+    v: Room<'a>,
+    m: Room<'a>,
 }
 
 impl Kernel for Products<'_> {
@@ -400,7 +403,7 @@ struct Synthesis<'a> {
     job: &'a Job<'a>,
     tiles: Tiles,
     panel: usize,
-    m: Room,
+    m: Room<'a>,
 }
 
 impl Kernel for Synthesis<'_> {
@@ -416,9 +419,9 @@ impl Kernel for Synthesis<'_> {
 /// The frequencies of some tiles.
 ///
 /// # Safety
-/// No other task uses these tiles of `v`.
+/// `v` has these tiles, of the job's frequencies and depth, and no other task uses them.
 #[inline(always)]
-unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
+unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
         match job.g.k {
@@ -431,7 +434,7 @@ unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
 /// # Safety
 /// As for [`analyse_tiles`].
 #[inline(always)]
-unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Tiles, v: Room) {
+unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Tiles, v: Room<'_>) {
     let g = job.g;
     for tile in tiles.from..tiles.to {
         let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
@@ -476,7 +479,7 @@ unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Til
             for y in 0..T {
                 let row = analyse::<S, T>(s, d[y]);
                 for x in 0..T {
-                    // SAFETY: `at` has the room, and the caller promises that nobody else uses this tile.
+                    // SAFETY: the caller's promise.
                     unsafe { s.store(v.at(y * T + x, tile, channel, S::LANES), row[x]) };
                 }
             }
@@ -488,7 +491,8 @@ unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Til
 /// distance to the weights that will be used next.
 ///
 /// # Safety
-/// These tiles' frequencies are there, and no other task uses this frequency and panel of `m`.
+/// `v` has these tiles' frequencies, of the job's depth, and `m` has room for them from `channel` on for a panel, which no other
+/// task uses at this frequency.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // They are one product's operands; a struct would name them a second time.
 unsafe fn multiply<S: Simd>(
@@ -497,8 +501,8 @@ unsafe fn multiply<S: Simd>(
     tiles: Tiles,
     frequency: usize,
     panel: usize,
-    v: Room,
-    m: Room,
+    v: Room<'_>,
+    m: Room<'_>,
     channel: usize,
     next: usize,
 ) {
@@ -533,8 +537,8 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
     depth: usize,
     frequency: usize,
     tile: usize,
-    v: Room,
-    m: Room,
+    v: Room<'_>,
+    m: Room<'_>,
     channel: usize,
 ) {
     let mut x = [weights; M];
@@ -555,9 +559,9 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 /// The outputs of some tiles for a panel of channels; `channel` is the panel's place in `m`.
 ///
 /// # Safety
-/// These tiles' products are there, and no other task writes their outputs for this panel.
+/// `m` has these tiles' products with this panel from `channel` on, and no other task writes their outputs for it.
 #[inline(always)]
-unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room, channel: usize) {
+unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room<'_>, channel: usize) {
     // SAFETY: the caller's promise.
     unsafe {
         match job.g.k {
@@ -575,7 +579,7 @@ unsafe fn synthesise_to<S: Simd, const T: usize>(
     job: &Job<'_>,
     tiles: Tiles,
     panel: usize,
-    m: Room,
+    m: Room<'_>,
     channel: usize,
 ) {
     let g = job.g;
