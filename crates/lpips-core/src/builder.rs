@@ -140,8 +140,8 @@ impl Builder {
     /// The memory that a comparison may take, in bytes, with the program, the weights and the pictures' tensors counted in.
     /// Default: half of what is free on the machine, or in the control group, at each comparison; on a GPU all that it has.
     ///
-    /// Pictures that would take more go through the network band by band, which changes distances and maps by less than
-    /// 1e-5, and takes hardly longer. Where even the lowest bands take more, they are used all the same, and a line in the
+    /// Pictures that would take more go through the network band by band, which changes no number (on a GPU less than 1e-5),
+    /// and takes hardly longer. Where even the lowest bands take more, they are used all the same, and a line in the
     /// log says so. Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {

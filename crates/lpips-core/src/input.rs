@@ -41,6 +41,14 @@ impl<'a> From<&'a Tensor> for Images<'a> {
 }
 
 impl<'a> Images<'a> {
+    pub(crate) fn new(tensor: &'a Tensor, range: Range) -> Self {
+        Self { tensor, range }
+    }
+
+    pub(crate) fn parts(self) -> (&'a Tensor, Range) {
+        (self.tensor, self.range)
+    }
+
     /// Values in [-1, 1].
     pub fn signed(tensor: &'a Tensor) -> Self {
         Self { tensor, range: Range::Signed }

@@ -9,6 +9,7 @@ pub mod image;
 mod input;
 mod lpips;
 mod metric;
+mod reference;
 mod tile;
 
 pub use builder::{Builder, Version};
@@ -17,6 +18,7 @@ pub use image::Picture;
 pub use input::{Images, Range};
 pub use lpips::{Comparison, Features, Layer, Lpips, Stack};
 pub use metric::{Accumulator, Reduction};
+pub use reference::Reference;
 
 pub use lpips_models::weights;
 pub use lpips_models::{Backbone, Network};

@@ -195,7 +195,7 @@ impl Lpips {
     /// As [`Self::forward`], with the distance's parts by layer and its map at hand.
     ///
     /// Pictures that would take more memory than they may ([`Builder::memory`]) go through the network band by band, to the
-    /// same results within 1e-5, unless gradients are to flow through it.
+    /// same results (bit for bit on the CPU), unless gradients are to flow through it.
     ///
     /// # Errors
     /// Those of [`Self::forward`].
@@ -206,7 +206,7 @@ impl Lpips {
         let count = a.batch() + b.batch();
         let need = Need::of(&self.backbone, count, pairs.len(), size, a.bytes_held() + b.bytes_held())?;
         let tracked = a.is_tracked() || b.is_tracked() || self.backbone.has_variables() || self.head.has_variables();
-        let room = if tracked { usize::MAX } else { need.room(self.memory, &self.backbone).min(need.whole) };
+        let room = if tracked { need.whole } else { need.room(self.memory, &self.backbone).min(need.whole) };
         let attempt = |room| {
             let bands = need.bands(&self.backbone, count, size, room)?;
             let rows = |from, count| {
@@ -219,7 +219,8 @@ impl Lpips {
             let maps = tile::maps((&self.backbone, &self.head), &pairs, size.0, &bands, rows)?;
             Ok(Comparison { layers: self.taps_names().into_iter().zip(maps).collect(), size })
         };
-        ops::in_pool(|| tile::with_less(room, attempt))
+        // Bands would save nothing where gradients keep all of them.
+        ops::in_pool(|| if tracked { attempt(room) } else { tile::with_less(room, attempt) })
     }
 
     /// Whether the features of two pictures of this height and width in pixels, or a comparison of the two as a whole, have
@@ -229,8 +230,13 @@ impl Lpips {
     /// # Errors
     /// Pictures that are too small for the network.
     pub fn fits(&self, height: usize, width: usize) -> Result<bool> {
-        let held = 2 * 3 * height * width * size_of::<f32>();
-        let need = Need::of(&self.backbone, 2, 1, (height, width), held)?;
+        self.has_room(2, height, width)
+    }
+
+    /// [`Self::fits`] of several pictures, one of which is compared with the others.
+    pub(crate) fn has_room(&self, pictures: usize, height: usize, width: usize) -> Result<bool> {
+        let held = pictures * 3 * height * width * size_of::<f32>();
+        let need = Need::of(&self.backbone, pictures, pictures - 1, (height, width), held)?;
         Ok(self.memory.allows(need.all(), &self.backbone))
     }
 

@@ -19,8 +19,8 @@ pub(crate) enum Memory {
     Bytes(usize),
 }
 
-/// What this takes has room on every machine, and is not worth asking for.
-const ALWAYS: usize = 1 << 30;
+/// So little is not worth asking for.
+const ALWAYS: usize = 256 << 20;
 /// Bytes of the program itself.
 const PROGRAM: usize = 32 << 20;
 /// Where the system does not say how much memory is free.
@@ -124,6 +124,18 @@ pub(crate) fn with_less<T>(room: usize, mut attempt: impl FnMut(usize) -> Result
             }
             result => return result,
         }
+    }
+}
+
+/// Nothing where the device has run out of memory, with a line in the log.
+pub(crate) fn unless_out_of_memory<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if is_out_of_memory(&error) => {
+            ops::release_memory();
+            tracing::warn!("the device is out of memory ({error}): going on in bands");
+            Ok(None)
+        }
+        result => result.map(Some),
     }
 }
 
@@ -254,6 +266,14 @@ mod tests {
         assert!(
             with_less(1 << 40, |room| if room == 1 << 40 { Err(Error::Input("no".into())) } else { Ok(()) }).is_err()
         );
+    }
+
+    #[test]
+    fn only_a_lack_of_memory_is_made_nothing() {
+        let lack = candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY)".to_string());
+        assert_eq!(unless_out_of_memory(Err::<(), _>(lack.into())).unwrap(), None);
+        assert_eq!(unless_out_of_memory(Ok(1)).unwrap(), Some(1));
+        assert!(unless_out_of_memory(Err::<(), _>(Error::Input("no".into()))).is_err());
     }
 
     #[test]

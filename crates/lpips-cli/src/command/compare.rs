@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use clap::Args;
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
-use lpips_core::{Comparison, Features, Lpips, Network, Picture, Version};
+use lpips_core::{Comparison, Lpips, Network, Picture, Version};
 use serde_json::json;
 
 use crate::device::{self, DeviceChoice};
@@ -138,15 +138,7 @@ struct Reference {
     size: (usize, usize),
     /// To be drawn over.
     picture: Option<Picture>,
-    seen: Seen,
-}
-
-/// What is kept of it for all candidates.
-enum Seen {
-    /// All that the network sees in it.
-    Features(Features),
-    /// Itself, where the features have no room.
-    Pixels(Tensor),
+    seen: lpips_core::Reference,
 }
 
 impl Compare {
@@ -218,14 +210,7 @@ impl Compare {
         let tensor = picture.to_tensor(lpips.device())?;
         // Not held through the network's work: of a large picture it is much.
         let picture = Some(picture).filter(|_| self.map_over);
-        let see = || {
-            Ok(if lpips.fits(size.1, size.0)? {
-                Seen::Features(lpips.features(&tensor)?)
-            } else {
-                Seen::Pixels(tensor)
-            })
-        };
-        let seen = see().map_err(|error| named(&self.reference, error))?;
+        let seen = lpips.reference(&tensor).map_err(|error| named(&self.reference, error))?;
         Ok(Reference { size, picture, seen })
     }
 
@@ -255,10 +240,7 @@ impl Compare {
         let compare = || {
             let tensor = picture.to_tensor(lpips.device())?;
             drop(picture);
-            let comparison = match &reference.seen {
-                Seen::Features(reference) => lpips.between(reference, &lpips.features(&tensor)?)?,
-                Seen::Pixels(reference) => lpips.compare(reference, &tensor)?,
-            };
+            let comparison = lpips.against(&reference.seen, &tensor)?;
             let distance = scalar(&comparison.distance()?)?;
             if !distance.is_finite() {
                 return Err(lpips_core::Error::Input(format!(

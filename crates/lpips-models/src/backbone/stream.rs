@@ -364,9 +364,10 @@ const SCRATCH: usize = 96 << 20;
 mod tests {
     use super::*;
     use crate::Network;
-    use crate::ops::testing::{Noise, composing, is_composing, values};
+    use crate::ops::testing::{Noise, at_every_level, composing, is_composing, values};
     use crate::weights::Weights;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
+    use candle_nn::{VarBuilder, VarMap};
     use proptest::prelude::*;
 
     fn backbone(network: Network, dtype: DType) -> Backbone {
@@ -426,6 +427,48 @@ mod tests {
                 let run = || {
                     let expected = backbone.features_channels_last(&x).unwrap();
                     assert_same(network, &in_bands(&backbone, &x, &bands, &cuts), &expected);
+                };
+                if composed { composing(run) } else { at_every_level(|_| run()) }
+            }
+        }
+
+        #[test]
+        fn gradients_flow_through_bands(
+            more in 0usize..40, cuts in proptest::collection::vec(1usize..40, 1..5), composed: bool, seed: u64,
+        ) {
+            for network in [Network::AlexNet, Network::SqueezeNet1_1, Network::Vgg11] {
+                let arch = network.architecture();
+                let vars = VarMap::new();
+                let random = Weights::random(network, seed).var_builder(DType::F32, &Device::Cpu).unwrap();
+                for (name, shape) in arch.tensors(arch.features.len() - 1) {
+                    let var = Var::from_tensor(&random.get(shape, &name).unwrap()).unwrap();
+                    vars.data().lock().unwrap().insert(name, var);
+                }
+                let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+                let backbone = Backbone::new(network, arch.taps, &vb).unwrap();
+                let least = backbone.minimum_size();
+                let x = Var::from_tensor(&Noise::new(seed).tensor((1, least + more, least + 3, 3))).unwrap();
+                let run = || {
+                    let gradients = |taps: &[Tensor]| {
+                        let weighted = |(i, tap): (usize, &Tensor)| {
+                            let weights = Noise::new(i as u64).tensor(tap.shape());
+                            (tap * weights).unwrap().sum_all().unwrap()
+                        };
+                        let loss = taps.iter().enumerate().map(weighted).reduce(|a, b| (a + b).unwrap()).unwrap();
+                        let grads = loss.backward().unwrap();
+                        let data = vars.data().lock().unwrap();
+                        let mut names: Vec<_> = data.keys().collect();
+                        names.sort();
+                        let of = |var: &Var| values(grads.get(var).unwrap());
+                        std::iter::once(of(&x)).chain(names.iter().map(|name| of(&data[*name]))).collect::<Vec<_>>()
+                    };
+                    let expected = gradients(&backbone.features_channels_last(&x).unwrap());
+                    let given = gradients(&in_bands(&backbone, &x, &Bands::whole(), &cuts));
+                    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+                    for (given, expected) in given.iter().zip(&expected) {
+                        let difference = norm(&mut given.iter().zip(expected).map(|(a, b)| a - b));
+                        assert!(difference <= 1e-3 * norm(&mut expected.iter().copied()), "{network}: {difference}");
+                    }
                 };
                 if composed { composing(run) } else { run() }
             }

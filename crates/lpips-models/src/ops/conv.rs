@@ -561,7 +561,7 @@ mod tests {
     }
 
     /// Sizes at which the work is split in every way there is: many tiles, few tiles of many channels, tasks by pixels and by
-    /// panels of channels, several groups.
+    /// panels of channels, rows of the kernel.
     #[test]
     fn large_ones_are_right_too() {
         for (n, h, w, c, oc, k, stride) in [
@@ -571,6 +571,7 @@ mod tests {
             (1, 61, 50, 3, 64, 11, 4),
             (3, 30, 30, 64, 16, 1, 1),
             (1, 70, 90, 8, 8, 3, 1),
+            (1, 5, 5, 500, 20, 3, 1),
         ] {
             let mut noise = Noise::new(7);
             let padding = k / 2;
@@ -584,6 +585,19 @@ mod tests {
                 close(&values(&op.forward(&x).unwrap()), &expected, tolerance);
             });
         }
+    }
+
+    /// More tiles of many channels than are in work at a time.
+    #[test]
+    fn large_groups_follow_one_another() {
+        let mut noise = Noise::new(8);
+        let x = noise.tensor((1, 95, 94, 140));
+        let weight = (noise.tensor((480, 140, 3, 3)) * (1.0 / 1260f64.sqrt())).unwrap();
+        let op = ConvRelu::new(&weight, &noise.tensor(480), 1, 1).unwrap();
+        at_every_level(|_| {
+            let run = |algorithm| by_algorithm(algorithm, || values(&op.forward(&x).unwrap()));
+            close(&run(Algorithm::Winograd), &run(Algorithm::Direct), 3e-5);
+        });
     }
 
     #[test]
@@ -600,10 +614,11 @@ mod tests {
     #[test]
     fn the_same_bits_with_any_number_of_threads() {
         let mut noise = Noise::new(9);
-        let x = Var::from_tensor(&noise.tensor((3, 19, 23, 16))).unwrap();
+        // So many tiles that one thread takes them whole, and five go by frequencies.
+        let x = Var::from_tensor(&noise.tensor((3, 29, 31, 16))).unwrap();
         let weight = Var::from_tensor(&noise.tensor((40, 16, 3, 3))).unwrap();
         let bias = Var::from_tensor(&noise.tensor(40)).unwrap();
-        let weights = noise.tensor((3, 19, 23, 40));
+        let weights = noise.tensor((3, 29, 31, 40));
         for algorithm in [Algorithm::Direct, Algorithm::Winograd] {
             let run = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -144,7 +144,7 @@ impl CustomOp2 for ChannelsLast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testing::{Noise, close, composing, device, gradients, values};
+    use crate::ops::testing::{Noise, at_every_level, close, composing, device, gradients, values};
     use candle_core::Var;
     use proptest::prelude::*;
 
@@ -199,7 +199,7 @@ mod tests {
                     close(&da, &expected(0, &a, of_a), 1e-6);
                 }
             };
-            run();
+            at_every_level(|_| run());
             composing(run);
         }
     }

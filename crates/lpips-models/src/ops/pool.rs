@@ -197,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_nothing_has_a_first_pixel_too() {
+        let x =
+            candle_core::Var::from_tensor(&Tensor::full(f32::NEG_INFINITY, (1, 2, 4, 1), &device()).unwrap()).unwrap();
+        let [dx] = gradients(
+            &max_pool(&x, 2, 2, false).unwrap(),
+            &Noise::new(1).tensor((1, 1, 2, 1)).ones_like().unwrap(),
+            [&x],
+        );
+        assert_eq!(dx, [1., 0., 1., 0., 0., 0., 0., 0.]);
+    }
+
+    #[test]
     fn nan_comes_through() {
         let x = Tensor::new(&[1f32, f32::NAN, 3., 2.], &device()).unwrap();
         at_every_level(|_| {

@@ -1,7 +1,7 @@
 //! The CPU kernels: plain slices in, plain vectors out.
 //!
-//! Every kernel gives the same bits with any number of threads: work is split by the shapes alone, and no sum is shared
-//! between tasks.
+//! Every kernel gives the same bits with any number of threads: how work is split may depend on them, but each output is
+//! one chain of operations in a fixed order, in one task.
 #![allow(clippy::inline_always)] // What is not inlined into a level's code lacks its instructions; see `simd`.
 
 pub(super) mod buffers;
