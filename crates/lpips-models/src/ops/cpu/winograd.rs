@@ -8,6 +8,8 @@
 //! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3),
 //! which tiles of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
@@ -250,12 +252,13 @@ impl<'a> Room<'a> {
         tiles * channels + 16
     }
 
-    fn scratch(frequencies: usize, tiles: usize, channels: usize) -> Scratch {
-        Scratch::new(frequencies * Self::stride(tiles, channels))
+    /// Floats that it takes.
+    fn len(frequencies: usize, tiles: usize, channels: usize) -> usize {
+        frequencies * Self::stride(tiles, channels)
     }
 
-    fn new(scratch: &'a mut Scratch, frequencies: usize, tiles: usize, channels: usize) -> Self {
-        assert!(scratch.len() >= frequencies * Self::stride(tiles, channels));
+    fn new(scratch: &'a mut [f32], frequencies: usize, tiles: usize, channels: usize) -> Self {
+        assert!(scratch.len() >= Self::len(frequencies, tiles, channels));
         Self { data: Shared::new(scratch), tiles, channels }
     }
 
@@ -306,14 +309,24 @@ const SMALL: usize = 256 * 256;
 /// Tiles times channels that are in work at a time where the frequencies are outermost.
 const GROUP: usize = 1 << 18;
 
-/// Each task takes some tiles all the way: for many tiles, and weights that are soon read.
+/// Each task takes some tiles all the way: for many tiles, and weights that are soon read. Every thread has scratch space of its
+/// own, and takes the next task when it is done with one.
 fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
     let Tiling { frequencies, all, .. } = job.tiling;
-    let scratch = || (Room::scratch(frequencies, count, job.depth), Room::scratch(frequencies, count, job.panel));
-    (0..all.div_ceil(count)).into_par_iter().with_max_len(1).for_each_init(scratch, |(v, m), task| {
-        let origin = task * count;
+    let (tasks, threads) = (all.div_ceil(count), rayon::current_num_threads());
+    let (v, m) = (Room::len(frequencies, count, job.depth), Room::len(frequencies, count, job.panel));
+    let mut scratch = Scratch::new(threads.min(tasks) * (v + m));
+    let next = AtomicUsize::new(0);
+    scratch.par_chunks_exact_mut(v + m).with_max_len(1).for_each(|scratch| {
+        let (v, m) = scratch.split_at_mut(v);
         let (v, m) = (Room::new(v, frequencies, count, job.depth), Room::new(m, frequencies, count, job.panel));
-        level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
+        loop {
+            let origin = next.fetch_add(1, Ordering::Relaxed) * count;
+            if origin >= all {
+                break;
+            }
+            level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
+        }
     });
 }
 
@@ -347,10 +360,9 @@ impl Kernel for Whole<'_> {
 fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
     let panels = job.g.oc.div_ceil(job.panel);
     let frequencies = job.tiling.frequencies;
-    let (mut v, mut m) =
-        (Room::scratch(frequencies, count, job.depth), Room::scratch(frequencies, count, panels * job.panel));
-    let (v, m) =
-        (Room::new(&mut v, frequencies, count, job.depth), Room::new(&mut m, frequencies, count, panels * job.panel));
+    let width = panels * job.panel;
+    let [mut v, mut m] = [job.depth, width].map(|channels| Scratch::new(Room::len(frequencies, count, channels)));
+    let (v, m) = (Room::new(&mut v, frequencies, count, job.depth), Room::new(&mut m, frequencies, count, width));
     let share = count.div_ceil(4 * rayon::current_num_threads());
     let parts = count.div_ceil(share);
     let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
