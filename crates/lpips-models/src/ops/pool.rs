@@ -185,10 +185,11 @@ mod tests {
             prop_assert_eq!(values(&other), naive(&data, &g));
             let [dx] = gradients(&y, &weights, [&x]);
             let [other] = gradients(&other, &weights, [&x]);
-            close(&dx, &other, 1e-6);
+            // Up to 16 windows meet in a pixel, and the two paths add them in different orders.
+            close(&dx, &other, 1e-5);
             // Every output's gradient arrives exactly once.
-            let (given, arrived): (f32, f32) = (values(&weights).iter().sum(), dx.iter().sum());
-            prop_assert!((given - arrived).abs() < 1e-3);
+            let total = |v: &[f32]| v.iter().copied().map(f64::from).sum::<f64>();
+            prop_assert!((total(&values(&weights)) - total(&dx)).abs() < 1e-3);
             if !ties {
                 let f = |x: &Tensor| max_pool(x, kernel, stride, ceil_mode).unwrap();
                 check_gradient(&x, &weights, f, &dx, seed);
