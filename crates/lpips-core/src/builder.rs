@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, Var};
-use candle_nn::{VarBuilder, VarMap};
+use candle_nn::{Init, VarBuilder, VarMap};
 use lpips_models::weights::{Archive, Finder, Weights};
 use lpips_models::{Backbone, Network};
 
@@ -171,31 +171,45 @@ impl Builder {
         let parts = self.parts()?;
         let constants = parts.weights.into_var_builder(self.dtype, &self.device)?;
         let vars = VarMap::new();
-        let insert = |name: String, tensor: &Tensor| -> Result<Tensor> {
+        let insert = |name: String, tensor: &Tensor| -> Result<()> {
             let var = Var::from_tensor(tensor)?;
-            let tensor = var.as_tensor().clone();
             if let Ok(mut data) = vars.data().lock() {
                 data.insert(name, var);
             }
-            Ok(tensor)
+            Ok(())
         };
         let arch = self.network.architecture();
         let last = arch.positions(&parts.taps)?.into_iter().max().unwrap_or_default();
         for (name, shape) in arch.tensors(last) {
             insert(name.clone(), &constants.get(shape, &name)?)?;
         }
-        let lins = match parts.lins {
-            None => None,
-            Some(lins) => Some(
-                lins.iter()
-                    .enumerate()
-                    .map(|(i, lin)| insert(format!("lin{i}.weight"), &lin.to_device(&self.device)?))
-                    .collect::<Result<Vec<_>>>()?,
-            ),
-        };
-        let vb = VarBuilder::from_varmap(&vars, self.dtype, &self.device);
-        let lpips = self.assemble(&parts.taps, &vb, lins)?;
+        for (i, lin) in parts.lins.iter().flatten().enumerate() {
+            insert(lin_name(i), &lin.to_device(&self.device)?)?;
+        }
+        let lpips = self.build_on(&VarBuilder::from_varmap(&vars, self.dtype, &self.device))?;
         Ok((lpips, vars))
+    }
+
+    /// The metric on the weights that `vb` has: convolutions under torchvision's names (`features.0.weight`), in `vb`'s type and
+    /// on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32. Variables stay variables.
+    ///
+    /// # Errors
+    /// A layer that the network does not have; a weight that `vb` does not have or has in another shape.
+    pub fn build_on(&self, vb: &VarBuilder<'_>) -> Result<Lpips> {
+        let arch = self.network.architecture();
+        let taps = self.tap_names();
+        let channels = arch.channels();
+        let lin = |(i, at): (usize, usize)| {
+            vb.get_with_hints_dtype((1, channels[at], 1, 1), &lin_name(i), Init::Const(0.0), DType::F32)
+        };
+        let positions = arch.positions(&taps)?.into_iter().enumerate();
+        let lins = if self.lins { Some(positions.map(lin).collect::<candle_core::Result<_>>()?) } else { None };
+        self.assemble(&taps, vb, lins)
+    }
+
+    fn tap_names(&self) -> Vec<String> {
+        let published = self.network.architecture().taps.iter().map(ToString::to_string);
+        self.taps.clone().unwrap_or_else(|| published.collect())
     }
 
     fn assemble(&self, taps: &[String], vb: &VarBuilder<'_>, lins: Option<Vec<Tensor>>) -> Result<Lpips> {
@@ -210,7 +224,7 @@ impl Builder {
         }
         let arch = self.network.architecture();
         let published: Vec<String> = arch.taps.iter().map(ToString::to_string).collect();
-        let taps = self.taps.clone().unwrap_or_else(|| published.clone());
+        let taps = self.tap_names();
         let positions = arch.positions(&taps)?;
         let channels = arch.channels();
         let channels: Vec<usize> = positions.iter().map(|&at| channels[at]).collect();
@@ -299,6 +313,10 @@ struct Parts {
     lins: Option<Vec<Tensor>>,
 }
 
+fn lin_name(index: usize) -> String {
+    format!("lin{index}.weight")
+}
+
 /// The N of `linN.weight`.
 fn lin_index(name: &str) -> Option<usize> {
     name.strip_prefix("lin")?.strip_suffix(".weight")?.parse().ok()
@@ -328,7 +346,7 @@ fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
         .enumerate()
         .map(|(i, &c)| {
             let shape = [1, c, 1, 1];
-            let name = format!("lin{i}.weight");
+            let name = lin_name(i);
             let data = archive.tensor(&name, &shape)?;
             if let Some(negative) = data.iter().find(|weight| **weight < 0.0) {
                 let reason = format!(

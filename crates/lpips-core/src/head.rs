@@ -2,6 +2,7 @@
 //! weighted by channel.
 
 use candle_core::{Result, Tensor};
+use lpips_models::ops::dropout::Dropout;
 use lpips_models::ops::head;
 
 /// The weights of each tapped layer's channels, (1, C, 1, 1), or none: then every channel counts 1.
@@ -26,7 +27,15 @@ impl Head {
 
     /// The distance at each pixel of layer `layer`, (P, H, W), from taps (Na, H, W, C) and (Nb, H, W, C) and the pairs of
     /// pictures to compare.
-    pub(crate) fn distance(&self, layer: usize, a: &Tensor, b: &Tensor, pairs: &[(usize, usize)]) -> Result<Tensor> {
-        head::distance(a, b, self.lins.as_ref().and_then(|lins| lins.get(layer)), pairs)
+    pub(crate) fn distance(
+        &self,
+        layer: usize,
+        a: &Tensor,
+        b: &Tensor,
+        pairs: &[(usize, usize)],
+        dropout: Option<Dropout>,
+    ) -> Result<Tensor> {
+        let dropout = dropout.map(|dropout| dropout.stream(layer as u64));
+        head::distance(a, b, self.lins.as_ref().and_then(|lins| lins.get(layer)), pairs, dropout)
     }
 }

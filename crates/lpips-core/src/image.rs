@@ -10,6 +10,7 @@ use fast_image_resize as fir;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
+use crate::input::Range;
 
 /// An RGB picture in memory, 8 or 16 bits a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +246,17 @@ impl Picture {
             }
         }
         Ok(Tensor::from_vec(planes, (1, 3, height, width), device)?)
+    }
+
+    /// The picture's own values, (1, 3, H, W), with their range: 8 bits stay bytes, a quarter of what [`Self::to_tensor`]
+    /// takes; 16 bits become f32.
+    ///
+    /// # Errors
+    /// Those of [`Self::to_tensor`].
+    pub fn to_values(&self, device: &Device) -> Result<(Tensor, Range)> {
+        let Pixels::Eight(rgb) = &self.pixels else { return Ok((self.to_tensor(device)?, Range::Signed)) };
+        let planes = (0..3).flat_map(|channel| rgb.iter().skip(channel).step_by(3).copied()).collect::<Vec<u8>>();
+        Ok((Tensor::from_vec(planes, (1, 3, self.height, self.width), device)?, Range::Bytes))
     }
 
     /// The picture in another size, by Pillow's bilinear filter (a triangle as wide as the reduction, so that nothing

@@ -41,7 +41,8 @@ impl<'a> From<&'a Tensor> for Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    pub(crate) fn new(tensor: &'a Tensor, range: Range) -> Self {
+    /// Values in this range.
+    pub fn new(tensor: &'a Tensor, range: Range) -> Self {
         Self { tensor, range }
     }
 

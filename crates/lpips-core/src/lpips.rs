@@ -1,6 +1,7 @@
 //! The distance between two pictures.
 
 use candle_core::{Device, Tensor};
+use lpips_models::ops::dropout::Dropout;
 use lpips_models::ops::input::{self, Affine};
 use lpips_models::ops::{self, upsample};
 use lpips_models::{Backbone, Network};
@@ -49,14 +50,29 @@ pub struct Features {
     maker: Maker,
 }
 
-/// Two batches of pictures as the network takes them; see [`Lpips::stack`].
+/// Batches of pictures as the network takes them; see [`Lpips::stack`].
 #[derive(Debug, Clone)]
 pub struct Stack {
-    /// The first batch, then the second, (Na + Nb, H, W, 3).
+    /// One batch after the other, (N, H, W, 3).
     pub pictures: Tensor,
-    /// Which pictures of it are compared.
+    /// Which of them are compared.
+    pub pairing: Pairing,
+}
+
+/// Which pictures of a [`Stack`] are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairing {
+    pictures: usize,
     pairs: Pairs,
     size: (usize, usize),
+}
+
+impl Pairing {
+    /// The references of `n` triplets, then all p0, then all p1, of this height and width in pixels: each p0 is compared with
+    /// its reference, then each p1.
+    pub fn triplets(n: usize, size: (usize, usize)) -> Self {
+        Self { pictures: 3 * n, pairs: (0..2 * n).map(|pair| (pair % n, n + pair)).collect(), size }
+    }
 }
 
 /// What two features must have in common to be compared.
@@ -216,7 +232,7 @@ impl Lpips {
                 let rows = [a.rows(from, count)?, b.rows(from, count)?];
                 self.scaled(&[a.with(&rows[0]), b.with(&rows[1])])
             };
-            let maps = tile::maps((&self.backbone, &self.head), &pairs, size.0, &bands, rows)?;
+            let maps = tile::maps((&self.backbone, &self.head), &pairs, size, &bands, rows)?;
             Ok(Comparison { layers: self.taps_names().into_iter().zip(maps).collect(), size })
         };
         // Bands would save nothing where gradients keep all of them.
@@ -250,22 +266,69 @@ impl Lpips {
         let (size, pairs) = meeting(a, b)?;
         self.backbone.check_size(size.0, size.1)?;
         // Both through the network at once: one large product is faster than two small ones.
-        Ok(Stack { pictures: self.scaled(&[a, b])?, pairs, size })
+        let pictures = self.scaled(&[a, b])?;
+        Ok(Stack { pairing: Pairing { pictures: pictures.dims()[0], pairs, size }, pictures })
     }
 
-    /// The last step of [`Self::compare`], the head: from the taps (N, H', W', C) that the network made of a stack.
+    /// [`Self::stack`] of triplets: references, p0 and p1, N of each. Their distances are those of each p0 and its reference,
+    /// then those of each p1.
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`], and batches that are not equally large.
+    pub fn stack_triplets<'a>(
+        &self,
+        reference: impl Into<Images<'a>>,
+        p0: impl Into<Images<'a>>,
+        p1: impl Into<Images<'a>>,
+    ) -> Result<Stack> {
+        let batches = [reference.into(), p0.into(), p1.into()];
+        let (size, n) = (batches[0].size()?, batches[0].batch());
+        for other in &batches[1..] {
+            same_size(size, other.size()?)?;
+            if other.batch() != n {
+                return Err(Error::Batches(n, other.batch()));
+            }
+        }
+        self.backbone.check_size(size.0, size.1)?;
+        Ok(Stack { pictures: self.scaled(&batches)?, pairing: Pairing::triplets(n, size) })
+    }
+
+    /// The distances of triplets: of `p0` and `reference`, and of `p1` and `reference`, (N, 1, 1, 1) each. Every reference goes
+    /// through the network once.
+    ///
+    /// # Errors
+    /// Those of [`Self::stack_triplets`].
+    pub fn triplets<'a>(
+        &self,
+        reference: impl Into<Images<'a>>,
+        p0: impl Into<Images<'a>>,
+        p1: impl Into<Images<'a>>,
+    ) -> Result<(Tensor, Tensor)> {
+        let (reference, p0, p1) = (reference.into(), p0.into(), p1.into());
+        let n = reference.batch();
+        ops::in_pool(|| {
+            let stack = self.stack_triplets(reference, p0, p1)?;
+            let taps = self.backbone.features_channels_last(&stack.pictures)?;
+            ops::recycle(&stack.pictures, &taps[0])?;
+            let distances = self.compare_taps(&stack.pairing, &taps, None)?.distance()?;
+            Ok((distances.narrow(0, 0, n)?, distances.narrow(0, n, n)?))
+        })
+    }
+
+    /// The last step of [`Self::compare`], the head: from the taps (N, H', W', C) that the network made of a stack. With
+    /// `dropout` the channels' squared differences are left out at random, as in the published training.
     ///
     /// # Errors
     /// Another number of taps than the network's, or taps of other pictures than the stack's.
-    pub fn compare_taps(&self, stack: &Stack, taps: &[Tensor]) -> Result<Comparison> {
-        let (expected, pictures) = (self.taps_names().len(), stack.pictures.dims()[0]);
+    pub fn compare_taps(&self, stack: &Pairing, taps: &[Tensor], dropout: Option<Dropout>) -> Result<Comparison> {
+        let (expected, pictures) = (self.taps_names().len(), stack.pictures);
         if taps.len() != expected || taps.iter().any(|tap| tap.dims().first() != Some(&pictures)) {
             let given: Vec<_> = taps.iter().map(Tensor::dims).collect();
             return Err(Error::Input(format!(
                 "taps of shapes {given:?} were given: expected {expected}, each of the stack's {pictures} pictures"
             )));
         }
-        self.comparison(taps, taps, &stack.pairs, stack.size)
+        self.comparison((taps, taps), &stack.pairs, stack.size, dropout)
     }
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
@@ -304,23 +367,23 @@ impl Lpips {
                 other.maker
             )));
         }
-        ops::in_pool(|| self.comparison(&a.taps, &b.taps, &pairs, a.size))
+        ops::in_pool(|| self.comparison((&a.taps, &b.taps), &pairs, a.size, None))
     }
 
     /// Compares these pairs of pictures by their taps.
     fn comparison(
         &self,
-        a: &[Tensor],
-        b: &[Tensor],
+        (a, b): (&[Tensor], &[Tensor]),
         pairs: &[(usize, usize)],
         size: (usize, usize),
+        dropout: Option<Dropout>,
     ) -> Result<Comparison> {
         let layers = self
             .taps_names()
             .into_iter()
             .zip(a.iter().zip(b))
             .enumerate()
-            .map(|(layer, (name, (a, b)))| Ok((name, self.head.distance(layer, a, b, pairs)?)))
+            .map(|(layer, (name, (a, b)))| Ok((name, self.head.distance(layer, a, b, pairs, dropout)?)))
             .collect::<Result<Vec<_>>>()?;
         Ok(Comparison { layers, size })
     }

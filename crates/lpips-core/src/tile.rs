@@ -63,8 +63,7 @@ impl Need {
         let layers = backbone.layers(pictures, height, width)?;
         let pixels: usize =
             layers.iter().filter(|layer| layer.tapped).map(|layer| layer.output[1] * layer.output[2]).sum();
-        // Each map twice, as its bands and whole.
-        let maps = 2 * pairs * pixels * size_of::<f32>();
+        let maps = pairs * pixels * size_of::<f32>();
         Ok(Self {
             fixed: PROGRAM + held + maps + backbone.weight_bytes(pictures, height, width)?,
             whole: backbone.whole_bytes(pictures, height, width)?,
@@ -150,12 +149,14 @@ fn is_out_of_memory(error: &Error) -> bool {
 pub(crate) fn maps(
     (backbone, head): (&Backbone, &Head),
     pairs: &[(usize, usize)],
-    height: usize,
+    (height, width): (usize, usize),
     bands: &Bands,
     rows: impl Fn(usize, usize) -> Result<Tensor>,
 ) -> Result<Vec<Tensor>> {
+    let layers = backbone.layers(1, height, width)?;
+    let heights: Vec<_> = layers.iter().filter(|layer| layer.tapped).map(|layer| layer.output[1]).collect();
     let mut stream = backbone.stream(height, bands)?;
-    let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); backbone.taps().len()];
+    let mut maps: Vec<Option<(Tensor, usize)>> = vec![None; backbone.taps().len()];
     let mut from = 0;
     while from < height {
         let count = bands.rows.min(height - from);
@@ -165,7 +166,18 @@ pub(crate) fn maps(
             let map = distance(head, tap, rows, pairs)?;
             let is_free = !map.track_op();
             last = Some(map.clone());
-            parts[tap].push(map);
+            if bands.rows >= height {
+                maps[tap] = Some((map, 0));
+                return Ok(is_free);
+            }
+            // Where it belongs at once: put together at the end, the bands would take their memory twice.
+            let (pairs, count, width) = map.dims3()?;
+            let (whole, filled) = match maps[tap].take() {
+                Some(begun) => begun,
+                None => (Tensor::zeros((pairs, heights[tap], width), map.dtype(), map.device())?, 0),
+            };
+            whole.slice_set(&map.contiguous()?, 1, filled)?;
+            maps[tap] = Some((whole, filled + count));
             Ok(is_free)
         })?;
         // What the network did not keep of its input.
@@ -176,24 +188,18 @@ pub(crate) fn maps(
         }
         from += count;
     }
-    parts
-        .into_iter()
-        .map(|mut parts| match parts.len() {
-            1 => Ok(parts.remove(0)),
-            _ => Ok(Tensor::cat(&parts, 1)?),
-        })
-        .collect()
+    Ok(maps.into_iter().flatten().map(|(map, _)| map).collect())
 }
 
 /// The head on some rows of a tap, (N, rows, W, C), that lie apart from picture to picture where they are a band's.
 fn distance(head: &Head, tap: usize, rows: &Tensor, pairs: &[(usize, usize)]) -> candle_core::Result<Tensor> {
     if rows.is_contiguous() || !rows.device().is_cpu() {
-        return head.distance(tap, rows, rows, pairs);
+        return head.distance(tap, rows, rows, pairs, None);
     }
     // Without the copy that would bring them together.
     let maps = pairs.iter().map(|&(i, j)| {
         let (a, b) = (rows.narrow(0, i, 1)?, rows.narrow(0, j, 1)?);
-        head.distance(tap, &a, &b, &[(0, 0)])
+        head.distance(tap, &a, &b, &[(0, 0)], None)
     });
     Tensor::cat(&maps.collect::<candle_core::Result<Vec<_>>>()?, 0)
 }

@@ -324,11 +324,11 @@ fn the_three_steps_are_the_whole() {
     let stack = lpips.stack(&a, &b).unwrap();
     let taps = lpips.backbone().features_channels_last(&stack.pictures).unwrap();
     let whole = lpips.compare(&a, &b).unwrap();
-    let steps = lpips.compare_taps(&stack, &taps).unwrap();
+    let steps = lpips.compare_taps(&stack.pairing, &taps, None).unwrap();
     close(&whole.distance().unwrap(), &steps.distance().unwrap(), 0.0);
     close(&whole.map().unwrap(), &steps.map().unwrap(), 0.0);
     for wrong in [taps[..4].to_vec(), taps.iter().map(|tap| tap.narrow(0, 0, 3).unwrap()).collect()] {
-        let error = lpips.compare_taps(&stack, &wrong).unwrap_err().to_string();
+        let error = lpips.compare_taps(&stack.pairing, &wrong, None).unwrap_err().to_string();
         assert!(error.contains("expected 5") && error.contains("4 pictures"), "{error}");
     }
 }

@@ -206,13 +206,13 @@ fn max_pool_gradient(bencher: Bencher, case: &Case<Pool>) {
 #[divan::bench(args = taps(), max_time = 0.1)]
 fn head_distance(bencher: Bencher, case: &Case<()>) {
     let (x, lin) = (case.input.tensor(), random(case.input.channels).unwrap());
-    bencher.bench_local(|| head::distance(&x, &x, Some(&lin), &[(0, 1)]).unwrap());
+    bencher.bench_local(|| head::distance(&x, &x, Some(&lin), &[(0, 1)], None).unwrap());
 }
 
 #[divan::bench(args = taps(), max_time = 0.1)]
 fn head_gradient(bencher: Bencher, case: &Case<()>) {
     let (x, lin) = (Var::from_tensor(&case.input.tensor()).unwrap(), random(case.input.channels).unwrap());
-    let distance = head::distance(&x, &x, Some(&lin), &[(0, 1)]).unwrap();
+    let distance = head::distance(&x, &x, Some(&lin), &[(0, 1)], None).unwrap();
     bencher.bench_local(|| distance.backward().unwrap());
 }
 

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use clap::Args;
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
-use lpips_core::{Comparison, Lpips, Network, Picture, Version};
+use lpips_core::{Comparison, Images, Lpips, Network, Picture, Version};
 use serde_json::json;
 
 use crate::device::{self, DeviceChoice};
@@ -207,10 +207,10 @@ impl Compare {
     fn reference(&self, lpips: &Lpips, decoder: &Decoder) -> Result<Reference> {
         let picture = decoder.open(&self.reference)?;
         let size = (picture.width(), picture.height());
-        let tensor = picture.to_tensor(lpips.device())?;
+        let (tensor, range) = picture.to_values(lpips.device())?;
         // Not held through the network's work: of a large picture it is much.
         let picture = Some(picture).filter(|_| self.map_over);
-        let seen = lpips.reference(&tensor).map_err(|error| named(&self.reference, error))?;
+        let seen = lpips.reference(Images::new(&tensor, range)).map_err(|error| named(&self.reference, error))?;
         Ok(Reference { size, picture, seen })
     }
 
@@ -238,9 +238,9 @@ impl Compare {
             picture = picture.resize(size.0, size.1).map_err(|error| error.to_string())?;
         }
         let compare = || {
-            let tensor = picture.to_tensor(lpips.device())?;
+            let (tensor, range) = picture.to_values(lpips.device())?;
             drop(picture);
-            let comparison = lpips.against(&reference.seen, &tensor)?;
+            let comparison = lpips.against(&reference.seen, Images::new(&tensor, range))?;
             let distance = scalar(&comparison.distance()?)?;
             if !distance.is_finite() {
                 return Err(lpips_core::Error::Input(format!(

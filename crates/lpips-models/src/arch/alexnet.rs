@@ -1,6 +1,6 @@
 //! AlexNet as torchvision has it (Krizhevsky, "One weird trick", 2014).
 
-use super::{Architecture, Published, conv, pool};
+use super::{Architecture, Initialiser, Published, conv, pool};
 
 pub(super) const ALEXNET: Architecture = Architecture {
     id: "alexnet",
@@ -15,6 +15,7 @@ pub(super) const ALEXNET: Architecture = Architecture {
         pool("pool5", 3, 2, false),
     ],
     taps: &["conv1", "conv2", "conv3", "conv4", "conv5"],
+    initialiser: Initialiser::Default,
     published: Some(Published {
         sha256: "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc",
         torchvision: "alexnet-owt-7be5be79.pth",

@@ -119,6 +119,19 @@ pub struct Published {
     pub hub: &'static [HubFile],
 }
 
+/// How a network's convolutions start before any training, as in torchvision; fan-in and fan-out are the input's and output's
+/// channels times the kernel's pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Initialiser {
+    /// PyTorch's own: weights and biases uniform within 1 / sqrt(fan-in).
+    Default,
+    /// Weights uniform with variance 2 / fan-in, biases 0 (He et al., 2015).
+    KaimingUniform,
+    /// Weights normal with variance 2 / fan-out, biases 0 (He et al., 2015).
+    KaimingNormal,
+}
+
 /// A network as a table: the feature part. The classifier's rows have their place beside it.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -129,6 +142,8 @@ pub struct Architecture {
     pub features: &'static [Layer],
     /// The layers tapped by default; for the three networks of the paper those of the published package.
     pub taps: &'static [&'static str],
+    /// How the network starts before any training.
+    pub initialiser: Initialiser,
     /// How genuine weights are recognised; `None` where no hash is known, so that weights load from an explicit path only.
     pub published: Option<Published>,
 }

@@ -1,7 +1,7 @@
 //! SqueezeNet 1.0 and 1.1 as torchvision has them (Iandola et al., 2016). Fire modules are numbered as in the paper:
 //! torchvision's `features.3` is `fire2`.
 
-use super::{Architecture, HubFile, Published, conv, fire, pool};
+use super::{Architecture, HubFile, Initialiser, Published, conv, fire, pool};
 
 pub(super) const SQUEEZENET1_0: Architecture = Architecture {
     id: "squeezenet1_0",
@@ -20,6 +20,7 @@ pub(super) const SQUEEZENET1_0: Architecture = Architecture {
         fire("fire9", 12, 64, 256),
     ],
     taps: &["conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"],
+    initialiser: Initialiser::KaimingUniform,
     published: None,
 };
 
@@ -40,6 +41,7 @@ pub(super) const SQUEEZENET1_1: Architecture = Architecture {
         fire("fire9", 12, 64, 256),
     ],
     taps: &["conv1", "fire3", "fire5", "fire6", "fire7", "fire8", "fire9"],
+    initialiser: Initialiser::KaimingUniform,
     published: Some(Published {
         sha256: "31a70309e8549af9ed7a9ac21db00c246844293b72a774f4d1a18e9edfde8605",
         torchvision: "squeezenet1_1-b8a52dc0.pth",

@@ -1,6 +1,6 @@
 //! VGG without batch normalisation as torchvision has it (Simonyan and Zisserman, 2014; configurations A, B, D and E).
 
-use super::{Architecture, HubFile, Layer, Published, conv, pool};
+use super::{Architecture, HubFile, Initialiser, Layer, Published, conv, pool};
 
 const fn conv3(name: &'static str, index: usize, out: usize) -> Layer {
     conv(name, index, out, 3, 1, 1)
@@ -28,6 +28,7 @@ pub(super) const VGG11: Architecture = Architecture {
         pool2("pool5"),
     ],
     taps: &["conv1_1", "conv2_1", "conv3_2", "conv4_2", "conv5_2"],
+    initialiser: Initialiser::KaimingNormal,
     published: None,
 };
 
@@ -51,6 +52,7 @@ pub(super) const VGG13: Architecture = Architecture {
         pool2("pool5"),
     ],
     taps: &["conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2"],
+    initialiser: Initialiser::KaimingNormal,
     published: None,
 };
 
@@ -77,6 +79,7 @@ pub(super) const VGG16: Architecture = Architecture {
         pool2("pool5"),
     ],
     taps: &["conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3"],
+    initialiser: Initialiser::KaimingNormal,
     published: Some(Published {
         sha256: "40acdda7c6b05249f81637b2571671ce938507c5f986db17af374cf62a2f42a6",
         torchvision: "vgg16-397923af.pth",
@@ -117,5 +120,6 @@ pub(super) const VGG19: Architecture = Architecture {
         pool2("pool5"),
     ],
     taps: &["conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"],
+    initialiser: Initialiser::KaimingNormal,
     published: None,
 };

@@ -177,6 +177,7 @@ impl Stream<'_> {
                 expected: format!("(N, rows, W, 3) with 1 to {left} rows"),
             });
         }
+        let in_bands = count < self.height;
         self.given += count;
         let mut x = Window { rows: rows.to_dtype(self.dtype)?, own: false };
         if let Some(kept) = self.steps[0].kept.take() {
@@ -223,6 +224,10 @@ impl Stream<'_> {
                 Some(tap) => visit(tap, &y.narrow(1, lead, count)?)?,
             };
             x = Window { rows: y, own };
+            if done && in_bands {
+                // The last bands have heights of their own: buffers of the usual ones would lie about unused.
+                ops::release_memory();
+            }
         }
         if x.own {
             ops::recycle(&x.rows, &x.rows)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::head::{self, EPSILON, Side, Taps};
+use super::dropout::Dropout;
 use super::storage;
 
 /// The distance at each pixel of each pair: `a` (Na, H, W, C) and `b` (Nb, H, W, C) to (P, H, W) in f32.
@@ -15,13 +16,21 @@ use super::storage;
 /// (2018) before its mean over space, with `normalize_tensor` of the published package. `lin` has C elements in any shape;
 /// `None` counts every channel once. Equal pictures have distance 0 exactly; with `lin` of at least 0 so has none a lower.
 ///
+/// With `dropout` squared differences are left out at random before they are weighted, as the published trainer does.
+///
 /// Differentiable with respect to `a`, `b` and `lin`. Where a norm is zero, and the derivative does not exist, the gradient
 /// of that pixel is 0 (the published package's is NaN).
 ///
 /// # Errors
 /// Taps that are not (N, H, W, C) of at least one pixel and channel or differ in H, W or C, `lin` with another number of
 /// elements than C, no pairs, or a pair of pictures that are not there.
-pub fn distance(a: &Tensor, b: &Tensor, lin: Option<&Tensor>, pairs: &[(usize, usize)]) -> Result<Tensor> {
+pub fn distance(
+    a: &Tensor,
+    b: &Tensor,
+    lin: Option<&Tensor>,
+    pairs: &[(usize, usize)],
+    dropout: Option<Dropout>,
+) -> Result<Tensor> {
     let ((na, h, w, c), (nb, hb, wb, cb)) = (a.dims4()?, b.dims4()?);
     if (h, w, c) != (hb, wb, cb) || h * w * c == 0 {
         bail!("the head compares pictures (N, H, W, C) of one size, got {:?} and {:?}", a.shape(), b.shape())
@@ -37,7 +46,7 @@ pub fn distance(a: &Tensor, b: &Tensor, lin: Option<&Tensor>, pairs: &[(usize, u
     }
     let lin = lin.map(Tensor::flatten_all).transpose()?;
     if !super::has_kernels(a) {
-        return composed(a, b, lin.as_ref(), pairs);
+        return composed(a, b, lin.as_ref(), pairs, dropout);
     }
     let lin = match lin {
         Some(lin) => lin.contiguous()?,
@@ -47,16 +56,26 @@ pub fn distance(a: &Tensor, b: &Tensor, lin: Option<&Tensor>, pairs: &[(usize, u
     let same = a.id() == b.id();
     let a = a.contiguous()?;
     let b = if same { a.clone() } else { b.contiguous()? };
-    a.apply_op3(&b, &lin, Distance { pairs: pairs.into() })
+    a.apply_op3(&b, &lin, Distance { pairs: pairs.into(), dropout })
 }
 
 /// The same of candle's operators.
-fn composed(a: &Tensor, b: &Tensor, lin: Option<&Tensor>, pairs: &[(usize, usize)]) -> Result<Tensor> {
+fn composed(
+    a: &Tensor,
+    b: &Tensor,
+    lin: Option<&Tensor>,
+    pairs: &[(usize, usize)],
+    dropout: Option<Dropout>,
+) -> Result<Tensor> {
     let unit_a = unit_channels(a)?;
     let unit_b = if a.id() == b.id() { unit_a.clone() } else { unit_channels(b)? };
     let a = select(&unit_a, pairs.iter().map(|(i, _)| *i))?;
     let b = select(&unit_b, pairs.iter().map(|(_, j)| *j))?;
-    let squares = (a - b)?.sqr()?;
+    let mut squares = (a - b)?.sqr()?;
+    if let Some(dropout) = dropout {
+        let factors = dropout.factors(squares.elem_count() / squares.dim(3)?, squares.dim(3)?);
+        squares = (&squares * Tensor::from_vec(factors, squares.shape(), squares.device())?)?;
+    }
     match lin {
         Some(lin) => squares.broadcast_mul(&lin.to_dtype(DType::F32)?.reshape((1, 1, 1, ()))?)?.sum(3),
         None => squares.sum(3),
@@ -87,6 +106,7 @@ fn unit_channels(x: &Tensor) -> Result<Tensor> {
 
 struct Distance {
     pairs: Arc<[(usize, usize)]>,
+    dropout: Option<Dropout>,
 }
 
 impl CustomOp3 for Distance {
@@ -105,7 +125,8 @@ impl CustomOp3 for Distance {
     ) -> Result<(CpuStorage, Shape)> {
         let (_, h, w, _) = la.shape().dims4()?;
         let (a, b, lin) = (storage::read(a, la)?, storage::read(b, lb)?, storage::read(lin, ll)?);
-        let out = head::forward(&Taps { a: &a, b: &b, lin: &lin, pairs: &self.pairs, pixels: h * w })?;
+        let taps = Taps { a: &a, b: &b, lin: &lin, pairs: &self.pairs, pixels: h * w, dropout: self.dropout };
+        let out = head::forward(&taps)?;
         Ok((CpuStorage::F32(out), Shape::from((self.pairs.len(), h, w))))
     }
 
@@ -125,7 +146,8 @@ impl CustomOp3 for Distance {
         let data_b = storage::of(&storage_b, lb)?;
         let data_lin = storage::of(&storage_lin, ll)?;
         let grad = storage::of(&storage_grad, lg)?;
-        let taps = Taps { a: &data_a, b: &data_b, lin: &data_lin, pairs: &self.pairs, pixels: h * w };
+        let (pairs, dropout) = (&*self.pairs, self.dropout);
+        let taps = Taps { a: &data_a, b: &data_b, lin: &data_lin, pairs, pixels: h * w, dropout };
         let of = |x: &Tensor, side| -> Result<Option<Tensor>> {
             if !x.track_op() {
                 return Ok(None);
@@ -151,8 +173,9 @@ mod tests {
     use candle_core::Var;
     use proptest::prelude::*;
 
-    /// Straight from the definition, in f64: `a` and `b` are pictures of `pixels` times `lin.len()` floats.
-    fn naive(a: &[f32], b: &[f32], lin: &[f32], pairs: &[(usize, usize)], pixels: usize) -> Vec<f32> {
+    /// Straight from the definition, in f64: `a` and `b` are pictures of `pixels` times `lin.len()` floats; squared differences
+    /// are multiplied by `factors`.
+    fn naive(a: &[f32], b: &[f32], lin: &[f32], pairs: &[(usize, usize)], pixels: usize, factors: &[f32]) -> Vec<f32> {
         let c = lin.len();
         let unit = |x: &[f32]| -> Vec<f64> {
             let norm = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
@@ -162,8 +185,8 @@ mod tests {
         for (i, j) in pairs {
             for pixel in 0..pixels {
                 let (a, b) = (unit(&a[(i * pixels + pixel) * c..][..c]), unit(&b[(j * pixels + pixel) * c..][..c]));
-                let terms = a.iter().zip(&b).zip(lin).map(|((a, b), lin)| f64::from(*lin) * (a - b).powi(2));
-                out.push(terms.sum::<f64>() as f32);
+                let weights = lin.iter().zip(&factors[out.len() * c..]).map(|(lin, f)| f64::from(*lin) * f64::from(*f));
+                out.push(a.iter().zip(&b).zip(weights).map(|((a, b), w)| w * (a - b).powi(2)).sum::<f64>() as f32);
             }
         }
         out
@@ -181,7 +204,7 @@ mod tests {
         #[test]
         fn equals_the_definition_on_both_paths(
             (na, nb, h, w) in (1usize..4, 1usize..4, 1usize..7, 1usize..7),
-            c in 1usize..70, count in 1usize..6, weighted: bool, seed: u64,
+            c in 1usize..70, count in 1usize..6, weighted: bool, drops: bool, seed: u64,
         ) {
             let mut noise = Noise::new(seed);
             let (mut a, mut b) = (noise.take(na * h * w * c), noise.take(nb * h * w * c));
@@ -191,7 +214,9 @@ mod tests {
             let lin: Vec<f32> = noise.take(c).into_iter().map(f32::abs).collect();
             let pairs: Vec<_> = (0..count).map(|_| (pick(&mut noise, na), pick(&mut noise, nb))).collect();
             let ones = vec![1.0; c];
-            let expected = naive(&a, &b, if weighted { &lin } else { &ones }, &pairs, h * w);
+            let dropout = if drops { Dropout::new(0.4, seed).unwrap() } else { None };
+            let factors = dropout.map_or_else(|| vec![1.0; count * h * w * c], |d| d.factors(count * h * w, c));
+            let expected = naive(&a, &b, if weighted { &lin } else { &ones }, &pairs, h * w, &factors);
             let a = Var::from_vec(a, (na, h, w, c), &device()).unwrap();
             let b = Var::from_vec(b, (nb, h, w, c), &device()).unwrap();
             let lin = Var::from_vec(lin, (1, c, 1, 1), &device()).unwrap();
@@ -202,7 +227,7 @@ mod tests {
                 grad.chunks_exact(c).zip(norms).flat_map(|(grad, norm)| grad.iter().map(move |g| g * norm)).collect()
             };
             let run = || {
-                let y = distance(&a, &b, weighted.then_some(lin.as_tensor()), &pairs).unwrap();
+                let y = distance(&a, &b, weighted.then_some(lin.as_tensor()), &pairs, dropout).unwrap();
                 assert_eq!(y.dims(), [count, h, w]);
                 close(&values(&y), &expected, 3e-6 * largest(&expected));
                 let grads = (&y * &weights).unwrap().sum_all().unwrap().backward().unwrap();
@@ -233,13 +258,13 @@ mod tests {
             let weights = noise.tensor((3, 2, 3));
             at_every_level(|_| {
                 let [da, db, dlin] =
-                    gradients(&distance(&a, &b, Some(&lin), &pairs).unwrap(), &weights, [&a, &b, &lin]);
-                check_gradient(&a, &weights, |a| distance(a, &b, Some(&lin), &pairs).unwrap(), &da, seed);
-                check_gradient(&b, &weights, |b| distance(&a, b, Some(&lin), &pairs).unwrap(), &db, seed);
-                check_gradient(&lin, &weights, |lin| distance(&a, &b, Some(lin), &pairs).unwrap(), &dlin, seed);
+                    gradients(&distance(&a, &b, Some(&lin), &pairs, None).unwrap(), &weights, [&a, &b, &lin]);
+                check_gradient(&a, &weights, |a| distance(a, &b, Some(&lin), &pairs, None).unwrap(), &da, seed);
+                check_gradient(&b, &weights, |b| distance(&a, b, Some(&lin), &pairs, None).unwrap(), &db, seed);
+                check_gradient(&lin, &weights, |lin| distance(&a, &b, Some(lin), &pairs, None).unwrap(), &dlin, seed);
                 let stacked = [(0, 1), (1, 0), (1, 1)];
-                let [both] = gradients(&distance(&a, &a, Some(&lin), &stacked).unwrap(), &weights, [&a]);
-                check_gradient(&a, &weights, |a| distance(a, a, Some(&lin), &stacked).unwrap(), &both, seed);
+                let [both] = gradients(&distance(&a, &a, Some(&lin), &stacked, None).unwrap(), &weights, [&a]);
+                check_gradient(&a, &weights, |a| distance(a, a, Some(&lin), &stacked, None).unwrap(), &both, seed);
             });
         }
 
@@ -254,8 +279,8 @@ mod tests {
             let weights = noise.tensor((n, 3, 4));
             for run in [|f: &dyn Fn()| f(), |f: &dyn Fn()| composing(f)] {
                 run(&|| {
-                    let two = distance(&a, &b, None, &pairs).unwrap();
-                    let one = distance(&both, &both, None, &stacked).unwrap();
+                    let two = distance(&a, &b, None, &pairs, None).unwrap();
+                    let one = distance(&both, &both, None, &stacked, None).unwrap();
                     assert_eq!(values(&one), values(&two));
                     let [da, db] = gradients(&two, &weights, [&a, &b]);
                     let [dboth] = gradients(&one, &weights, [&both]);
@@ -270,7 +295,7 @@ mod tests {
         let a = Var::from_tensor(&Noise::new(3).tensor((2, 5, 5, 37))).unwrap();
         let b = Var::from_tensor(&a.copy().unwrap()).unwrap();
         at_every_level(|level| {
-            let y = distance(&a, &b, None, &[(0, 0), (1, 1)]).unwrap();
+            let y = distance(&a, &b, None, &[(0, 0), (1, 1)], None).unwrap();
             assert!(values(&y).iter().all(|v| *v == 0.0), "{level:?}");
             for dx in gradients(&y, &y.ones_like().unwrap(), [&a, &b]) {
                 assert!(dx.iter().all(|v| *v == 0.0), "{level:?}");
@@ -284,7 +309,7 @@ mod tests {
             let a = Var::new(&[[[[scale, -scale, 0.5 * scale]]]], &device()).unwrap();
             let b = Var::new(&[[[[1f32, 2.0, 3.0]]]], &device()).unwrap();
             let run = || {
-                let y = distance(&a, &b, None, &[(0, 0)]).unwrap();
+                let y = distance(&a, &b, None, &[(0, 0)], None).unwrap();
                 let [da, db] = gradients(&y, &y.ones_like().unwrap(), [&a, &b]);
                 assert!(values(&y).iter().chain(&da).chain(&db).all(|v| v.is_finite()), "{scale}: {y} {da:?} {db:?}");
                 assert!(scale > 0.0 || da.iter().all(|v| *v == 0.0));
@@ -309,7 +334,7 @@ mod tests {
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                let y = distance(&a, &b, Some(&lin), &pairs).unwrap();
+                let y = distance(&a, &b, Some(&lin), &pairs, None).unwrap();
                 let [da, db, dlin] = gradients(&y, &weights, [&a, &b, &lin]);
                 [values(&y), da, db, dlin]
             })
@@ -320,12 +345,12 @@ mod tests {
         }
         for i in 0..n {
             let alone = |x: &Tensor| x.narrow(0, i, 1).unwrap();
-            let y = distance(&alone(&a), &alone(&b), Some(&lin), &[(0, 0)]).unwrap();
+            let y = distance(&alone(&a), &alone(&b), Some(&lin), &[(0, 0)], None).unwrap();
             assert_eq!(values(&y), one[0][i * h * w..][..h * w]);
         }
         // Picture 1 is in one pair alone.
         let own = Var::from_tensor(&a.narrow(0, 1, 1).unwrap().contiguous().unwrap()).unwrap();
-        let y = distance(&own, &b, Some(&lin), &[(0, 1)]).unwrap();
+        let y = distance(&own, &b, Some(&lin), &[(0, 1)], None).unwrap();
         let [da] = gradients(&y, &weights.narrow(0, 1, 1).unwrap(), [&own]);
         assert!(da == one[1][h * w * c..][..h * w * c]);
     }
@@ -338,8 +363,8 @@ mod tests {
         for dtype in [DType::F16, DType::BF16] {
             let a = Var::from_tensor(&a.to_dtype(dtype).unwrap()).unwrap();
             let b = b.to_dtype(dtype).unwrap();
-            let y = distance(&a, &b, None, &pairs).unwrap();
-            let wide = distance(&a.to_dtype(DType::F32).unwrap(), &b.to_dtype(DType::F32).unwrap(), None, &pairs);
+            let y = distance(&a, &b, None, &pairs, None).unwrap();
+            let wide = distance(&a.to_dtype(DType::F32).unwrap(), &b.to_dtype(DType::F32).unwrap(), None, &pairs, None);
             assert_eq!(y.dtype(), DType::F32);
             assert_eq!(values(&y), values(&wide.unwrap()));
             let grads = y.sum_all().unwrap().backward().unwrap();
@@ -353,22 +378,22 @@ mod tests {
         let (a, b) = (noise.tensor((1, 6, 4, 5)), noise.tensor((1, 6, 4, 5)));
         let view = |x: &Tensor| x.permute((0, 2, 3, 1)).unwrap();
         let flat = |x: &Tensor| view(x).contiguous().unwrap();
-        let strided = distance(&view(&a), &view(&b), None, &[(0, 0)]).unwrap();
-        assert_eq!(values(&strided), values(&distance(&flat(&a), &flat(&b), None, &[(0, 0)]).unwrap()));
+        let strided = distance(&view(&a), &view(&b), None, &[(0, 0)], None).unwrap();
+        assert_eq!(values(&strided), values(&distance(&flat(&a), &flat(&b), None, &[(0, 0)], None).unwrap()));
     }
 
     #[test]
     fn refuses_what_does_not_fit() {
         let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &device()).unwrap();
         let x = zeros([2, 3, 4, 5]);
-        assert!(distance(&x, &zeros([2, 4, 3, 5]), None, &[(0, 0)]).is_err());
-        assert!(distance(&x, &zeros([2, 3, 4, 6]), None, &[(0, 0)]).is_err());
-        assert!(distance(&x, &x.get(0).unwrap(), None, &[(0, 0)]).is_err());
-        assert!(distance(&x, &x, None, &[]).is_err());
-        assert!(distance(&x, &x, None, &[(0, 2)]).is_err());
-        assert!(distance(&x, &x, Some(&zeros([1, 4, 1, 1])), &[(0, 1)]).is_err());
+        assert!(distance(&x, &zeros([2, 4, 3, 5]), None, &[(0, 0)], None).is_err());
+        assert!(distance(&x, &zeros([2, 3, 4, 6]), None, &[(0, 0)], None).is_err());
+        assert!(distance(&x, &x.get(0).unwrap(), None, &[(0, 0)], None).is_err());
+        assert!(distance(&x, &x, None, &[], None).is_err());
+        assert!(distance(&x, &x, None, &[(0, 2)], None).is_err());
+        assert!(distance(&x, &x, Some(&zeros([1, 4, 1, 1])), &[(0, 1)], None).is_err());
         for shape in [[1, 3, 4, 0], [1, 0, 4, 5]] {
-            assert!(distance(&zeros(shape), &zeros(shape), None, &[(0, 0)]).is_err());
+            assert!(distance(&zeros(shape), &zeros(shape), None, &[(0, 0)], None).is_err());
         }
     }
 }

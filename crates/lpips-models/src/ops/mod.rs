@@ -9,6 +9,7 @@
 pub mod conv;
 #[allow(unsafe_code)]
 mod cpu;
+pub mod dropout;
 pub mod head;
 pub mod input;
 pub mod layout;

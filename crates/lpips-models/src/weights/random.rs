@@ -1,20 +1,29 @@
-//! Numbers in place of weights, for measurements.
+//! Weights before any training.
 
 use super::{Named, Origin, Weights};
 use crate::Network;
+use crate::arch::Initialiser;
 
 impl Weights {
-    /// Made-up weights that keep activations at a sensible size (He et al., 2015: uniform, with variance 2 / fan-in; biases
-    /// 0), the same for the same `seed`.
-    ///
-    /// For measuring time and memory, which do not depend on the values: distances by them mean nothing.
+    /// Random weights, distributed as torchvision initialises this network before it is trained; the same for the same
+    /// `seed`.
     pub fn random(network: Network, seed: u64) -> Self {
         let arch = network.architecture();
         let mut noise = SplitMix64(seed);
+        let mut fans = (0.0, 0.0);
         let tensor = |(name, shape): (String, Vec<usize>)| -> Named {
-            let fan_in: usize = shape[1..].iter().product();
-            let bound = if shape.len() > 1 { (6.0 / fan_in as f64).sqrt() } else { 0.0 };
-            let data = (0..shape.iter().product()).map(|_: usize| (bound * noise.signed()) as f32).collect();
+            let is_weight = shape.len() > 1;
+            if let [out, input, height, width] = *shape {
+                fans = ((input * height * width) as f64, (out * height * width) as f64);
+            }
+            let (fan_in, fan_out): (f64, f64) = fans;
+            let mut next = || match arch.initialiser {
+                Initialiser::Default => noise.signed() / fan_in.sqrt(),
+                _ if !is_weight => 0.0,
+                Initialiser::KaimingUniform => noise.signed() * (6.0 / fan_in).sqrt(),
+                Initialiser::KaimingNormal => noise.normal() * (2.0 / fan_out).sqrt(),
+            };
+            let data = (0..shape.iter().product()).map(|_: usize| next() as f32).collect();
             (name, shape, data)
         };
         let tensors = arch.tensors(arch.features.len() - 1).into_iter().map(tensor).collect();
@@ -34,6 +43,13 @@ impl SplitMix64 {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
     }
+
+    /// A normally distributed number of mean 0 and variance 1 (Box and Muller, 1958).
+    fn normal(&mut self) -> f64 {
+        // In (0, 1], so that the logarithm is finite.
+        let radius = (-2.0 * (0.5 - 0.5 * self.signed()).ln()).sqrt();
+        radius * (std::f64::consts::PI * self.signed()).cos()
+    }
 }
 
 #[cfg(test)]
@@ -46,9 +62,26 @@ mod tests {
         assert_eq!(a.sha256(), b.sha256());
         assert_ne!(a.sha256(), c.sha256());
         assert_eq!(a.is_genuine(), Some(false));
-        let (_, shape, data) = &a.tensors[0];
-        let variance = data.iter().map(|v| v * v).sum::<f32>() / data.len() as f32;
-        let expected = 2.0 / shape[1..].iter().product::<usize>() as f32;
-        assert!((variance / expected - 1.0).abs() < 0.1, "{variance}, not {expected}");
+    }
+
+    #[test]
+    fn distributed_as_torchvision_initialises() {
+        // The third tensor is a weight with many elements in each of them.
+        for (network, variance, largest, bias) in [
+            (Network::AlexNet, 1.0 / (3.0 * 1600.0), 1.0 / 40.0, 1.0 / 40.0),
+            (Network::Vgg16, 2.0 / (9.0 * 64.0), f64::INFINITY, 0.0),
+            (Network::SqueezeNet1_1, 2.0 / 64.0, (6f64 / 64.0).sqrt(), 0.0),
+        ] {
+            let weights = Weights::random(network, 1);
+            let (name, _, data) = &weights.tensors[2];
+            let found = data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / data.len() as f64;
+            // A thousand numbers, of which the variance is known within a twentieth.
+            assert!((found / variance - 1.0).abs() < 0.15, "{name} of {network}: {found}, not {variance}");
+            let mean = data.iter().map(|v| f64::from(*v)).sum::<f64>() / data.len() as f64;
+            assert!(mean.abs() < 4.0 * (variance / data.len() as f64).sqrt(), "{name} of {network}: mean {mean}");
+            assert!(data.iter().all(|v| f64::from(v.abs()) <= largest));
+            let top = weights.tensors[3].2.iter().fold(0f32, |m, v| m.max(v.abs()));
+            assert!(f64::from(top) <= bias && (top > 0.0) == (bias > 0.0), "{name} of {network}: bias {top}");
+        }
     }
 }

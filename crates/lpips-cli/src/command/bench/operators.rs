@@ -128,7 +128,7 @@ fn measure(bench: &Bench, setting: &Setting, lpips: &Lpips, size: Size) -> Resul
             taps.push(x.clone());
         }
     }
-    let mut head = || Ok(lpips.compare_taps(&stack, &taps)?.distance().map(drop)?);
+    let mut head = || Ok(lpips.compare_taps(&stack.pairing, &taps, None)?.distance().map(drop)?);
     rows.push(Row::plain("head", time("head", &mut head)?));
     let total = time("total", &mut || super::distance(lpips, &a, &b).map(drop))?;
     let sum = |flops: fn(&Row) -> f64| rows.iter().map(flops).sum();

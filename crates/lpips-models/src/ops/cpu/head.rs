@@ -6,6 +6,8 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
+use crate::ops::dropout::Dropout;
+
 use super::simd::{Kernel, Level, Simd};
 
 /// Added to the norm, as in the published package.
@@ -24,6 +26,7 @@ pub(crate) struct Taps<'a> {
     /// Which picture of `a` meets which of `b`.
     pub(crate) pairs: &'a [(usize, usize)],
     pub(crate) pixels: usize,
+    pub(crate) dropout: Option<Dropout>,
 }
 
 /// Whose gradient.
@@ -43,6 +46,10 @@ impl<'a> Taps<'a> {
     /// Pixels per task.
     fn block(&self) -> usize {
         (TASK / self.channels()).max(1)
+    }
+
+    fn weights(&self) -> Weights<'a> {
+        Weights { lin: self.lin, dropout: self.dropout }
     }
 
     fn is_small(&self) -> bool {
@@ -75,7 +82,7 @@ pub(crate) fn forward(taps: &Taps<'_>) -> Result<Vec<f32>> {
     taps.for_each_block(&mut out, 1, |pair, first, out| {
         let (i, j) = taps.pairs[pair];
         let (a, b) = (&taps.picture(taps.a, i)[first * c..], &taps.picture(taps.b, j)[first * c..]);
-        level.run(Distance { a, b, lin: taps.lin, out });
+        level.run(Distance { a, b, lin: taps.weights(), first: pair * taps.pixels + first, out });
     });
     Ok(out)
 }
@@ -98,7 +105,7 @@ pub(crate) fn taps_gradient(taps: &Taps<'_>, grad: &[f32], side: Side) -> Result
     let mut dx = vec![0.0; own.len()];
     taps.for_each_block(&mut dx, c, |index, first, dx| {
         let own = &taps.picture(own, index)[first * c..];
-        level.run(TapsGradient { own, meets: &meets[index], first, grad, lin: taps.lin, dx });
+        level.run(TapsGradient { own, meets: &meets[index], first, grad, lin: taps.weights(), dx });
     });
     Ok(dx)
 }
@@ -111,9 +118,10 @@ pub(crate) fn lin_gradient(taps: &Taps<'_>, grad: &[f32]) -> Result<Vec<f32>> {
         let (pair, first) = (task / blocks, task % blocks * block);
         let (i, j) = taps.pairs[pair];
         let (a, b) = (&taps.picture(taps.a, i)[first * c..], &taps.picture(taps.b, j)[first * c..]);
-        let grad = &grad[pair * taps.pixels + first..][..block.min(taps.pixels - first)];
+        let first = pair * taps.pixels + first;
+        let grad = &grad[first..][..block.min((pair + 1) * taps.pixels - first)];
         let mut sum = vec![0.0; c];
-        level.run(LinGradient { a, b, grad, sum: &mut sum });
+        level.run(LinGradient { a, b, grad, first, dropout: taps.dropout, sum: &mut sum });
         sum
     };
     let tasks = 0..taps.pairs.len() * blocks;
@@ -129,11 +137,41 @@ pub(crate) fn lin_gradient(taps: &Taps<'_>, grad: &[f32]) -> Result<Vec<f32>> {
     Ok(sum.into_iter().map(|sum| sum as f32).collect())
 }
 
+/// The channels' weights, some of them 0 at each pixel where there is dropout.
+#[derive(Clone, Copy)]
+struct Weights<'a> {
+    lin: &'a [f32],
+    dropout: Option<Dropout>,
+}
+
+impl<'a> Weights<'a> {
+    /// Room for one pixel's weights.
+    fn room(&self) -> Vec<f32> {
+        self.dropout.map_or_else(Vec::new, |_| vec![0.0; self.lin.len()])
+    }
+
+    /// The weights at the pixel with this number, counted over all pairs.
+    #[inline(always)]
+    fn at<'b>(&self, pixel: usize, room: &'b mut [f32]) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let Some(dropout) = self.dropout else { return self.lin };
+        dropout.fill(pixel, room);
+        for (weight, lin) in room.iter_mut().zip(self.lin) {
+            *weight *= lin;
+        }
+        room
+    }
+}
+
 /// out = the distance at each pixel.
 struct Distance<'a> {
     a: &'a [f32],
     b: &'a [f32],
-    lin: &'a [f32],
+    lin: Weights<'a>,
+    /// The number of the first pixel, counted over all pairs.
+    first: usize,
     out: &'a mut [f32],
 }
 
@@ -141,13 +179,15 @@ impl Kernel for Distance<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let c = self.lin.len();
-        for ((out, a), b) in self.out.iter_mut().zip(self.a.chunks_exact(c)).zip(self.b.chunks_exact(c)) {
+        let (c, mut room) = (self.lin.lin.len(), self.lin.room());
+        let pixels = self.a.chunks_exact(c).zip(self.b.chunks_exact(c));
+        for (pixel, (out, (a, b))) in self.out.iter_mut().zip(pixels).enumerate() {
+            let lin = self.lin.at(self.first + pixel, &mut room);
             let (scale_a, scale_b) = (s.splat(scale(norm(s, a))), s.splat(scale(norm(s, b))));
             let mut sum = s.splat(0.0);
             for at in (0..c).step_by(S::LANES) {
                 let difference = difference(s, load(s, a, at), scale_a, load(s, b, at), scale_b);
-                sum = s.fma(s.mul(load(s, self.lin, at), difference), difference, sum);
+                sum = s.fma(s.mul(load(s, lin, at), difference), difference, sum);
             }
             *out = s.sum(sum);
         }
@@ -162,7 +202,7 @@ struct TapsGradient<'a> {
     /// The block's first pixel in its picture.
     first: usize,
     grad: &'a [f32],
-    lin: &'a [f32],
+    lin: Weights<'a>,
     /// All zero at first.
     dx: &'a mut [f32],
 }
@@ -171,7 +211,7 @@ impl Kernel for TapsGradient<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let c = self.lin.len();
+        let (c, mut room) = (self.lin.lin.len(), self.lin.room());
         for (pixel, (dx, own)) in self.dx.chunks_exact_mut(c).zip(self.own.chunks_exact(c)).enumerate() {
             let own_norm = norm(s, own);
             if own_norm == 0.0 {
@@ -183,10 +223,11 @@ impl Kernel for TapsGradient<'_> {
                 let other = &other[pixel * c..][..c];
                 let other_scale = s.splat(scale(norm(s, other)));
                 let factor = s.splat(2.0 * self.grad[start + pixel]);
+                let lin = self.lin.at(start + pixel, &mut room);
                 for at in (0..c).step_by(S::LANES) {
                     let difference =
                         difference(s, load(s, own, at), s.splat(own_scale), load(s, other, at), other_scale);
-                    let weight = s.mul(load(s, self.lin, at), factor);
+                    let weight = s.mul(load(s, lin, at), factor);
                     store(s, dx, at, s.fma(weight, difference, load(s, dx, at)));
                 }
             }
@@ -210,6 +251,9 @@ struct LinGradient<'a> {
     a: &'a [f32],
     b: &'a [f32],
     grad: &'a [f32],
+    /// The number of the first pixel, counted over all pairs.
+    first: usize,
+    dropout: Option<Dropout>,
     sum: &'a mut [f32],
 }
 
@@ -218,11 +262,19 @@ impl Kernel for LinGradient<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let c = self.sum.len();
-        for ((&grad, a), b) in self.grad.iter().zip(self.a.chunks_exact(c)).zip(self.b.chunks_exact(c)) {
+        let mut kept = vec![1.0; if self.dropout.is_some() { c } else { 0 }];
+        let pixels = self.a.chunks_exact(c).zip(self.b.chunks_exact(c));
+        for (pixel, (&grad, (a, b))) in self.grad.iter().zip(pixels).enumerate() {
+            if let Some(dropout) = self.dropout {
+                dropout.fill(self.first + pixel, &mut kept);
+            }
             let (scale_a, scale_b) = (s.splat(scale(norm(s, a))), s.splat(scale(norm(s, b))));
             for at in (0..c).step_by(S::LANES) {
                 let difference = difference(s, load(s, a, at), scale_a, load(s, b, at), scale_b);
-                let weighted = s.mul(s.splat(grad), difference);
+                let mut weighted = s.mul(s.splat(grad), difference);
+                if self.dropout.is_some() {
+                    weighted = s.mul(weighted, load(s, &kept, at));
+                }
                 store(s, self.sum, at, s.fma(weighted, difference, load(s, self.sum, at)));
             }
         }

@@ -18,16 +18,6 @@ pub(crate) struct Geometry {
     pub(crate) stride: usize,
 }
 
-impl Geometry {
-    /// The input pixels of output pixel (oy, ox) of picture n, row by row: index of the pixel in the whole batch.
-    fn window(&self, n: usize, oy: usize, ox: usize) -> impl Iterator<Item = usize> + use<> {
-        let Self { h, w, kernel, stride, .. } = *self;
-        let (top, left) = (oy * stride, ox * stride);
-        (top..(top + kernel).min(h))
-            .flat_map(move |iy| (left..(left + kernel).min(w)).map(move |ix| (n * h + iy) * w + ix))
-    }
-}
-
 /// The largest value of each window; NaN where the window holds one.
 pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
     let mut out = buffers::take(g.n * g.oh * g.ow * g.c);
@@ -89,41 +79,62 @@ impl Kernel for Row<'_> {
 }
 
 /// The gradient of the input: each output's gradient goes to the first of the window's largest values, as in PyTorch.
-pub(crate) fn input_gradient(x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    let mut winners = vec![0u32; grad.len()];
-    winners.par_chunks_mut(g.ow * g.c).enumerate().for_each(|(line, row)| {
-        let (n, oy) = (line / g.oh, line % g.oh);
-        let mut best = vec![0.0; g.c];
-        for (ox, winner) in row.chunks_exact_mut(g.c).enumerate() {
-            best.fill(f32::NEG_INFINITY);
-            winner.fill((oy * g.stride * g.w + ox * g.stride) as u32);
-            for pixel in g.window(n, oy, ox) {
-                let values = &x[pixel * g.c..];
-                for ((best, winner), &value) in best.iter_mut().zip(&mut *winner).zip(values) {
-                    if value > *best || value.is_nan() {
-                        *best = value;
-                        // The pixel within its picture, which has fewer than 2^32 of them.
-                        *winner = (pixel - n * g.h * g.w) as u32;
-                    }
-                }
-            }
-        }
-    });
+pub(crate) fn input_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
+    assert!(x.len() == g.n * g.h * g.w * g.c, "the picture has another size than its shape");
+    assert!(grad.len() == g.n * g.oh * g.ow * g.c, "the gradient has another size than the result");
     let mut dx = vec![0.0; x.len()];
-    dx.par_chunks_mut(g.w * g.c).enumerate().for_each(|(line, row)| {
-        let (n, iy) = (line / g.h, line % g.h);
-        let first = iy.saturating_sub(g.kernel - 1).div_ceil(g.stride);
-        let last = (iy / g.stride).min(g.oh - 1);
-        for oy in first..=last {
-            let start = (n * g.oh + oy) * g.ow * g.c;
-            let line = start..start + g.ow * g.c;
-            for (at, (&winner, &grad)) in winners[line.clone()].iter().zip(&grad[line]).enumerate() {
-                let (y, ix) = (winner as usize / g.w, winner as usize % g.w);
-                if y == iy {
-                    row[ix * g.c + at % g.c] += grad;
-                }
-            }
-        }
+    // A window that reaches into two tasks is searched in both.
+    let (picture, rows) = (g.h * g.w * g.c, (GRAIN / (g.w * g.c)).max(2 * g.kernel));
+    dx.par_chunks_exact_mut(picture).enumerate().for_each(|(n, dx)| {
+        let x = &x[n * picture..][..picture];
+        let grad = &grad[n * g.oh * g.ow * g.c..][..g.oh * g.ow * g.c];
+        dx.par_chunks_mut(rows * g.w * g.c).enumerate().for_each(|(i, dx)| {
+            level.run(Gradient { x, grad, g, first: i * rows, dx });
+        });
     });
     dx
+}
+
+/// dx = the gradient of some rows of a picture.
+struct Gradient<'a> {
+    /// The whole picture, and its result's gradient.
+    x: &'a [f32],
+    grad: &'a [f32],
+    g: &'a Geometry,
+    first: usize,
+    /// All zero at first.
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { x, grad, g, first, dx } = self;
+        let end = first + dx.len() / (g.w * g.c);
+        let (mut best, mut winner) = (vec![0.0; g.c], vec![0u32; g.c]);
+        let windows = first.saturating_sub(g.kernel - 1).div_ceil(g.stride)..((end - 1) / g.stride + 1).min(g.oh);
+        for (oy, ox) in windows.flat_map(|oy| (0..g.ow).map(move |ox| (oy, ox))) {
+            let (top, left) = (oy * g.stride, ox * g.stride);
+            let (bottom, right) = ((top + g.kernel).min(g.h), (left + g.kernel).min(g.w));
+            let pixels = || (top..bottom).flat_map(|iy| (left..right).map(move |ix| iy * g.w + ix)).zip(0u32..);
+            best.fill(f32::NEG_INFINITY);
+            winner.fill(0);
+            for (pixel, number) in pixels() {
+                for ((best, winner), &value) in best.iter_mut().zip(&mut winner).zip(&x[pixel * g.c..][..g.c]) {
+                    let is_larger = value > *best || value.is_nan();
+                    *best = if is_larger { value } else { *best };
+                    *winner = if is_larger { number } else { *winner };
+                }
+            }
+            let grad = &grad[(oy * g.ow + ox) * g.c..][..g.c];
+            for (pixel, number) in pixels().filter(|(pixel, _)| (first * g.w..end * g.w).contains(pixel)) {
+                let dx = &mut dx[(pixel - first * g.w) * g.c..][..g.c];
+                for ((dx, &winner), &grad) in dx.iter_mut().zip(&winner).zip(grad) {
+                    *dx += if winner == number { grad } else { 0.0 };
+                }
+            }
+        }
+    }
 }
