@@ -18,10 +18,10 @@ const OFFSET: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum LossKind {
     /// The published `BCERankingLoss`: a network from (d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)) over 32 and 32
-    /// channels with leaky ReLUs (slope 0.2) to the logit of preferring p1.
+    /// channels with leaky rectifiers (slope 0.2) to the logit of preferring p1.
     #[default]
     Ranking,
-    /// A network from (d0, d1) over 32 and 32 channels with ReLUs to the logit of preferring p1.
+    /// A network from (d0, d1) over 32 and 32 channels with rectifiers to the logit of preferring p1.
     Mlp,
     /// d0 - d1 is the logit of preferring p1: nothing to learn but the distance.
     Logistic,
