@@ -91,3 +91,28 @@ fn maps_and_gradients() {
         assert!(difference < 1e-4, "{tag}: gradient differs by {difference}");
     }
 }
+
+/// The published `BCERankingLoss` and PyTorch's BCE with logits: values, probabilities and gradients.
+#[test]
+fn losses_and_their_gradients() {
+    use lpips_core::{Loss, LossKind};
+
+    let all = candle_core::safetensors::load(here("tests/fixtures/losses.safetensors"), &Device::Cpu).unwrap();
+    let close = |what: &str, ours: &Tensor, theirs: &str| {
+        let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (ours, theirs) in values(ours).iter().zip(values(&all[theirs])) {
+            assert!((ours - theirs).abs() < 1e-6, "{what}: {ours} and {theirs}");
+        }
+    };
+    let vb = candle_nn::VarBuilder::from_tensors(all.clone(), candle_core::DType::F32, &Device::Cpu);
+    let (d0, d1) = (Var::from_tensor(&all["d0"]).unwrap(), Var::from_tensor(&all["d1"]).unwrap());
+    let ranking = Loss::new(LossKind::Ranking, &vb).unwrap();
+    let loss = ranking.forward(&d0, &d1, &all["judge"]).unwrap();
+    close("loss", &loss, "loss");
+    close("probabilities", &ranking.probabilities(&d0, &d1).unwrap(), "prob");
+    let grads = loss.backward().unwrap();
+    close("gradient of d0", grads.get(&d0).unwrap(), "grad_d0");
+    close("gradient of d1", grads.get(&d1).unwrap(), "grad_d1");
+    let logistic = Loss::new(LossKind::Logistic, &vb).unwrap().forward(&d0, &d1, &all["judge"]).unwrap();
+    close("logistic loss", &logistic, "logistic_loss");
+}

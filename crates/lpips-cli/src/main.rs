@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod command;
-mod device;
 mod output;
 
 use std::process::ExitCode;

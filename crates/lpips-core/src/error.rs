@@ -24,6 +24,9 @@ pub enum Error {
     /// A choice of network, heads, taps, type and device that do not go together.
     #[error("{0}")]
     Choice(String),
+    /// A device, or the threads of the CPU, that can't be used.
+    #[error("{0}")]
+    Device(String),
     /// A picture file that can't be read or written.
     #[error("{}: {reason}", path.display())]
     Picture {

@@ -57,11 +57,22 @@ impl Decoder {
         self.decode(path).map_err(|reason| Error::picture(path, reason))
     }
 
-    fn decode(&self, path: &Path) -> Result<Picture, String> {
-        let io = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => "there is no such file".to_string(),
-            _ => format!("can't be read: {error}"),
+    /// A picture's width and height in pixels, as its file states them before it is decoded and turned.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`] that show in the file's first bytes.
+    pub fn size(&self, path: impl AsRef<Path>) -> Result<(usize, usize)> {
+        let path = path.as_ref();
+        let size = || -> Result<(u32, u32), String> {
+            let reader = ImageReader::open(path).map_err(|error| unread(&error))?;
+            let reader = reader.with_guessed_format().map_err(|error| unread(&error))?;
+            reader.into_dimensions().map_err(|error| no_picture(&error))
         };
+        size().map(|(w, h)| (w as usize, h as usize)).map_err(|reason| Error::picture(path, reason))
+    }
+
+    fn decode(&self, path: &Path) -> Result<Picture, String> {
+        let io = |error: io::Error| unread(&error);
         let metadata = std::fs::metadata(path).map_err(io)?;
         if metadata.is_dir() {
             return Err("is a folder: expected a picture file".to_string());
@@ -78,9 +89,7 @@ impl Decoder {
         // Eight bytes is the most that a pixel takes, RGBA in 16 bits; as much again for the decoder's own needs.
         limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(64 << 20));
         reader.limits(limits);
-        let damaged = |error| {
-            format!("is not a picture that can be read (PNG, JPEG, WebP, BMP, TIFF or GIF): {}", sentence(&error))
-        };
+        let damaged = |error| no_picture(&error);
         let mut decoder = reader.into_decoder().map_err(damaged)?;
         let (width, height) = decoder.dimensions();
         if u64::from(width) * u64::from(height) > self.max_pixels {
@@ -161,6 +170,17 @@ fn jpeg_is_whole(mut file: impl Read) -> bool {
         }
     };
     walk().unwrap_or(false)
+}
+
+fn unread(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_string(),
+        _ => format!("can't be read: {error}"),
+    }
+}
+
+fn no_picture(error: &image::ImageError) -> String {
+    format!("is not a picture that can be read (PNG, JPEG, WebP, BMP, TIFF or GIF): {}", sentence(error))
 }
 
 /// An error of the decoder's, on one line and without a full stop.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+pub mod device;
 mod error;
 mod head;
 pub mod heatmap;
@@ -14,6 +15,7 @@ mod reference;
 mod tile;
 
 pub use builder::{Builder, Version};
+pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use image::Picture;
 pub use input::{Images, Range};

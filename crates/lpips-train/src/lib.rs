@@ -1,6 +1,28 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod amp;
+mod cache;
+pub mod checkpoint;
+pub mod config;
+mod curves;
+pub mod data;
+mod error;
+mod files;
+pub mod folder;
+pub mod model;
 mod optim;
+mod rng;
+mod schedule;
+mod tensorboard;
+mod trainer;
 
+pub use amp::Scaler;
+pub use config::Config;
+pub use error::{Error, Result};
+pub use files::write as write_file;
+pub use folder::{Folder, StepRecord, Validation};
+pub use model::Model;
 pub use optim::{Adam, AdamConfig};
+pub use schedule::{Schedule, ScheduleKind};
+pub use trainer::{Ended, Event, Judgments, Trainer};

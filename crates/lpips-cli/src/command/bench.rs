@@ -7,13 +7,13 @@ use std::str::FromStr;
 
 use candle_core::{Device, Tensor};
 use clap::Args;
+use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::{Finder, Weights};
 use lpips_core::{Lpips, Network};
 use lpips_models::Error;
 use serde_json::json;
 
 use self::timing::{Timing, rounded};
-use crate::device::{self, DeviceChoice};
 use crate::output::{self, Failure, Progress, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -158,7 +158,7 @@ impl Bench {
         if self.operators && (nets.len() > 1 || sizes.len() > 1) {
             return Err(Failure::usage("--operators measures one network at one size: name one of each"));
         }
-        let threads = device::start_threads(self.threads)?;
+        let threads = device::start_threads(self.threads.map(usize::from))?;
         let setting = Setting { device: self.device.open()?, threads };
         if !self.json && !self.operators {
             output::line(&setting.to_string())?;

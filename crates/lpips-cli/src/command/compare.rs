@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use candle_core::Tensor;
 use clap::Args;
+use lpips_core::device::{self, DeviceChoice};
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
 use lpips_core::{Comparison, Images, Lpips, Network, Picture, Version};
 use serde_json::json;
 
-use crate::device::{self, DeviceChoice};
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -144,7 +144,7 @@ struct Reference {
 impl Compare {
     pub(crate) fn run(&self) -> Result {
         let maps = self.map_paths()?;
-        device::start_threads(self.threads)?;
+        device::start_threads(self.threads.map(usize::from))?;
         let lpips = self.metric()?;
         let decoder = Decoder { background: self.background.0, max_pixels: self.max_pixels };
         let reference = self.reference(&lpips, &decoder)?;

@@ -224,6 +224,27 @@ impl Architecture {
     }
 }
 
+impl Architecture {
+    /// The name in the published package's files (`net.slice1.0.weight`) of a tensor with torchvision's name
+    /// (`features.0.weight`), where these layers are tapped: a slice ends at a tap.
+    ///
+    /// # Errors
+    /// A layer or a tensor that the table does not have.
+    pub fn published_name(&self, name: &str, taps: &[impl AsRef<str>]) -> Result<String> {
+        let positions = self.positions(taps)?;
+        let mut input = 3;
+        for (position, layer) in self.features.iter().enumerate() {
+            let is_here = |key: &str| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+            if layer.convolutions(input).iter().any(|conv| is_here(&conv.key)) {
+                let slice = positions.iter().filter(|tap| **tap < position).count() + 1;
+                return Ok(name.replacen("features", &format!("net.slice{slice}"), 1));
+            }
+            input = layer.channels(input);
+        }
+        Err(Error::Taps(format!("{} has no tensor {name}", self.id)))
+    }
+}
+
 /// One convolution of a layer, with all that the table leaves to be derived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Convolution {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Result as Candle, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result as Candle, Shape, Tensor};
 
 use super::cpu::input::{self, Batch};
 use super::storage;
@@ -18,16 +18,16 @@ pub struct Affine {
     pub shift: [f32; 3],
 }
 
-/// One or two batches of pictures (N, 3, H, W) in f32, each with its change of values, stacked: (sum of N, H, W, 3).
+/// One to three batches of pictures (N, 3, H, W) in f32, each with its change of values, stacked: (sum of N, H, W, 3).
 ///
 /// Differentiable with respect to the pictures.
 ///
 /// # Errors
-/// [`Error::NotFinite`] where a result is NaN or infinite. No batches or more than two, and batches that are not
+/// [`Error::NotFinite`] where a result is NaN or infinite. No batches or more than three, and batches that are not
 /// (N, 3, H, W) of f32, are empty, differ in size or are on different devices.
 pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
-    if batches.is_empty() || batches.len() > 2 {
-        let reason = format!("one or two batches of pictures are taken at once, not {}", batches.len());
+    if batches.is_empty() || batches.len() > 3 {
+        let reason = format!("one to three batches of pictures are taken at once, not {}", batches.len());
         return Err(candle_core::Error::Msg(reason).into());
     }
     let sizes = batches.iter().map(|(x, _)| size(x)).collect::<Result<Vec<_>>>()?;
@@ -40,10 +40,11 @@ pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
     }
     let finite = Arc::new(AtomicBool::new(true));
     let op = ChannelsLast { affines: batches.iter().map(|(_, affine)| *affine).collect(), finite: finite.clone() };
-    let first = batches[0].0.contiguous()?;
-    let y = match batches.get(1) {
-        None => first.apply_op1(op)?,
-        Some((second, _)) => first.apply_op2(&second.contiguous()?, op)?,
+    let inputs = batches.iter().map(|(x, _)| x.contiguous()).collect::<Candle<Vec<_>>>()?;
+    let y = match inputs.as_slice() {
+        [a, b, c] => a.apply_op3(b, c, op)?,
+        [a, b] => a.apply_op2(b, op)?,
+        _ => inputs[0].apply_op1(op)?,
     };
     if finite.load(Ordering::Relaxed) { Ok(y) } else { Err(Error::NotFinite) }
 }
@@ -79,7 +80,7 @@ fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
     Ok(y.permute((0, 2, 3, 1))?)
 }
 
-/// Of one input or two.
+/// Of one to three inputs.
 struct ChannelsLast {
     affines: Vec<Affine>,
     finite: Arc<AtomicBool>,
@@ -141,6 +142,36 @@ impl CustomOp2 for ChannelsLast {
     }
 }
 
+impl CustomOp3 for ChannelsLast {
+    fn name(&self) -> &'static str {
+        "channels-last"
+    }
+
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        la: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+        c: &CpuStorage,
+        lc: &Layout,
+    ) -> Candle<(CpuStorage, Shape)> {
+        self.forward(&[(a, la), (b, lb), (c, lc)])
+    }
+
+    fn bwd(
+        &self,
+        a: &Tensor,
+        b: &Tensor,
+        c: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> Candle<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (na, nb) = (a.dim(0)?, b.dim(0)?);
+        Ok((self.gradient(a, 0, 0, grad)?, self.gradient(b, 1, na, grad)?, self.gradient(c, 2, na + nb, grad)?))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,34 +200,31 @@ mod tests {
     proptest! {
         #[test]
         fn equals_the_definition_on_both_paths(
-            na in 1usize..4, nb in 0usize..4, h in 1usize..9, w in 1usize..9, strided: bool, seed: u64,
+            counts in proptest::collection::vec(1usize..4, 1..4), h in 1usize..9, w in 1usize..9, strided: bool, seed: u64,
         ) {
             let mut noise = Noise::new(seed);
-            let (of_a, of_b) = (affine(&mut noise), affine(&mut noise));
-            let mut var = |n: usize| Var::from_tensor(&noise.tensor((n, 3, h, w))).unwrap();
-            let (a, b) = (var(na), var(nb.max(1)));
-            let weights = noise.tensor((na + nb, h, w, 3));
+            let parts: Vec<(Var, Affine)> = counts
+                .iter()
+                .map(|n| (Var::from_tensor(&noise.tensor((*n, 3, h, w))).unwrap(), affine(&mut noise)))
+                .collect();
+            let total: usize = counts.iter().sum();
+            let weights = noise.tensor((total, h, w, 3));
             let run = || {
                 // The same picture, its rows running down.
                 let view = |x: &Tensor| if strided { x.t().unwrap().contiguous().unwrap().t().unwrap() } else { x.clone() };
-                let (x, z) = (view(&a), view(&b));
-                let both = [(&x, of_a), (&z, of_b)];
-                let batches = &both[..=usize::from(nb > 0)];
-                let y = channels_last(batches).unwrap();
-                assert_eq!(y.dims(), [na + nb, h, w, 3]);
-                close(&values(&y), &naive(batches), 1e-6);
-                let expected = |from: usize, x: &Tensor, affine: Affine| {
+                let views: Vec<_> = parts.iter().map(|(x, affine)| (view(x), *affine)).collect();
+                let batches: Vec<_> = views.iter().map(|(x, affine)| (x, *affine)).collect();
+                let y = channels_last(&batches).unwrap();
+                assert_eq!(y.dims(), [total, h, w, 3]);
+                close(&values(&y), &naive(&batches), 1e-6);
+                let mut from = 0;
+                for (x, affine) in &parts {
+                    let n = x.dim(0).unwrap();
                     let scale = Tensor::new(&affine.scale, &device()).unwrap();
-                    let dx = weights.narrow(0, from, x.dim(0).unwrap()).unwrap().broadcast_mul(&scale).unwrap();
-                    values(&dx.permute((0, 3, 1, 2)).unwrap())
-                };
-                if nb > 0 {
-                    let [da, db] = gradients(&y, &weights, [&a, &b]);
-                    close(&da, &expected(0, &a, of_a), 1e-6);
-                    close(&db, &expected(na, &b, of_b), 1e-6);
-                } else {
-                    let [da] = gradients(&y, &weights, [&a]);
-                    close(&da, &expected(0, &a, of_a), 1e-6);
+                    let dx = weights.narrow(0, from, n).unwrap().broadcast_mul(&scale).unwrap();
+                    let [got] = gradients(&y, &weights, [x]);
+                    close(&got, &values(&dx.permute((0, 3, 1, 2)).unwrap()), 1e-6);
+                    from += n;
                 }
             };
             at_every_level(|_| run());
@@ -250,7 +278,7 @@ mod tests {
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &device()).unwrap();
         let x = zeros(&[1, 3, 4, 5]);
         assert!(channels_last(&[]).is_err());
-        assert!(channels_last(&[(&x, same); 3]).is_err());
+        assert!(channels_last(&[(&x, same); 4]).is_err());
         assert!(channels_last(&[(&x.to_dtype(DType::F16).unwrap(), same)]).is_err());
         for shape in [&[1, 3, 5, 4][..], &[1, 1, 4, 5], &[3, 4, 5], &[0, 3, 4, 5], &[1, 3, 0, 5]] {
             assert!(channels_last(&[(&x, same), (&zeros(shape), same)]).is_err(), "{shape:?}");

@@ -1,0 +1,222 @@
+//! Where a training stands, in one file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::amp::Scaler;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The metadata's one key: JSON, as the order of several would be random.
+const KEY: &str = "lpips-train";
+/// Grows when older files can't be read any more.
+const FORMAT: u32 = 1;
+
+const MODEL: &str = "model.";
+const ADAM: &str = "adam.";
+
+/// How far a training has come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Epochs that are complete.
+    pub epoch: usize,
+    /// Batches of the next one that are.
+    pub batch: usize,
+    /// Steps taken, over all epochs, those that were skipped counted in.
+    pub step: u64,
+    /// Steps that were skipped as a number did not fit into 16 bits.
+    pub skipped: u64,
+    /// The best 2AFC score so far, of those after each epoch.
+    pub best: Option<f64>,
+}
+
+/// What must be the same for a training to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The network's name.
+    pub net: String,
+    /// The tapped layers.
+    pub taps: Vec<String>,
+    /// Which weights move.
+    pub phase: String,
+    /// The loss.
+    pub loss: String,
+    /// How many triplets there are, in the order of the folders, and in batches of how many.
+    pub data: (usize, usize),
+    /// What decides all that is random.
+    pub seed: u64,
+}
+
+/// Everything that a training needs to go on, bit for bit.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Whose it is.
+    pub identity: Identity,
+    /// How far it has come.
+    pub position: Position,
+    /// The scale of the loss.
+    pub scaler: Scaler,
+    /// Triplets whose taps are in the cache, by number.
+    pub cached: Vec<u32>,
+    /// The weights that have moved.
+    pub model: BTreeMap<String, Tensor>,
+    /// The optimiser's state.
+    pub adam: BTreeMap<String, Tensor>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    identity: Identity,
+    position: Position,
+    scaler: Scaler,
+    cached: Vec<u32>,
+}
+
+impl Checkpoint {
+    /// Writes it, whole or not at all.
+    ///
+    /// # Errors
+    /// A folder that can't be written to, or a full disk.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let header = Header {
+            format: FORMAT,
+            identity: self.identity.clone(),
+            position: self.position.clone(),
+            scaler: self.scaler,
+            cached: self.cached.clone(),
+        };
+        let header =
+            serde_json::to_string(&header).map_err(|error| Error::file(path, format!("can't be written: {error}")))?;
+        let model = self.model.iter().map(|(name, tensor)| (format!("{MODEL}{name}"), tensor.clone()));
+        let adam = self.adam.iter().map(|(name, tensor)| (format!("{ADAM}{name}"), tensor.clone()));
+        files::write_tensors(path, &model.chain(adam).collect(), &HashMap::from([(KEY.to_string(), header)]))
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that can't be read, is cut short, or is none of these.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (tensors, metadata) = files::read_tensors(path)?;
+        let Some(header) = metadata.get(KEY) else {
+            return Err(Error::file(path, "is no checkpoint of a training: weights alone go to --init"));
+        };
+        let header: Header = serde_json::from_str(header)
+            .map_err(|error| Error::file(path, format!("is a checkpoint that this version can't read: {error}")))?;
+        if header.format != FORMAT {
+            let reason = format!("is a checkpoint of format {}: this version reads {FORMAT}", header.format);
+            return Err(Error::file(path, reason));
+        }
+        let (mut model, mut adam) = (BTreeMap::new(), BTreeMap::new());
+        for (name, tensor) in tensors {
+            if let Some(name) = name.strip_prefix(MODEL) {
+                model.insert(name.to_string(), tensor);
+            } else if let Some(name) = name.strip_prefix(ADAM) {
+                adam.insert(name.to_string(), tensor);
+            }
+        }
+        let Header { identity, position, scaler, cached, .. } = header;
+        Ok(Self { identity, position, scaler, cached, model, adam })
+    }
+}
+
+impl Identity {
+    /// Refuses to go on where another training left off.
+    ///
+    /// # Errors
+    /// They differ; the message says in what.
+    pub fn check(&self, wanted: &Self, path: &Path) -> Result<()> {
+        let differs = |what: &str, is: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
+            let reason = format!(
+                "belongs to a training with {what} {is:?}, and this is one with {wanted:?}: give what it was started with"
+            );
+            Err(Error::file(path, reason))
+        };
+        if self.net != wanted.net {
+            return differs("the network", &self.net, &wanted.net);
+        }
+        if self.taps != wanted.taps {
+            return differs("the taps", &self.taps, &wanted.taps);
+        }
+        if self.phase != wanted.phase {
+            return differs("the phase", &self.phase, &wanted.phase);
+        }
+        if self.loss != wanted.loss {
+            return differs("the loss", &self.loss, &wanted.loss);
+        }
+        if self.data.0 != wanted.data.0 {
+            return differs("a number of triplets of", &self.data.0, &wanted.data.0);
+        }
+        if self.data.1 != wanted.data.1 {
+            return differs("the batch size", &self.data.1, &wanted.data.1);
+        }
+        if self.seed != wanted.seed {
+            return differs("the seed", &self.seed, &wanted.seed);
+        }
+        Ok(())
+    }
+}
+
+/// The checkpoints of a run's folder.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// In `folder`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// A folder that can't be made.
+    pub fn new(folder: PathBuf) -> Result<Self> {
+        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, "made", &error))?;
+        Ok(Self { folder })
+    }
+
+    /// The latest.
+    pub fn latest(&self) -> PathBuf {
+        self.folder.join("latest.safetensors")
+    }
+
+    /// The one with the best score.
+    pub fn best(&self) -> PathBuf {
+        self.folder.join("best.safetensors")
+    }
+
+    /// The one after so many epochs.
+    pub fn epoch(&self, epoch: usize) -> PathBuf {
+        self.folder.join(format!("epoch-{epoch:04}.safetensors"))
+    }
+
+    /// The one before a step that went astray.
+    pub fn astray(&self) -> PathBuf {
+        self.folder.join("astray.safetensors")
+    }
+
+    /// Removes all epochs' but the last `keep`, and what a run that was killed has left unfinished.
+    ///
+    /// # Errors
+    /// A folder that can't be read or written to.
+    pub fn tidy(&self, keep: usize) -> Result<()> {
+        let fail = |error: std::io::Error| Error::io(&self.folder, "tidied", &error);
+        let mut epochs = Vec::new();
+        for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with(".unfinished") {
+                std::fs::remove_file(&path).map_err(fail)?;
+            } else if name.starts_with("epoch-") {
+                epochs.push(path);
+            }
+        }
+        epochs.sort();
+        for path in epochs.iter().rev().skip(keep) {
+            std::fs::remove_file(path).map_err(fail)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! `lpips-train`: a training.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use lpips_core::DeviceChoice;
+use lpips_core::weights::Finder;
+use lpips_train::checkpoint::Checkpoint;
+use lpips_train::{Config, Ended, Event, Folder, Judgments, Trainer, folder};
+use toml::{Table, Value};
+
+use super::{Failure, Result, note, print};
+
+/// Settings of a training; `lpips-train config` prints all there are.
+#[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag.
+pub(crate) struct Train {
+    /// What to train: lin (heads on a frozen network), tune (all weights), scratch (all, from a random network).
+    #[arg(long, value_name = "PHASE")]
+    phase: Option<String>,
+
+    /// The network: alex, vgg or squeeze; others by their names in torchvision.
+    #[arg(long, value_name = "NET")]
+    net: Option<String>,
+
+    /// BAPPS roots, folders of triplets (ref, p0, p1, judge), or lists (.csv, .jsonl), in this order.
+    #[arg(long, value_name = "ROOT", num_args = 1..)]
+    data: Vec<PathBuf>,
+
+    /// The same, to score after each epoch.
+    #[arg(long, value_name = "ROOT", num_args = 1..)]
+    val: Vec<PathBuf>,
+
+    /// The folder for logs, checkpoints and the model [default: lpips-training].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// Go on from the latest checkpoint in the folder, or from this one.
+    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<String>,
+
+    /// A settings file.
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+
+    /// Weights to start from: any of features.*, linN.weight, rank.model.*.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    init: Vec<PathBuf>,
+
+    /// Layers to tap in place of the published ones, separated by commas.
+    #[arg(long, value_name = "LAYERS", value_delimiter = ',')]
+    taps: Vec<String>,
+
+    /// ranking, mlp or logistic.
+    #[arg(long, value_name = "LOSS")]
+    loss: Option<String>,
+
+    /// Triplets in a batch.
+    #[arg(long, value_name = "N", help_heading = "Steps")]
+    batch: Option<i64>,
+
+    /// Batches that one step adds up.
+    #[arg(long, value_name = "K", help_heading = "Steps")]
+    accumulate: Option<i64>,
+
+    /// Epochs at the full learning rate.
+    #[arg(long, value_name = "E", help_heading = "Steps")]
+    epochs: Option<i64>,
+
+    /// Epochs after those, in which the rate falls.
+    #[arg(long, value_name = "D", help_heading = "Steps")]
+    decay_epochs: Option<i64>,
+
+    /// linear, cosine or constant.
+    #[arg(long, value_name = "SHAPE", help_heading = "Steps")]
+    schedule: Option<String>,
+
+    /// The learning rate.
+    #[arg(long, value_name = "RATE", help_heading = "Steps", allow_negative_numbers = true)]
+    lr: Option<f64>,
+
+    /// The network's rate as a part of it.
+    #[arg(long, value_name = "F", help_heading = "Steps", allow_negative_numbers = true)]
+    trunk_lr_factor: Option<f64>,
+
+    /// Adam's decay of the mean of gradients.
+    #[arg(long, value_name = "B", help_heading = "Steps", allow_negative_numbers = true)]
+    beta1: Option<f64>,
+
+    /// The probability that a squared difference is left out before the lin heads.
+    #[arg(long, value_name = "P", help_heading = "Steps", allow_negative_numbers = true)]
+    dropout: Option<f64>,
+
+    /// published (every 1x1 convolution stays at 0 or above, as the published trainer has it) or heads.
+    #[arg(long, value_name = "WHAT", help_heading = "Steps")]
+    clamp: Option<String>,
+
+    /// Longer gradients are shortened to this norm.
+    #[arg(long, value_name = "NORM", help_heading = "Steps", allow_negative_numbers = true)]
+    clip_norm: Option<f64>,
+
+    /// Take roots as given and files by name, in each epoch.
+    #[arg(long, help_heading = "Data")]
+    no_shuffle: bool,
+
+    /// none, safe or aggressive.
+    #[arg(long, value_name = "PRESET", help_heading = "Data")]
+    augment: Option<String>,
+
+    /// Leave out what can't be read, with a line in the log.
+    #[arg(long, help_heading = "Data")]
+    skip_broken: bool,
+
+    /// Pixels along a side, to which pictures are resized.
+    #[arg(long, value_name = "PIXELS", help_heading = "Data")]
+    size: Option<i64>,
+
+    /// Decides orders, augmentation, dropout and what weights start from.
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    seed: Option<i64>,
+
+    /// auto, cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
+    device: Option<String>,
+
+    /// Threads of the CPU [default: all cores].
+    #[arg(long, value_name = "N", help_heading = "Machine", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Threads that decode pictures.
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    workers: Option<i64>,
+
+    /// The network in 16 bits: off, f16 or bf16.
+    #[arg(long, value_name = "TYPE", help_heading = "Machine")]
+    amp: Option<String>,
+
+    /// Recompute activations in the backward pass rather than keep them.
+    #[arg(long, help_heading = "Machine")]
+    checkpoint_activations: bool,
+
+    /// Keep what a frozen network sees on disk, so that it works in the first epoch only.
+    #[arg(long, help_heading = "Machine")]
+    cache_features: bool,
+
+    /// Steps between checkpoints, beside those at the end of each epoch.
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    checkpoint_steps: Option<i64>,
+}
+
+impl Train {
+    pub(crate) fn run(&self, quiet: bool) -> Result<()> {
+        let out = self.out.clone().unwrap_or_else(|| PathBuf::from("lpips-training"));
+        let config = self.settings(&out)?;
+        start_threads(self.threads)?;
+        if config.data.train.is_empty() && !quiet {
+            print(
+                "This is a demonstration on built-in samples, which says nothing about people: \
+                 give --data ROOT (BAPPS folders, or a list of ref, p0, p1, judge) to train on judgments.",
+            )?;
+        }
+        if config.augment.values.independent && !config.augment.values.is_off() {
+            tracing::warn!("each picture of a triplet is changed in its own way: judgments need not hold any more");
+        }
+        if self.resume.is_none() && folder::holds_run(&out) {
+            return Err(Failure::Error(format!(
+                "{} holds a training already: go on with it by --resume, or name another folder with --out",
+                out.display()
+            )));
+        }
+        let device = &config.run.device;
+        let choice: DeviceChoice =
+            device.parse().map_err(|error| Failure::Error(format!("run.device is '{device}': {error}")))?;
+        let judgments = Judgments::open(&config)?;
+        let device = choice.open()?;
+        let mut trainer = Trainer::new(config.clone(), judgments, &Finder::default(), &device)?;
+        let mut folder = Folder::open(&out)?;
+        let cached = self.restore(&mut trainer, &folder)?;
+        lpips_train::write_file(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            note("stopping after this step (once more: at once, without saving)");
+        })
+        .map_err(|error| Failure::Error(format!("signals can't be caught: {error}")))?;
+
+        let bar = progress(&trainer, quiet);
+        let ended = trainer.run(&mut folder, &cached, &stop, &mut |event| tell(event, &bar));
+        bar.finish_and_clear();
+        match ended? {
+            Ended::Stopped => {
+                note(&format!("stopped; go on with: lpips-train --resume --out {}", out.display()));
+                Err(Failure::Stopped)
+            }
+            Ended::Complete => summary(&folder),
+        }
+    }
+
+    /// The defaults, under what the folder's run was started with where it goes on, under a settings file, under flags.
+    fn settings(&self, out: &Path) -> Result<Config> {
+        let mut layers = Vec::new();
+        let earlier = out.join("config.toml");
+        if self.resume.is_some() && earlier.is_file() {
+            layers.push((earlier.display().to_string(), lpips_train::config::read(&earlier)?));
+        }
+        if let Some(file) = &self.config {
+            layers.push((file.display().to_string(), lpips_train::config::read(file)?));
+        }
+        let flags = toml::to_string(&self.flags()).map_err(|error| Failure::Error(error.to_string()))?;
+        layers.push(("the command line".to_string(), flags));
+        Ok(Config::merged(layers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)
+    }
+
+    /// The flags that were given, as settings.
+    fn flags(&self) -> Table {
+        let mut table = Table::new();
+        let mut set = |group: &str, key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                let group = table.entry(group).or_insert_with(|| Value::Table(Table::new()));
+                if let Value::Table(group) = group {
+                    group.insert(key.to_string(), value);
+                }
+            }
+        };
+        let paths = |paths: &[PathBuf]| {
+            let path = |path: &PathBuf| Value::String(path.display().to_string());
+            (!paths.is_empty()).then(|| Value::Array(paths.iter().map(path).collect()))
+        };
+        let text = |text: &Option<String>| text.clone().map(Value::String);
+        let yes = |given: bool, value: bool| given.then_some(Value::Boolean(value));
+        let integer = |value: Option<i64>| value.map(Value::Integer);
+        let float = |value: Option<f64>| value.map(Value::Float);
+        set("data", "train", paths(&self.data));
+        set("data", "val", paths(&self.val));
+        set("data", "size", integer(self.size));
+        set("data", "shuffle", yes(self.no_shuffle, false));
+        set("data", "skip_broken", yes(self.skip_broken, true));
+        set("data", "workers", integer(self.workers));
+        set("augment", "preset", text(&self.augment));
+        set("model", "net", text(&self.net));
+        set("model", "phase", text(&self.phase));
+        let taps = self.taps.iter().cloned().map(Value::String).collect();
+        set("model", "taps", (!self.taps.is_empty()).then_some(Value::Array(taps)));
+        set("model", "init", paths(&self.init));
+        set("model", "loss", text(&self.loss));
+        set("model", "dropout", float(self.dropout));
+        set("model", "clamp", text(&self.clamp));
+        set("optimizer", "lr", float(self.lr));
+        set("optimizer", "trunk_lr_factor", float(self.trunk_lr_factor));
+        set("optimizer", "beta1", float(self.beta1));
+        set("optimizer", "accumulate", integer(self.accumulate));
+        set("optimizer", "clip_norm", float(self.clip_norm));
+        set("optimizer", "schedule", text(&self.schedule));
+        set("optimizer", "epochs", integer(self.epochs));
+        set("optimizer", "decay_epochs", integer(self.decay_epochs));
+        set("run", "batch", integer(self.batch));
+        set("run", "seed", integer(self.seed));
+        set("run", "device", text(&self.device));
+        set("run", "amp", text(&self.amp));
+        set("run", "checkpoint_activations", yes(self.checkpoint_activations, true));
+        set("run", "cache_features", yes(self.cache_features, true));
+        set("run", "checkpoint_steps", integer(self.checkpoint_steps));
+        table
+    }
+
+    /// Goes on where `--resume` says; the triplets whose features are kept.
+    fn restore(&self, trainer: &mut Trainer, folder: &Folder) -> Result<Vec<u32>> {
+        let Some(resume) = &self.resume else { return Ok(Vec::new()) };
+        let latest = folder.checkpoints.latest();
+        let path = match resume {
+            path if !path.is_empty() => PathBuf::from(path),
+            _ if latest.exists() => latest,
+            _ => {
+                note("there is no checkpoint yet: starting from the beginning");
+                return Ok(Vec::new());
+            }
+        };
+        let checkpoint = Checkpoint::load(&path)?;
+        let cached = checkpoint.cached.clone();
+        trainer.restore(checkpoint, &path)?;
+        let position = trainer.position();
+        tracing::info!("going on after epoch {} and {} batches", position.epoch, position.batch);
+        Ok(cached)
+    }
+}
+
+fn progress(trainer: &Trainer, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(trainer.total_steps());
+    let style = "{bar:24} {pos}/{len} {msg}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_position(trainer.position().step);
+    bar.reset_eta();
+    bar
+}
+
+fn tell(event: &Event<'_>, bar: &ProgressBar) {
+    match event {
+        Event::Step(step, triplets) => {
+            bar.set_position(step.step);
+            let rate = bar.per_sec() * *triplets as f64;
+            bar.set_message(format!(
+                "epoch {}, loss {:.4}, accuracy {:.3}, {rate:.0} triplets/s",
+                step.epoch, step.loss, step.accuracy
+            ));
+        }
+        Event::Skipped(scale) => tracing::info!("a step was skipped: the loss is now scaled by {scale}"),
+        Event::Scored(score) => {
+            let line = format!("after epoch {}: 2AFC {:.4} on the held-out triplets", score.epoch, score.score);
+            bar.suspend(|| note(&line));
+        }
+        Event::Saved(path) => tracing::debug!("saved {}", path.display()),
+    }
+}
+
+/// Prints how it went.
+fn summary(folder: &Folder) -> Result<()> {
+    if let Some(last) = folder.steps()?.last() {
+        print(&format!("loss {:.4} and accuracy {:.3} in the last of {} steps", last.loss, last.accuracy, last.step))?;
+    }
+    let scores = folder.validations()?;
+    if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
+        print(&format!("2AFC on the held-out triplets: {:.4} at first, {:.4} now", first.score, last.score))?;
+    }
+    let model = folder.path().join("model.safetensors");
+    print(&format!("wrote {}: lpips compare --weights {} A.png B.png", model.display(), model.display()))
+}
+
+/// Starts the threads that the CPU's operators share; says how many there are.
+pub(crate) fn start_threads(threads: Option<u16>) -> Result<usize> {
+    Ok(lpips_core::device::start_threads(threads.map(usize::from))?)
+}

@@ -1,0 +1,392 @@
+//! The settings of a training, as TOML.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use lpips_core::{LossKind, Network, Version};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use toml::{Table, Value};
+
+use crate::data::augment::Augment;
+use crate::error::{Error, Result};
+use crate::optim::AdamConfig;
+use crate::schedule::{Schedule, ScheduleKind};
+
+/// All settings with their defaults, documented line by line.
+pub const DEFAULT: &str = include_str!("../training/default.toml");
+
+/// The published recipes, by name: what differs from the defaults.
+pub const PRESETS: [(&str, &str); 3] = [
+    ("lin", include_str!("../training/lin.toml")),
+    ("tune", include_str!("../training/tune.toml")),
+    ("scratch", include_str!("../training/scratch.toml")),
+];
+
+/// Presets of the augmentation.
+const AUGMENT: [(&str, &str); 3] = [
+    ("none", ""),
+    ("safe", "flip = 0.5\nrotate = 3.0\ncrop = 4.0\nbrightness = 0.1\ncontrast = 0.1\nsaturation = 0.1\nhue = 0.02"),
+    (
+        "aggressive",
+        "flip = 0.5\nrotate = 10.0\ncrop = 8.0\nbrightness = 0.3\ncontrast = 0.3\nsaturation = 0.3\nhue = 0.1\n\
+         scale = 0.15\nshear = 8.0\nperspective = 0.1\nblur = 0.7",
+    ),
+];
+
+/// The settings of a training; `assets/training/default.toml` documents each.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct Config {
+    pub data: Data,
+    pub augment: AugmentTable,
+    pub model: Model,
+    pub optimizer: Optimizer,
+    pub run: Run,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct Data {
+    pub train: Vec<PathBuf>,
+    pub val: Vec<PathBuf>,
+    pub size: usize,
+    pub shuffle: bool,
+    pub skip_broken: bool,
+    pub workers: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct AugmentTable {
+    pub preset: String,
+    #[serde(flatten)]
+    pub values: Augment,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct Model {
+    #[serde(with = "by_name")]
+    pub net: Network,
+    pub phase: Phase,
+    #[serde(with = "by_name")]
+    pub version: Version,
+    pub taps: Vec<String>,
+    pub init: Vec<PathBuf>,
+    #[serde(with = "by_name")]
+    pub loss: LossKind,
+    pub dropout: f64,
+    pub clamp: Clamp,
+}
+
+/// Which weights move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// The lin heads, on a frozen network.
+    Lin,
+    /// All, from the network's genuine weights.
+    Tune,
+    /// All, from a random network.
+    Scratch,
+}
+
+/// Which weights are held at 0 or above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clamp {
+    /// Those of every 1x1 convolution, the network's too, as the published trainer does.
+    Published,
+    /// Those of the lin heads.
+    Heads,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct Optimizer {
+    pub lr: f64,
+    pub trunk_lr_factor: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub eps: f64,
+    pub weight_decay: f64,
+    pub decoupled: bool,
+    pub accumulate: usize,
+    pub clip_norm: f64,
+    pub schedule: ScheduleKind,
+    pub epochs: usize,
+    pub decay_epochs: usize,
+    pub warmup_steps: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[allow(missing_docs)]
+pub struct Run {
+    pub batch: usize,
+    pub seed: u64,
+    pub device: String,
+    pub amp: Amp,
+    pub checkpoint_activations: bool,
+    pub cache_features: bool,
+    pub cache_limit: f64,
+    pub checkpoint_steps: u64,
+    pub keep: usize,
+}
+
+/// The type that the network computes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Amp {
+    /// f32.
+    Off,
+    /// f16, with a scale on the loss that follows what fits.
+    F16,
+    /// bf16.
+    Bf16,
+}
+
+/// What goes by a name of its own.
+mod by_name {
+    use super::{Deserialize, Deserializer, FromStr, Serializer, de};
+    use std::fmt::Display;
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Config {
+    /// The defaults, with those settings in `files` (TOML, with a name for messages) that differ, the last one's taking precedence.
+    ///
+    /// # Errors
+    /// TOML that can't be read, a setting that does not exist (the message suggests the nearest), or a value that can't be.
+    pub fn merged<'a>(layers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+        let default: Table = DEFAULT.parse().map_err(|error| unreadable("the defaults", &error))?;
+        let mut given = Table::new();
+        for (name, text) in layers {
+            let table: Table = text.parse().map_err(|error| unreadable(name, &error))?;
+            known(&default, &table, name, "")?;
+            merge(&mut given, table);
+        }
+        let mut all = default;
+        let preset = given.get("augment").and_then(|augment| augment.get("preset")).and_then(Value::as_str);
+        if let Some(preset) = preset {
+            let Some((_, values)) = AUGMENT.iter().find(|(name, _)| *name == preset) else {
+                let names = AUGMENT.map(|(name, _)| name).join(", ");
+                return Err(Error::Choice(format!("there is no augmentation '{preset}': choose one of {names}")));
+            };
+            let values: Table = values.parse().map_err(|error| unreadable("a preset", &error))?;
+            merge(&mut all, Table::from_iter([("augment".to_string(), Value::Table(values))]));
+        }
+        merge(&mut all, given);
+        let config: Self = Value::Table(all).try_into().map_err(|error| Error::Choice(sentence(&error)))?;
+        config.validated()
+    }
+
+    /// As TOML, with all settings.
+    ///
+    /// # Errors
+    /// None that is known: every setting has a form in TOML.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|error| Error::Choice(error.to_string()))
+    }
+
+    /// Adam's constants.
+    pub fn adam(&self) -> AdamConfig {
+        let Optimizer { lr, beta1, beta2, eps, weight_decay, decoupled, .. } = self.optimizer;
+        AdamConfig { lr, beta1, beta2, eps, weight_decay, decoupled }
+    }
+
+    /// How the rate changes.
+    pub fn schedule(&self) -> Schedule {
+        let Optimizer { schedule: kind, epochs, decay_epochs, warmup_steps, .. } = self.optimizer;
+        Schedule { kind, epochs, decay_epochs, warmup_steps }
+    }
+
+    fn validated(self) -> Result<Self> {
+        let Self { data, augment, model, optimizer, run } = &self;
+        let fail = |name: &str, given: &dyn std::fmt::Display, expected: &str| {
+            Err(Error::Choice(format!("{name} is {given}: expected {expected}")))
+        };
+        let above_zero =
+            [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps), ("run.cache_limit", run.cache_limit)];
+        if let Some((name, given)) = above_zero.iter().find(|(_, v)| !(v.is_finite() && *v > 0.0)) {
+            return fail(name, given, "a number above 0");
+        }
+        let fractions = [
+            ("model.dropout", model.dropout),
+            ("optimizer.beta1", optimizer.beta1),
+            ("optimizer.beta2", optimizer.beta2),
+        ];
+        if let Some((name, given)) = fractions.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
+            return fail(name, given, "a number from 0 to below 1");
+        }
+        let a = &augment.values;
+        let parts = [
+            ("augment.flip", a.flip, 1.0),
+            ("augment.brightness", a.brightness, 1.0),
+            ("augment.contrast", a.contrast, 1.0),
+            ("augment.saturation", a.saturation, 1.0),
+            ("augment.hue", a.hue, 1.0),
+            ("augment.scale", a.scale, 0.9),
+            ("augment.perspective", a.perspective, 0.4),
+            ("augment.rotate", a.rotate, 180.0),
+            ("augment.shear", a.shear, 60.0),
+            ("augment.crop", a.crop, data.size as f64),
+            ("augment.blur", a.blur, data.size as f64),
+            ("optimizer.trunk_lr_factor", optimizer.trunk_lr_factor, f64::MAX),
+            ("optimizer.weight_decay", optimizer.weight_decay, f64::MAX),
+            ("optimizer.clip_norm", optimizer.clip_norm, f64::MAX),
+        ];
+        if let Some((name, given, most)) = parts.iter().find(|(_, v, most)| !(0.0..=*most).contains(v)) {
+            let expected =
+                if *most < f64::MAX { format!("a number from 0 to {most}") } else { "0 or more".to_string() };
+            return fail(name, given, &expected);
+        }
+        let counts = [
+            ("run.batch", run.batch),
+            ("optimizer.accumulate", optimizer.accumulate),
+            ("data.workers", data.workers),
+            ("data.size", data.size),
+            ("optimizer.epochs + optimizer.decay_epochs", optimizer.epochs.saturating_add(optimizer.decay_epochs)),
+            ("run.keep", run.keep),
+        ];
+        if let Some((name, given)) = counts.iter().find(|(_, v)| !(1..=1_000_000).contains(v)) {
+            return fail(name, given, "a number from 1 to 1000000");
+        }
+        if run.cache_features && !a.is_off() {
+            return Err(Error::Choice(
+                "run.cache_features keeps what the network sees in pictures that do not change: switch augmentation off, or it"
+                    .to_string(),
+            ));
+        }
+        if run.cache_features && model.phase != Phase::Lin {
+            return Err(Error::Choice(
+                "run.cache_features needs a network that does not change: it goes with the phase lin only".to_string(),
+            ));
+        }
+        if run.checkpoint_activations && model.phase == Phase::Lin {
+            return Err(Error::Choice(
+                "run.checkpoint_activations saves what the gradients of the network need: in the phase lin there are none"
+                    .to_string(),
+            ));
+        }
+        Ok(self)
+    }
+}
+
+/// Every key of `given` is one of `known`'s.
+fn known(known_keys: &Table, given: &Table, name: &str, prefix: &str) -> Result<()> {
+    for (key, value) in given {
+        match (known_keys.get(key), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => known(inner, value, name, &format!("{prefix}{key}."))?,
+            (Some(Value::Table(_)), _) => {
+                return Err(Error::Choice(format!(
+                    "{name}: {prefix}{key} is a group of settings: expected [{prefix}{key}]"
+                )));
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                let near = known_keys
+                    .keys()
+                    .map(|candidate| (strsim::damerau_levenshtein(candidate, key), candidate))
+                    .min()
+                    .filter(|(distance, _)| *distance <= 1 + key.len() / 3);
+                let all = || known_keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let hint = near.map_or_else(
+                    || format!("choose one of {}", all()),
+                    |(_, near)| format!("did you mean {prefix}{near}?"),
+                );
+                return Err(Error::Choice(format!("{name}: there is no setting {prefix}{key}: {hint}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn merge(into: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(value)) => merge(inner, value),
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
+
+fn unreadable(name: &str, error: &toml::de::Error) -> Error {
+    Error::Choice(format!("{name}: is no TOML that can be read: {}", sentence(error)))
+}
+
+/// The reason on one line.
+fn sentence(error: &toml::de::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Reads a settings file.
+///
+/// # Errors
+/// A file that can't be read.
+pub fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<Config> {
+        Config::merged([("test.toml", text)])
+    }
+
+    #[test]
+    fn the_defaults_are_the_published_recipe() {
+        let default = Config::merged([]).unwrap();
+        assert!((default.optimizer.lr - 1e-4).abs() < 1e-12);
+        assert_eq!((default.optimizer.epochs, default.optimizer.decay_epochs, default.run.batch), (5, 5, 50));
+        assert!(default.augment.values.is_off());
+        for (name, text) in PRESETS {
+            let preset = Config::merged([(name, text)]).unwrap();
+            assert!(preset.to_toml().unwrap().contains(&format!("phase = \"{name}\"")));
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let given =
+            config("[model]\nnet = \"vgg\"\n[augment]\npreset = \"safe\"\nflip = 0.25\n[run]\namp = \"bf16\"").unwrap();
+        assert_eq!(given.model.net, Network::Vgg16);
+        assert_eq!((given.augment.values.flip, given.augment.values.rotate), (0.25, 3.0));
+        assert_eq!(config(&given.to_toml().unwrap()).unwrap(), given);
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_in_a_sentence() {
+        for (text, expected) in [
+            ("[optimizer]\nlrr = 1", "did you mean optimizer.lr?"),
+            ("[optimiser]\nlr = 1", "did you mean optimizer?"),
+            ("[data]\nxyzzy = 1", "choose one of"),
+            ("data = 1", "is a group of settings"),
+            ("[optimizer]\nlr = -1.0", "optimizer.lr is -1: expected a number above 0"),
+            ("[run]\nbatch = 0", "run.batch is 0: expected"),
+            ("[model]\nphase = \"turbo\"", "turbo"),
+            ("[model]\nnet = \"resnet\"", "resnet"),
+            ("[augment]\npreset = \"wild\"", "there is no augmentation 'wild'"),
+            ("[model]\ndropout = 1.0", "model.dropout is 1"),
+            ("[optimizer]\nepochs = 0\ndecay_epochs = 0", "expected a number from 1"),
+            ("nonsense", "no TOML"),
+            ("[run]\ncache_features = true\n[augment]\nflip = 0.5", "augmentation"),
+        ] {
+            let error = config(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+}

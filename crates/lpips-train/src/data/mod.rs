@@ -1,0 +1,228 @@
+//! Judgments: where triplets come from, and how they reach the trainer.
+//!
+//! A triplet is a reference, two pictures p0 and p1 made from it, and the fraction of people who found p1 the more similar
+//! (2AFC, two alternatives and a forced choice).
+
+pub mod augment;
+mod bapps;
+mod list;
+pub mod loader;
+pub mod picture;
+pub mod sample;
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// Three pictures and a judgment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Triplet {
+    /// The pictures.
+    pub source: Source,
+    /// The fraction of people who preferred p1, in [0, 1].
+    pub judge: f32,
+    /// Which of the dataset's folders it is from.
+    pub folder: usize,
+}
+
+/// Where a triplet's pictures are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In files: reference, p0, p1.
+    Files(Box<[PathBuf; 3]>),
+    /// Drawn by [`sample`] from this seed, with this number.
+    Sample {
+        /// The set's seed.
+        seed: u64,
+        /// The number within the set.
+        index: u64,
+    },
+}
+
+impl Source {
+    /// A name for messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Files(files) => files[0].display().to_string(),
+            Self::Sample { index, .. } => format!("sample {index}"),
+        }
+    }
+}
+
+/// Triplets in the order that they were found in: folders as given, files by name.
+#[derive(Debug, Clone, Default)]
+pub struct Dataset {
+    /// What the folders are called, as they were given or found.
+    pub folders: Vec<String>,
+    /// The triplets.
+    pub triplets: Vec<Triplet>,
+}
+
+/// Something that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Which of the two halves of BAPPS a root stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// `2afc/train`.
+    Train,
+    /// `2afc/val`.
+    Val,
+}
+
+impl Split {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+        }
+    }
+}
+
+/// How closely the pictures are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Whether each is there and says how large it is.
+    Headers,
+    /// Whether each can be decoded to its last pixel.
+    Pixels,
+}
+
+impl Dataset {
+    /// The triplets of several roots, in the order given, and all that is wrong with them. What is wrong is left out.
+    ///
+    /// A root is a folder of triplets (`ref`, `p0`, `p1`, `judge`), a folder of such folders, a BAPPS root (`2afc/train` and
+    /// `2afc/val` in it, of which `split` says the one), or a list (`.csv`, `.jsonl`).
+    ///
+    /// # Errors
+    /// A root that is not there, or in which there are no triplets.
+    pub fn open(roots: &[PathBuf], split: Split) -> Result<(Self, Vec<Problem>)> {
+        let (mut dataset, mut problems) = (Self::default(), Vec::new());
+        for root in roots {
+            let before = dataset.triplets.len() + problems.len();
+            let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
+            if metadata.is_dir() {
+                bapps::scan(root, split, &mut dataset, &mut problems)?;
+            } else {
+                list::scan(root, &mut dataset, &mut problems)?;
+            }
+            if dataset.triplets.len() + problems.len() == before {
+                return Err(Error::file(root, "holds no triplets: expected at least one"));
+            }
+        }
+        Ok((dataset, problems))
+    }
+
+    /// The built-in set of `count` samples.
+    pub fn samples(seed: u64, count: usize) -> Self {
+        let triplet =
+            |index| Triplet { source: Source::Sample { seed, index }, judge: sample::judge(seed, index), folder: 0 };
+        Self { folders: vec!["built-in samples".to_string()], triplets: (0..count as u64).map(triplet).collect() }
+    }
+
+    /// Looks at every picture, `progress` being called for each triplet, and takes out those that can't be used.
+    pub fn check_pictures(&mut self, look: Look, progress: impl Fn() + Sync) -> Vec<Problem> {
+        let problems: Vec<Vec<Problem>> = self
+            .triplets
+            .par_iter()
+            .map(|triplet| {
+                progress();
+                let Source::Files(files) = &triplet.source else { return Vec::new() };
+                let problem = |path: &PathBuf| {
+                    let error = picture::check(path, look).err()?;
+                    // The error names the file itself.
+                    let reason = error.to_string();
+                    let reason = reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason).to_string();
+                    Some(Problem { path: path.clone(), reason })
+                };
+                files.iter().filter_map(problem).collect()
+            })
+            .collect();
+        let mut broken = problems.iter().map(|problems| !problems.is_empty());
+        self.triplets.retain(|_| !broken.next().unwrap_or(false));
+        let mut problems: Vec<Problem> = problems.into_iter().flatten().collect();
+        problems.sort();
+        problems.dedup();
+        problems
+    }
+
+    /// Each folder's name and how many triplets it has.
+    pub fn counts(&self) -> Vec<(&str, usize)> {
+        let mut counts = vec![0; self.folders.len()];
+        for triplet in &self.triplets {
+            counts[triplet.folder] += 1;
+        }
+        self.folders.iter().map(String::as_str).zip(counts).collect()
+    }
+
+    /// Opens roots for a training: what is wrong is an error that names the first few files, or with `skip_broken` a line
+    /// in the log for each.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], a file that is wrong, or nothing left to train on.
+    pub fn open_for_training(roots: &[PathBuf], split: Split, skip_broken: bool) -> Result<Self> {
+        let (mut dataset, mut problems) = Self::open(roots, split)?;
+        problems.extend(dataset.check_pictures(Look::Headers, || ()));
+        if skip_broken {
+            for problem in &problems {
+                tracing::warn!("left out: {problem}");
+            }
+        } else if !problems.is_empty() {
+            return Err(Error::Data(summary(&problems)));
+        }
+        if dataset.triplets.is_empty() {
+            let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
+            return Err(Error::Data(format!("{}: nothing is left to train on", roots.join(", "))));
+        }
+        Ok(dataset)
+    }
+}
+
+/// The first few problems in one message.
+fn summary(problems: &[Problem]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<_> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = match problems.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more, which `lpips-train check` lists"),
+    };
+    format!("{}{more}: mend them, or leave them out with --skip-broken", shown.join("; "))
+}
+
+/// The files of a folder, by name.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |error: std::io::Error| Error::io(folder, "read", &error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A judgment that is a fraction, or what is wrong with it.
+fn fraction(judge: f64) -> Result<f32, String> {
+    if (0.0..=1.0).contains(&judge) {
+        Ok(judge as f32)
+    } else {
+        Err(format!("the judgment is {judge}: expected the fraction that preferred p1, from 0 to 1"))
+    }
+}

@@ -1,0 +1,61 @@
+//! Files that are written whole or not at all.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use safetensors::SafeTensors;
+
+use crate::error::{Error, Result};
+
+/// Writes a file under a temporary name beside it, brings it to the disk, and then gives it its name.
+///
+/// # Errors
+/// A folder that can't be written to, or a full disk; what was there before stays then.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let fail = |error: std::io::Error| Error::io(path, "written", &error);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unfinished");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    file.persist(path).map_err(|error| fail(error.error))?;
+    // The name itself is on the disk only when the folder is; not every system can be asked for that.
+    if let Ok(folder) = std::fs::File::open(folder) {
+        drop(folder.sync_all());
+    }
+    Ok(())
+}
+
+/// Writes tensors as safetensors with metadata, whole or not at all.
+///
+/// # Errors
+/// Those of [`write`].
+pub(crate) fn write_tensors(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &HashMap<String, String>,
+) -> Result<()> {
+    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?)));
+    let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;
+    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (*name, tensor)), Some(metadata.clone()))
+        .map_err(|error| Error::file(path, format!("can't be written: {error}")))?;
+    write(path, &bytes)
+}
+
+/// The tensors and the metadata of a safetensors file.
+///
+/// # Errors
+/// A file that can't be read, is cut short, or is no safetensors file.
+pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
+    let damaged = |_| Error::file(path, "is cut short or no safetensors file: take another checkpoint");
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let metadata = header.metadata().clone().unwrap_or_default();
+    SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    Ok((candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)?, metadata))
+}

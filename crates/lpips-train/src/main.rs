@@ -1,0 +1,74 @@
+//! The `lpips-train` command; see the crate's README.
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::command::Failure;
+
+/// Trains LPIPS on people's judgments of which of two pictures is the more similar to a third (2AFC).
+///
+/// Without --data it trains on a small built-in set of samples, to show how it works.
+#[derive(Debug, Parser)]
+#[command(name = "lpips-train", version, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
+struct Cli {
+    /// Say more about what is done (twice: everything).
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
+    verbose: u8,
+
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 101)]
+    quiet: bool,
+
+    #[command(flatten)]
+    train: command::train::Train,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(command::check::Check),
+    Augment(command::augment::Preview),
+    Config(command::config::Show),
+    Bench(command::bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => LevelFilter::ERROR,
+        (_, 0) => LevelFilter::WARN,
+        (_, 1) => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .with_target(false)
+        .init();
+    let result = match cli.command {
+        None => cli.train.run(cli.quiet),
+        Some(Command::Check(check)) => check.run(),
+        Some(Command::Augment(preview)) => preview.run(),
+        Some(Command::Config(show)) => show.run(),
+        Some(Command::Bench(bench)) => bench.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Stopped) => ExitCode::from(130),
+        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Error(message)) => {
+            command::error(&message);
+            ExitCode::from(1)
+        }
+    }
+}

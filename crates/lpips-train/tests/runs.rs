@@ -1,0 +1,349 @@
+//! Whole runs through the real binary.
+#![cfg(all(feature = "bundled", not(any(feature = "cuda", feature = "metal"))))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
+
+mod support;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use lpips_core::{Lpips, Network};
+use support::{bapps, bits, log, losses, refused, stderr, stdout, tensors, text, train, trained};
+
+/// A small run: 24 triplets in batches of 4, two epochs.
+fn small<'a>(data: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments =
+        vec!["--data", text(data), "--out", text(out), "--batch", "4", "--epochs", "2", "--decay-epochs", "0"];
+    arguments.extend(["--lr", "0.001"]);
+    arguments.extend(more);
+    arguments
+}
+
+/// Steps that a run has written down so far.
+fn lines(out: &Path) -> usize {
+    std::fs::read_to_string(out.join("log.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// Waits for something that comes soon, or not at all.
+fn wait(until: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if until() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("waited in vain");
+}
+
+#[test]
+fn a_demonstration_learns() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output =
+        trained(&["--phase", "lin", "--epochs", "2", "--decay-epochs", "0", "--lr", "0.001", "--out", text(&out)]);
+    let said = stdout(&output);
+    let first = said.lines().next().unwrap();
+    assert!(first.contains("demonstration") && first.contains("--data"), "{first}");
+    for file in
+        ["log.jsonl", "model.safetensors", "config.toml", "loss.svg", "accuracy.svg", "lins.svg", "validation.jsonl"]
+    {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let scores = std::fs::read_to_string(out.join("validation.jsonl")).unwrap();
+    let scores: Vec<f64> = scores
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["2afc"].as_f64().unwrap())
+        .collect();
+    assert_eq!(scores.len(), 3);
+    assert!(scores[2] > 0.7 && scores[2] > scores[0] + 0.05, "{scores:?}");
+    // The model is one that the metric takes.
+    Lpips::builder(Network::AlexNet).weights(out.join("model.safetensors")).build().unwrap();
+    let names: Vec<String> = tensors(&out.join("model.safetensors")).into_keys().collect();
+    assert_eq!(names, (0..5).map(|i| format!("lin{i}.model.1.weight")).collect::<Vec<_>>());
+}
+
+#[test]
+fn all_phases_run_and_write_what_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 6, 64);
+    for (net, phase) in [("alex", "tune"), ("squeeze", "scratch")] {
+        let out = folder.path().join(net);
+        trained(&small(&data, &out, &["--net", net, "--phase", phase, "--loss", "mlp", "--accumulate", "2"]));
+        assert_eq!(log(&out).len(), 2);
+        let names: Vec<String> = tensors(&out.join("model.safetensors")).into_keys().collect();
+        assert!(names.contains(&"net.slice1.0.weight".to_string()), "{names:?}");
+        let network: Network = net.parse().unwrap();
+        Lpips::builder(network).weights(out.join("model.safetensors")).build().unwrap();
+    }
+}
+
+#[test]
+fn accumulating_is_one_large_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 14, 64);
+    let run = |name: &str, batch: &str, accumulate: &str| {
+        let out = folder.path().join(name);
+        #[rustfmt::skip]
+        trained(&small(&data, &out, &[
+            "--batch", batch, "--accumulate", accumulate, "--dropout", "0", "--phase", "tune", "--lr", "0.0001",
+        ]));
+        (losses(&out), tensors(&out.join("model.safetensors")))
+    };
+    // Two steps an epoch: of 10 and of 4 triplets, the latter in a shorter window, with a last batch of 1.
+    let ((whole, a), (parts, b)) = (run("whole", "10", "1"), run("parts", "2", "5"));
+    assert_eq!((whole.len(), parts.len()), (4, 4));
+    assert!(whole.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-5), "{whole:?} {parts:?}");
+    for (name, a) in &a {
+        let difference = (a - &b[name]).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        let difference = difference.to_scalar::<f32>().unwrap();
+        // Adam takes the sign of a gradient that is almost nothing: a rate each step at the worst, and hardly ever.
+        assert!(difference < 4e-4, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn recomputed_activations_give_the_same_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 8, 64);
+    for net in ["alex", "squeeze"] {
+        let run = |name: &str, more: &[&str]| {
+            let out = folder.path().join(format!("{net}-{name}"));
+            let phase = if net == "alex" { "tune" } else { "scratch" };
+            let mut arguments = vec!["--net", net, "--phase", phase, "--lr", "0.0001"];
+            arguments.extend(more);
+            trained(&small(&data, &out, &arguments));
+            (losses(&out), bits(&out.join("model.safetensors")))
+        };
+        assert!(run("plain", &[]) == run("recomputed", &["--checkpoint-activations"]), "{net}");
+    }
+}
+
+#[test]
+fn sixteen_bits_learn_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 8, 64);
+    let run = |amp: &str, phase: &str| {
+        let out = folder.path().join(format!("{amp}-{phase}"));
+        trained(&small(&data, &out, &["--amp", amp, "--phase", phase, "--dropout", "0", "--lr", "0.0001"]));
+        losses(&out)
+    };
+    for phase in ["lin", "tune"] {
+        let exact = run("off", phase);
+        for (amp, tolerance) in [("f16", 2e-3), ("bf16", 2e-2)] {
+            let rough = run(amp, phase);
+            assert!(
+                exact.iter().zip(&rough).all(|(a, b)| (a - b).abs() < tolerance),
+                "{amp} {phase}: {exact:?} {rough:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn kept_features_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 14, 64);
+    let run = |name: &str, more: &[&str]| {
+        let out = folder.path().join(name);
+        trained(&small(&data, &out, more));
+        assert!(!out.join("features.cache").exists());
+        losses(&out)
+    };
+    let (plain, kept) = (run("plain", &[]), run("kept", &["--cache-features"]));
+    // A last batch of two is computed by itself in one, and comes out of batches of four in the other.
+    assert!(plain.iter().zip(&kept).all(|(a, b)| (a - b).abs() < 1e-6), "{plain:?} {kept:?}");
+}
+
+/// The tensors of the latest checkpoint, the logs and the model: what must be the same however often a run was stopped.
+fn traces(out: &Path) -> (Vec<f64>, impl PartialEq + use<>, impl PartialEq + use<>) {
+    (losses(out), bits(&out.join("checkpoints/latest.safetensors")), bits(&out.join("model.safetensors")))
+}
+
+#[test]
+fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 22, 64);
+    let options =
+        ["--augment", "safe", "--checkpoint-steps", "2", "--threads", "1", "--loss", "ranking", "--epochs", "8"];
+    let whole = folder.path().join("whole");
+    let start = std::time::Instant::now();
+    trained(&small(&data, &whole, &options));
+    let full = start.elapsed();
+    let killed = folder.path().join("killed");
+    let mut kills = 0;
+    for attempt in 0u32.. {
+        assert!(attempt < 400, "the run gets nowhere");
+        let mut arguments = small(&data, &killed, &options);
+        arguments.push("--resume");
+        let mut child = train(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // At moments spread over start, steps and checkpoints; later ones come further.
+        let part = f64::from(attempt.wrapping_mul(2_654_435_761) % 1000) / 1000.0;
+        let wait = full.mul_f64(part * if kills < 20 { 0.6 } else { 3.0 });
+        std::thread::sleep(wait.max(Duration::from_millis(5)));
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            if kills >= 20 {
+                break;
+            }
+            // Done too early: once more from the start.
+            std::fs::remove_dir_all(&killed).unwrap();
+            continue;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        // Whatever is there can be read.
+        let checkpoint = killed.join("checkpoints/latest.safetensors");
+        if checkpoint.exists() {
+            assert!(!tensors(&checkpoint).is_empty());
+        }
+    }
+    assert!(traces(&whole) == traces(&killed));
+}
+
+#[cfg(unix)]
+#[test]
+fn asked_to_stop_it_saves_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 40, 64);
+    let options = ["--epochs", "20", "--cache-features", "--net", "alex"];
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    trained(&small(&data, &whole, &options));
+    for signal in ["-INT", "-TERM"] {
+        let mut arguments = small(&data, &stopped, &options);
+        if stopped.exists() {
+            arguments = vec!["--resume", "--out", text(&stopped)];
+        }
+        let before = lines(&stopped);
+        let child = train(&arguments).stderr(Stdio::piped()).spawn().unwrap();
+        wait(|| lines(&stopped) >= before + 5);
+        assert!(std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+    }
+    trained(&["--resume", "--out", text(&stopped)]);
+    assert!(traces(&whole) == traces(&stopped));
+}
+
+#[test]
+fn wrong_inputs_get_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let data = bapps(&at("data"), 6, 64);
+    let out = at("out");
+    let says = |arguments: &[&str], expected: &[&str]| {
+        let error = refused(arguments);
+        assert!(expected.iter().all(|part| error.contains(part)), "{arguments:?}: {error}");
+        assert_eq!(error.trim().lines().count(), 1, "{error}");
+    };
+    std::fs::create_dir(at("empty")).unwrap();
+    says(&small(&at("empty"), &out, &[]), &["holds no triplets", "ref, p0, p1"]);
+    says(&small(&at("nowhere"), &out, &[]), &["there is no such file or folder"]);
+    says(&small(&data, &out, &["--phase", "turbo"]), &["turbo"]);
+    says(&small(&data, &out, &["--lr", "-1"]), &["optimizer.lr is -1"]);
+    says(&small(&data, &out, &["--batch", "0"]), &["run.batch is 0"]);
+    says(&small(&data, &out, &["--net", "resnet"]), &["resnet"]);
+    says(&small(&data, &out, &["--init", text(&data.join("judge/000000.npy"))]), &["000000.npy"]);
+    let missing = bapps(&at("missing"), 3, 64);
+    std::fs::remove_file(missing.join("judge/000001.npy")).unwrap();
+    says(&small(&missing, &out, &[]), &["000001.png", "has no twin in judge", "--skip-broken"]);
+    let three = bapps(&at("three"), 3, 64);
+    support::npy(&three.join("judge/000002.npy"), 3.0);
+    says(&small(&three, &out, &[]), &["000002.npy", "the judgment is 3"]);
+    let broken = bapps(&at("broken"), 6, 64);
+    std::fs::write(broken.join("p1/000003.png"), b"no picture").unwrap();
+    says(&small(&broken, &out, &[]), &["000003.png", "not a picture"]);
+    assert!(!out.exists(), "nothing was begun");
+    trained(&small(&broken, &out, &["--skip-broken", "-q"]));
+    says(&small(&data, &out, &[]), &["holds a training already", "--resume"]);
+    says(&small(&data, &out, &["--resume", "--net", "squeeze", "--phase", "scratch"]), &["the network"]);
+    // Cut off after its header: an error in the middle of the run, which names the file.
+    let whole = std::fs::read(data.join("p0/000004.png")).unwrap();
+    std::fs::write(data.join("p0/000004.png"), &whole[..whole.len() / 2]).unwrap();
+    says(&small(&data, &at("mid"), &[]), &["000004.png"]);
+    trained(&small(&data, &at("skipped"), &["--skip-broken", "-q"]));
+    says(&["check", "--data", text(&data)], &["1 file can't be used"]);
+    // A checkpoint that was cut short.
+    let latest = out.join("checkpoints/latest.safetensors");
+    let bytes = std::fs::read(&latest).unwrap();
+    std::fs::write(&latest, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(refused(&["--resume", "--out", text(&out)]).contains("cut short"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_names_the_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 8, 64);
+    let out = folder.path().join("run");
+    let error = refused(&small(&data, &out, &["--phase", "tune", "--lr", "1e38", "--no-shuffle"]));
+    assert!(error.contains("no finite number") && error.contains("00000") && error.contains("step "), "{error}");
+    assert!(!tensors(&out.join("checkpoints/astray.safetensors")).is_empty());
+}
+
+#[test]
+fn two_runs_do_not_share_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 30, 64);
+    let out = folder.path().join("run");
+    let mut first = train(&small(&data, &out, &["--epochs", "2000"])).stderr(Stdio::null()).spawn().unwrap();
+    wait(|| lines(&out) > 0);
+    let error = refused(&small(&data, &out, &["--resume"]));
+    assert!(error.contains("another training is writing"), "{error}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn lists_and_roots_are_read_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("bapps");
+    let data = bapps(&root.join("2afc/train/traditional"), 9, 64);
+    let (mut csv, mut jsonl) = (vec!["judge,ref,p1,p0".to_string()], Vec::new());
+    for index in 0..9 {
+        let [reference, p0, p1] = ["ref", "p0", "p1"].map(|part| format!("traditional/{part}/{index:06}.png"));
+        let judge = lpips_train::data::sample::judge(11, index);
+        csv.push(format!("{judge},{reference},{p1},{p0}"));
+        jsonl.push(serde_json::json!({"ref": reference, "p0": p0, "p1": p1, "judge": judge}).to_string());
+    }
+    let lists = ["list.csv", "list.jsonl"].map(|name| root.join("2afc/train").join(name));
+    std::fs::write(&lists[0], csv.join("\n")).unwrap();
+    std::fs::write(&lists[1], jsonl.join("\n")).unwrap();
+    let run = |name: &str, from: &Path| {
+        let out = folder.path().join(name);
+        trained(&small(from, &out, &["--no-shuffle", "--epochs", "1"]));
+        losses(&out)
+    };
+    let expected = run("leaf", &data);
+    for (name, from) in [("root", &root), ("csv", &lists[0]), ("jsonl", &lists[1])] {
+        assert_eq!(run(name, from), expected, "{name}");
+    }
+}
+
+#[test]
+fn other_sizes_are_resized_and_the_preview_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 4, 80);
+    let out = folder.path().join("run");
+    trained(&small(&data, &out, &["--epochs", "1"]));
+    let sheet = folder.path().join("sheet.png");
+    trained(&["augment", "--preview", text(&sheet), "--augment", "aggressive", "--data", text(&data), "--rows", "2"]);
+    let sheet = lpips_core::Picture::open(&sheet).unwrap();
+    assert_eq!((sheet.width(), sheet.height()), (5 * (3 * 66 + 10) - 12, 2 * 66 - 2));
+}
+
+#[test]
+fn settings_print_and_the_bench_has_the_peers_keys() {
+    let printed = stdout(&trained(&["config"]));
+    let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    std::fs::write(file.path(), &printed).unwrap();
+    assert!(printed.contains("[optimizer]") && stdout(&trained(&["config", "tune"])).contains("phase = \"tune\""));
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 4, 64);
+    trained(&small(&data, &folder.path().join("out"), &["--config", text(file.path())]));
+    let bench = stdout(&trained(&["bench", "--batch", "2", "--steps", "1"]));
+    let bench: serde_json::Value = serde_json::from_str(&bench).unwrap();
+    let keys: Vec<&str> = bench.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, ["engine", "net", "phase", "batch", "size", "threads", "median_ms", "triplets_per_s"]);
+}
