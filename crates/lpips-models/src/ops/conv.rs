@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::backend::BackendStorage;
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Storage, Tensor, bail};
 
 use super::Level;
 use super::cpu::buffers::{self, Scratch};
 use super::cpu::conv::{self, Geometry, Output, Weight};
+use super::cpu::rectify;
 use super::plan::{Algorithm, Plan};
 use super::rows::{Below, Reach, Rows, below};
 use super::storage;
@@ -345,27 +346,31 @@ impl CustomOp3 for ConvReluOp {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let y = y.detach();
-        let grad = y.gt(0f64)?.where_cond(&grad.contiguous()?, &grad.zeros_like()?)?.detach();
+        let (g, level) = (&self.geometry, Level::current()?);
+        let grad = grad.contiguous()?;
+        let (grad, db) = {
+            let ((y, ly), (grad, lg)) = (y.storage_and_layout(), grad.storage_and_layout());
+            rectify::gradient(level, &storage::of(&y, ly)?, &storage::of(&grad, lg)?, g.oc)
+        };
+        let tensor =
+            |data: Vec<f32>, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device())?.to_dtype(like.dtype());
         let dx = if x.track_op() {
-            let op = InputGradient { geometry: self.geometry, packed: self.packed.clone() };
-            Some(grad.apply_op2_no_bwd(&weight.detach(), &op)?)
+            let order = Order { level, algorithm: Algorithm::choose(&g.turned()), turned: true };
+            let (weight, lw) = weight.storage_and_layout();
+            let Storage::Cpu(weight) = &*weight else { bail!("the weights are not on the CPU, where the input is") };
+            let packed = self.packed.get(weight, lw, g, order)?;
+            Some(tensor(conv::input_gradient(level, order.algorithm, &grad, &packed, g), x)?)
         } else {
             None
         };
         let dw = if weight.track_op() {
-            let op = WeightGradient(self.geometry);
-            let dw = x.detach().apply_op2_no_bwd(&grad, &op)?;
-            Some(dw.permute((3, 2, 0, 1))?.contiguous()?)
+            let (x, lx) = x.storage_and_layout();
+            Some(tensor(conv::weight_gradient(level, &storage::of(&x, lx)?, &grad, g), weight)?)
         } else {
             None
         };
-        let db = if bias.track_op() {
-            let db = grad.to_dtype(DType::F32)?.flatten_to(2)?.sum(0)?;
-            Some(db.to_dtype(bias.dtype())?)
-        } else {
-            None
-        };
+        buffers::give(grad);
+        let db = if bias.track_op() { Some(tensor(db, bias)?) } else { None };
         Ok((dx, dw, db))
     }
 }
@@ -398,47 +403,11 @@ impl CustomOp1 for SideBySide {
     }
 }
 
-/// (gradient of the output, weight) -> gradient of the input.
-struct InputGradient {
-    geometry: Geometry,
-    packed: Packed,
-}
-
-impl CustomOp2 for InputGradient {
-    fn name(&self) -> &'static str {
-        "conv-input-gradient"
-    }
-
-    fn cpu_fwd(&self, grad: &CpuStorage, lg: &Layout, weight: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let g = &self.geometry;
-        let data = storage::read(grad, lg)?;
-        let order = Order { level: Level::current()?, algorithm: Algorithm::choose(&g.turned()), turned: true };
-        let packed = self.packed.get(weight, lw, g, order)?;
-        let dx = conv::input_gradient(order.level, order.algorithm, &data, &packed, g);
-        Ok((storage::write(dx, grad.dtype())?, Shape::from((g.n, g.h, g.w, g.c))))
-    }
-}
-
-/// (input, gradient of the output) -> gradient of the weight, as (k, k, in, out).
-struct WeightGradient(Geometry);
-
-impl CustomOp2 for WeightGradient {
-    fn name(&self) -> &'static str {
-        "conv-weight-gradient"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, grad: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
-        let g = &self.0;
-        let dw = conv::weight_gradient(Level::current()?, &storage::read(x, lx)?, &storage::read(grad, lg)?, g);
-        Ok((storage::write(dw, x.dtype())?, Shape::from((g.k, g.k, g.c, g.oc))))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::testing::{Noise, at_every_level, by_algorithm, check_gradient, close, device, gradients, values};
-    use candle_core::Var;
+    use candle_core::{DType, Var};
     use proptest::prelude::*;
 
     /// Straight from the definition: (N, H, W, C) and (O, C, K, K) to (N, H', W', O).

@@ -268,12 +268,29 @@ pub(crate) fn input_gradient(
     dx
 }
 
-/// The gradient of the weight as (k, k, c, oc), from the input and the gradient of the output.
+/// Output channels that are re-laid together: what lies side by side on one side of it is a line of the cache.
+const TOGETHER: usize = 16;
+
+/// The gradient of the weight as (oc, c, k, k), from the input and the gradient of the output.
 pub(crate) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    match pad(x, g) {
+    let by_inputs = match pad(x, g) {
         None => correlate::weight_gradient(level, x, grad, g),
         Some((x, g)) => correlate::weight_gradient(level, &x, grad, &g),
-    }
+    };
+    // From (k, k, c, oc).
+    let (taps, size) = (g.k * g.k, g.c * g.k * g.k);
+    let mut dw = vec![0.0; by_inputs.len()];
+    dw.par_chunks_mut(TOGETHER * size).enumerate().for_each(|(i, dw)| {
+        let first = i * TOGETHER;
+        for (at, row) in by_inputs.chunks_exact(g.oc).enumerate() {
+            let to = at % g.c * taps + at / g.c;
+            for (channel, value) in row[first..].iter().take(dw.len() / size).enumerate() {
+                dw[channel * size + to] = *value;
+            }
+        }
+    });
+    buffers::give(by_inputs);
+    dw
 }
 
 /// The picture with its border of zeros, and the shapes of the same convolution of that; `None` where no patch reaches past

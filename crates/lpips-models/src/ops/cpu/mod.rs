@@ -12,6 +12,7 @@ pub(super) mod head;
 pub(super) mod input;
 pub(super) mod pool;
 mod product;
+pub(super) mod rectify;
 pub(super) mod simd;
 pub(super) mod upsample;
 mod winograd;
