@@ -64,7 +64,7 @@ impl Augment {
         }
     }
 
-    /// [`Self::apply`] with the draw for a triplet of an epoch.
+    /// Changes a triplet by the draw for its number in an epoch.
     pub fn apply_seeded(&self, pictures: &mut [Square; 3], seed: u64, epoch: u64, number: u64) {
         self.apply(pictures, Rng::new(seed, Use::Augment, (epoch, number)));
     }
