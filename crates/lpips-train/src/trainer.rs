@@ -1,7 +1,7 @@
 //! The loop: batches, steps, epochs.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -200,16 +200,15 @@ impl Trainer {
         }
         while self.position.epoch < self.config.schedule().total_epochs() {
             if self.epoch(folder, stop, tell)? == Ended::Stopped {
-                self.save(&folder.checkpoints.latest(), tell)?;
+                self.save(&[folder.checkpoints.latest()], tell)?;
                 folder.flush()?;
                 return Ok(Ended::Stopped);
             }
-            let best = self.val.is_some() && self.score(folder, tell)?;
-            self.save(&folder.checkpoints.epoch(self.position.epoch), tell)?;
-            self.save(&folder.checkpoints.latest(), tell)?;
-            if best {
-                self.save(&folder.checkpoints.best(), tell)?;
-            }
+            let is_best = self.score(folder, tell)?;
+            let checkpoints = &folder.checkpoints;
+            let mut paths = vec![checkpoints.epoch(self.position.epoch), checkpoints.latest()];
+            paths.extend(is_best.then(|| checkpoints.best()));
+            self.save(&paths, tell)?;
             folder.checkpoints.tidy(self.config.run.keep)?;
             self.write_model(folder)?;
         }
@@ -267,7 +266,7 @@ impl Trainer {
             }
             let every = self.config.run.checkpoint_steps;
             if every > 0 && self.position.step.is_multiple_of(every) && self.position.batch < total {
-                self.save(&folder.checkpoints.latest(), tell)?;
+                self.save(&[folder.checkpoints.latest()], tell)?;
             }
         }
         self.position.epoch += 1;
@@ -360,12 +359,16 @@ impl Trainer {
         ))
     }
 
-    fn save(&self, path: &Path, tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+    /// Writes where the training stands to each of these files.
+    fn save(&self, paths: &[PathBuf], tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
         if let Some(cache) = &self.cache {
             cache.sync()?;
         }
-        self.checkpoint()?.save(path)?;
-        tell(&Event::Saved(path));
+        let checkpoint = self.checkpoint()?;
+        for path in paths {
+            checkpoint.save(path)?;
+            tell(&Event::Saved(path));
+        }
         Ok(())
     }
 
