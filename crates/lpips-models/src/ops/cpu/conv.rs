@@ -117,6 +117,18 @@ impl Algorithm {
         if winograd::cost(g) < direct::cost(g) { Self::Winograd } else { Self::Direct }
     }
 
+    /// The one for the weights' gradient.
+    fn for_weights(g: &Geometry) -> Self {
+        if g.stride != 1 || !winograd::has_transform(g.k) {
+            return Self::Direct;
+        }
+        #[cfg(test)]
+        if let Some(forced) = crate::ops::testing::forced_algorithm() {
+            return forced;
+        }
+        if winograd::gradient_cost(g) < g.products() { Self::Winograd } else { Self::Direct }
+    }
+
     /// Floats of the packed weights, or a few less.
     pub(crate) fn packed(self, g: &Geometry) -> usize {
         g.weights(match self {
@@ -273,9 +285,12 @@ const TOGETHER: usize = 16;
 
 /// The gradient of the weight as (oc, c, k, k), from the input and the gradient of the output.
 pub(crate) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    let by_inputs = match pad(x, g) {
-        None => correlate::weight_gradient(level, x, grad, g),
-        Some((x, g)) => correlate::weight_gradient(level, &x, grad, &g),
+    let by_inputs = match Algorithm::for_weights(g) {
+        Algorithm::Winograd => winograd::weight_gradient(level, x, grad, g),
+        Algorithm::Direct => match pad(x, g) {
+            None => correlate::weight_gradient(level, x, grad, g),
+            Some((x, g)) => correlate::weight_gradient(level, &x, grad, &g),
+        },
     };
     // From (k, k, c, oc).
     let (taps, size) = (g.k * g.k, g.c * g.k * g.k);

@@ -7,33 +7,36 @@ use rayon::prelude::*;
 
 use super::buffers::{self, Scratch, Shared};
 use super::conv::Geometry;
-use super::product::{PIXELS, blocks, with_sizes};
+use super::product::{PIXELS, accumulate_outer, blocks, put, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
-/// Rows (kx, ic) of a task.
+/// Rows (kx, ic) of a task at the least, where there are many.
 const ROWS: usize = 4 * PIXELS;
-/// Floats of input and gradient that are gone through at a time: about what the second-level cache holds.
-const CACHE: usize = 1 << 18;
+/// Output pixels that are gone through at a time: their gradients for a panel of channels stay in the first-level cache while
+/// all rows of a task meet them.
+pub(super) const NEAR: usize = 96;
 
 /// The gradient as (k, k, c, oc), for an input that no patch reaches past.
 pub(super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
-    assert!(g.is_inside() && x.len() >= g.n * g.h * g.w * g.c && grad.len() >= g.n * g.oh * g.ow * g.oc);
+    assert!(g.is_inside() && x.len() >= g.n * g.h * g.w * g.c && grad.len() == g.n * g.oh * g.ow * g.oc);
     let lanes = level.lanes();
     let width = g.oc.next_multiple_of(lanes);
-    let filled;
-    let grad = if width == g.oc {
+    let packed;
+    let grad = if width == g.oc && width <= level.panel() {
         grad
     } else {
-        filled = fill(grad, g.oc, width);
-        &filled
+        packed = panels(level, grad, g.oc, width);
+        &packed
     };
     let run = g.k * g.c;
-    let tasks = run.div_ceil(ROWS);
+    // A few tasks for each thread; how rows are shared out changes no sum.
+    let rows = run.div_ceil((4 * rayon::current_num_threads()).div_ceil(g.k)).next_multiple_of(PIXELS).max(ROWS);
+    let tasks = run.div_ceil(rows);
     let mut dw = buffers::take(g.k * run * width);
     let out = Shared::new(&mut dw);
     (0..g.k * tasks).into_par_iter().with_max_len(1).for_each(|task| {
-        let (ky, from) = (task / tasks, task % tasks * ROWS);
-        level.run(Correlate { x, grad, g, width, ky, rows: (from, run.min(from + ROWS)), out });
+        let (ky, from) = (task / tasks, task % tasks * rows);
+        level.run(Correlate { x, grad, g, width, ky, rows: (from, run.min(from + rows)), out });
     });
     if width == g.oc {
         return dw;
@@ -43,21 +46,30 @@ pub(super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometr
     cut
 }
 
-/// Pixels of `width` channels in place of `channels`, the others zero.
-fn fill(grad: &[f32], channels: usize, width: usize) -> Scratch {
-    let mut filled = Scratch::new(grad.len() / channels * width);
-    for (to, from) in filled.chunks_exact_mut(width).zip(grad.chunks_exact(channels)) {
-        to[..channels].copy_from_slice(from);
-        to[channels..].fill(0.0);
-    }
-    filled
+/// The gradient as (panel, pixel, channel in panel), with zeros for the channels past the last, up to `width`.
+fn panels(level: Level, grad: &[f32], channels: usize, width: usize) -> Scratch {
+    const TOGETHER: usize = 256;
+    let (panel, pixels) = (level.panel(), grad.len() / channels);
+    let mut packed = Scratch::new(pixels * width);
+    packed.par_chunks_mut(pixels * panel).enumerate().for_each(|(at, packed)| {
+        let (first, wide) = (at * panel, packed.len() / pixels);
+        let given = wide.min(channels - first);
+        packed.par_chunks_mut(TOGETHER * wide).zip(grad.par_chunks(TOGETHER * channels)).for_each(|(to, from)| {
+            for (to, from) in to.chunks_exact_mut(wide).zip(from.chunks_exact(channels)) {
+                to[..given].copy_from_slice(&from[first..first + given]);
+                to[given..].fill(0.0);
+            }
+        });
+    });
+    packed
 }
 
 struct Correlate<'a> {
     x: &'a [f32],
+    /// As [`panels`] has it.
     grad: &'a [f32],
     g: &'a Geometry,
-    /// Channels of `grad`, whole vectors.
+    /// Channels of all panels, whole vectors.
     width: usize,
     ky: usize,
     /// Of the k*c weights of the kernel's row, from one to another.
@@ -74,12 +86,12 @@ impl Kernel for Correlate<'_> {
         let panel = S::LANES * S::VECTORS;
         let (from, to) = self.rows;
         let lines = g.n * g.oh;
-        let chunk = (CACHE / (g.ow * (self.width + g.stride * ROWS))).max(1);
-        for first in (0..lines).step_by(chunk) {
-            for (start, size) in blocks(to - from) {
-                for channel in (0..self.width).step_by(panel) {
-                    let vectors = (self.width - channel).min(panel) / S::LANES;
-                    let lines = (first, lines.min(first + chunk));
+        let chunk = (NEAR / g.ow).max(1);
+        for channel in (0..self.width).step_by(panel) {
+            let vectors = (self.width - channel).min(panel) / S::LANES;
+            for first in (0..lines).step_by(chunk) {
+                let lines = (first, lines.min(first + chunk));
+                for (start, size) in blocks(to - from) {
                     // SAFETY: no other task has these rows of this ky; the sizes were checked on the way in.
                     unsafe { with_sizes!(size, vectors, block::<S>(s, &self, from + start, channel, lines)) };
                 }
@@ -99,37 +111,17 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
     channel: usize,
     (first, last): (usize, usize),
 ) {
-    let g = task.g;
+    let (g, panel) = (task.g, N * S::LANES);
     let mut sums = [[s.splat(0.0); N]; M];
     for line in first..last {
         let (n, oy) = (line / g.oh, line % g.oh);
-        let mut x = task.x.as_ptr().wrapping_add((n * g.h + oy * g.stride + task.ky) * g.w * g.c + row);
-        let mut grad = task.grad.as_ptr().wrapping_add(line * g.ow * task.width + channel);
-        for _ in 0..g.ow {
-            // SAFETY: output pixels of this line, and the inputs that weight `row` and the next see of a patch inside x.
-            unsafe {
-                let mut grads = [s.splat(0.0); N];
-                for (n, value) in grads.iter_mut().enumerate() {
-                    *value = s.load(grad.add(n * S::LANES));
-                }
-                for m in 0..M {
-                    let value = s.splat(*x.add(m));
-                    for n in 0..N {
-                        sums[m][n] = s.fma(value, grads[n], sums[m][n]);
-                    }
-                }
-            }
-            x = x.wrapping_add(g.stride * g.c);
-            grad = grad.wrapping_add(task.width);
-        }
+        let x = task.x.as_ptr().wrapping_add((n * g.h + oy * g.stride + task.ky) * g.w * g.c + row);
+        let grad = task.grad.as_ptr().wrapping_add(channel * g.n * g.oh * g.ow + line * g.ow * panel);
+        // SAFETY: output pixels of this line, and the inputs that weight `row` and the next see of a patch inside x.
+        unsafe { accumulate_outer(s, &mut sums, (x, g.stride * g.c), grad, g.ow) };
     }
-    for (m, sums) in sums.iter().enumerate() {
-        for (n, sum) in sums.iter().enumerate() {
-            let at = ((task.ky * g.k * g.c) + row + m) * task.width + channel + n * S::LANES;
-            let to = task.out.at(at, S::LANES);
-            // SAFETY: `out` holds k * k * c rows of `width` channels; the rest is the caller's promise. The first lines find a
-            // buffer of any values.
-            unsafe { s.store(to, if first == 0 { *sum } else { s.add(s.load(to), *sum) }) };
-        }
-    }
+    let at = |m| task.out.at((task.ky * g.k * g.c + row + m) * task.width + channel, panel);
+    // SAFETY: `out` holds k * k * c rows of `width` channels; the rest is the caller's promise. The first lines find a buffer
+    // of any values.
+    unsafe { put(s, &sums, at, first > 0) };
 }

@@ -48,6 +48,63 @@ pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize, const L
     *acc = sums;
 }
 
+/// acc[m][n] += sum over j of x[j * step + m] * w[j][n], j from 0 to `count`, n counting vectors: where what is summed over, the
+/// pixels, lies outermost in both.
+///
+/// # Safety
+/// `x` can be read for `M` floats at each step, and `w` for `count * N` vectors.
+#[inline(always)]
+pub(super) unsafe fn accumulate_outer<S: Simd, const M: usize, const N: usize>(
+    s: S,
+    acc: &mut [[S::V; N]; M],
+    (x, step): (*const f32, usize),
+    w: *const f32,
+    count: usize,
+) {
+    let mut sums = *acc;
+    for j in 0..count {
+        let (x, w) = (x.wrapping_add(j * step), w.wrapping_add(j * N * S::LANES));
+        // The rows after these lie in the next line of the cache, and the pixels far apart.
+        s.prefetch(x.wrapping_add(LINE));
+        // SAFETY: j < count, and so all reads are within what the caller promises.
+        unsafe {
+            let mut values = [s.splat(0.0); N];
+            for (n, value) in values.iter_mut().enumerate() {
+                *value = s.load(w.add(n * S::LANES));
+            }
+            for m in 0..M {
+                let factor = s.splat(*x.add(m));
+                for n in 0..N {
+                    sums[m][n] = s.fma(factor, values[n], sums[m][n]);
+                }
+            }
+        }
+    }
+    *acc = sums;
+}
+
+/// Writes a block's sums to rows of `width` floats, or adds them to what is there.
+///
+/// # Safety
+/// `at(m)` is where row `m` begins, with room for `N` vectors that nobody else uses.
+#[inline(always)]
+pub(super) unsafe fn put<S: Simd, const M: usize, const N: usize>(
+    s: S,
+    acc: &[[S::V; N]; M],
+    at: impl Fn(usize) -> *mut f32,
+    adds: bool,
+) {
+    for (m, sums) in acc.iter().enumerate() {
+        for (n, sum) in sums.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let to = at(m).add(n * S::LANES);
+                s.store(to, if adds { s.add(s.load(to), *sum) } else { *sum });
+            }
+        }
+    }
+}
+
 /// Splits `count` into as few blocks of at most [`PIXELS`] as it takes, as even as can be: 16 is 6 + 5 + 5, which runs
 /// faster than 6 + 6 + 4. Gives the start and the size of each.
 #[inline(always)]

@@ -8,6 +8,10 @@
 //! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3),
 //! which tiles of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
 
+mod gradient;
+
+pub(super) use gradient::weight_gradient;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
@@ -70,6 +74,12 @@ pub(super) fn cost(g: &Geometry) -> usize {
     let Tiling { frequencies, all, .. } = Tiling::new(g);
     let transforms = all * frequencies * (14 * g.c + 12 * g.oc);
     products(g) + transforms + FETCH * g.weights(frequencies) + 1_500_000
+}
+
+/// The time that the weights' gradient takes, likewise.
+pub(super) fn gradient_cost(g: &Geometry) -> usize {
+    let Tiling { frequencies, all, .. } = Tiling::new(g);
+    products(g) + all * frequencies * 14 * (g.c + g.oc) + 2 * FETCH * g.weights(frequencies) + 1_500_000
 }
 
 /// The transform of a tile's row or column of `T` pixels.
@@ -222,16 +232,29 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
     packed
 }
 
-/// What all parts of the work share.
-struct Job<'a> {
+/// A picture in tiles.
+struct Input<'a> {
     x: &'a [f32],
-    packed: &'a [f32],
-    bias: Option<&'a [f32]>,
     g: &'a Geometry,
-    out: &'a Output<'a>,
     tiling: Tiling,
     /// Input channels, filled up to whole vectors.
     depth: usize,
+}
+
+impl<'a> Input<'a> {
+    fn new(level: Level, x: &'a [f32], g: &'a Geometry) -> Self {
+        assert!(has_transform(g.k) && g.stride == 1, "no transform for this convolution");
+        assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
+        Self { x, g, tiling: Tiling::new(g), depth: g.c.next_multiple_of(level.lanes()) }
+    }
+}
+
+/// What all parts of the work share.
+struct Job<'a> {
+    input: Input<'a>,
+    packed: &'a [f32],
+    bias: Option<&'a [f32]>,
+    out: &'a Output<'a>,
     /// Output channels of a panel.
     panel: usize,
 }
@@ -280,14 +303,11 @@ struct Tiles {
 
 /// The convolution of `x` by transformed weights into `out`.
 pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output<'_>) {
-    assert!(has_transform(g.k) && g.stride == 1, "no transform for this convolution");
-    assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
-    let (lanes, panel) = (level.lanes(), level.panel());
-    let depth = g.c.next_multiple_of(lanes);
-    let frequencies = frequencies(g.k);
-    assert!(packed.len() >= frequencies * depth * g.oc.next_multiple_of(lanes), "the weights are too short");
-    let job = Job { x, packed, bias, g, out, tiling: Tiling::new(g), depth, panel };
-    let (threads, tiles) = (rayon::current_num_threads(), job.tiling.all);
+    let (input, panel) = (Input::new(level, x, g), level.panel());
+    let (depth, Tiling { frequencies, all: tiles, .. }) = (input.depth, input.tiling);
+    assert!(packed.len() >= frequencies * depth * g.oc.next_multiple_of(level.lanes()), "the weights are too short");
+    let job = Job { input, packed, bias, out, panel };
+    let threads = rayon::current_num_threads();
     let fit = (CACHE / (frequencies * (depth + panel))).clamp(12, 48) / 6 * 6;
     if g.c * g.oc <= SMALL && tiles >= threads * fit * ROUNDS {
         let blocks = tiles.div_ceil(fit).next_multiple_of(threads);
@@ -312,14 +332,14 @@ const GROUP: usize = 1 << 18;
 /// Each task takes some tiles all the way: for many tiles, and weights that are soon read. Every thread has scratch space of its
 /// own, and takes the next task when it is done with one.
 fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
-    let Tiling { frequencies, all, .. } = job.tiling;
+    let Tiling { frequencies, all, .. } = job.input.tiling;
     let (tasks, threads) = (all.div_ceil(count), rayon::current_num_threads());
-    let (v, m) = (Room::len(frequencies, count, job.depth), Room::len(frequencies, count, job.panel));
+    let (v, m) = (Room::len(frequencies, count, job.input.depth), Room::len(frequencies, count, job.panel));
     let mut scratch = Scratch::new(threads.min(tasks) * (v + m));
     let next = AtomicUsize::new(0);
     scratch.par_chunks_exact_mut(v + m).with_max_len(1).for_each(|scratch| {
         let (v, m) = scratch.split_at_mut(v);
-        let (v, m) = (Room::new(v, frequencies, count, job.depth), Room::new(m, frequencies, count, job.panel));
+        let (v, m) = (Room::new(v, frequencies, count, job.input.depth), Room::new(m, frequencies, count, job.panel));
         loop {
             let origin = next.fetch_add(1, Ordering::Relaxed) * count;
             if origin >= all {
@@ -344,10 +364,10 @@ impl Kernel for Whole<'_> {
         let Self { job, tiles, v, m } = self;
         // SAFETY: the rooms are this task's own, made for as many tiles; no other task has these.
         unsafe {
-            analyse_tiles(s, job, tiles, v);
-            for panel in 0..job.g.oc.div_ceil(job.panel) {
-                for frequency in 0..job.tiling.frequencies {
-                    multiply(s, job, tiles, frequency, panel, v, m, 0, job.depth * job.panel);
+            analyse_tiles(s, &job.input, tiles, v);
+            for panel in 0..job.input.g.oc.div_ceil(job.panel) {
+                for frequency in 0..job.input.tiling.frequencies {
+                    multiply(s, job, tiles, frequency, panel, v, m, 0, job.input.depth * job.panel);
                 }
                 synthesise_tiles(s, job, tiles, panel, m, 0);
             }
@@ -358,16 +378,16 @@ impl Kernel for Whole<'_> {
 /// First all tiles to frequencies, then the products, then back, all threads together at each: for few tiles and many
 /// weights, of which each thread reads its share only.
 fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
-    let panels = job.g.oc.div_ceil(job.panel);
-    let frequencies = job.tiling.frequencies;
+    let panels = job.input.g.oc.div_ceil(job.panel);
+    let frequencies = job.input.tiling.frequencies;
     let width = panels * job.panel;
-    let [mut v, mut m] = [job.depth, width].map(|channels| Scratch::new(Room::len(frequencies, count, channels)));
-    let (v, m) = (Room::new(&mut v, frequencies, count, job.depth), Room::new(&mut m, frequencies, count, width));
+    let [mut v, mut m] = [job.input.depth, width].map(|channels| Scratch::new(Room::len(frequencies, count, channels)));
+    let (v, m) = (Room::new(&mut v, frequencies, count, job.input.depth), Room::new(&mut m, frequencies, count, width));
     let share = count.div_ceil(4 * rayon::current_num_threads());
     let parts = count.div_ceil(share);
     let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
     let all = Tiles { origin, from: 0, to: count };
-    (0..parts).into_par_iter().for_each(|at| level.run(Analysis { job, tiles: part(at), v }));
+    (0..parts).into_par_iter().for_each(|at| level.run(Analysis { input: &job.input, tiles: part(at), v }));
     (0..frequencies * panels).into_par_iter().for_each(|at| {
         level.run(Products { job, tiles: all, frequency: at / panels, panel: at % panels, v, m });
     });
@@ -377,7 +397,7 @@ fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
 }
 
 struct Analysis<'a> {
-    job: &'a Job<'a>,
+    input: &'a Input<'a>,
     tiles: Tiles,
     v: Room<'a>,
 }
@@ -387,7 +407,7 @@ impl Kernel for Analysis<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: no other task has these tiles.
-        unsafe { analyse_tiles(s, self.job, self.tiles, self.v) }
+        unsafe { analyse_tiles(s, self.input, self.tiles, self.v) }
     }
 }
 
@@ -405,7 +425,7 @@ impl Kernel for Products<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, frequency, panel, v, m } = self;
-        let next = job.tiling.frequencies * job.depth * job.panel;
+        let next = job.input.tiling.frequencies * job.input.depth * job.panel;
         // SAFETY: the frequencies of all tiles are there, and no other task has this frequency and panel.
         unsafe { multiply(s, job, tiles, frequency, panel, v, m, panel * job.panel, next) }
     }
@@ -431,14 +451,14 @@ impl Kernel for Synthesis<'_> {
 /// The frequencies of some tiles.
 ///
 /// # Safety
-/// `v` has these tiles, of the job's frequencies and depth, and no other task uses them.
+/// `v` has these tiles, of the input's frequencies and depth, and no other task uses them.
 #[inline(always)]
-unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room<'_>) {
+unsafe fn analyse_tiles<S: Simd>(s: S, input: &Input<'_>, tiles: Tiles, v: Room<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match job.g.k {
-            3 => analyse_sides::<S, 6>(s, job, tiles, v),
-            _ => analyse_sides::<S, 8>(s, job, tiles, v),
+        match input.g.k {
+            3 => analyse_sides::<S, 6>(s, input, tiles, v),
+            _ => analyse_sides::<S, 8>(s, input, tiles, v),
         }
     }
 }
@@ -446,18 +466,18 @@ unsafe fn analyse_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, v: Room<'_>)
 /// # Safety
 /// As for [`analyse_tiles`].
 #[inline(always)]
-unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, job: &Job<'_>, tiles: Tiles, v: Room<'_>) {
-    let g = job.g;
+unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, input: &Input<'_>, tiles: Tiles, v: Room<'_>) {
+    let g = input.g;
     for tile in tiles.from..tiles.to {
-        let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
+        let (n, oy, ox) = input.tiling.place(tiles.origin + tile);
         // The tile's rows and columns that lie on the picture: those before `above` or from `below` on do not.
         let (above, left) = (g.top.saturating_sub(oy).min(T), g.left.saturating_sub(ox).min(T));
         let below = (g.h + g.top).saturating_sub(oy).clamp(above, T);
         let right = (g.w + g.left).saturating_sub(ox).clamp(left, T);
         let start = ((n * g.h + oy + above).wrapping_sub(g.top) * g.w).wrapping_add(ox + left).wrapping_sub(g.left);
-        let start = job.x.as_ptr().wrapping_add(start.wrapping_mul(g.c));
+        let start = input.x.as_ptr().wrapping_add(start.wrapping_mul(g.c));
         let whole = above == 0 && left == 0 && below == T && right == T;
-        for channel in (0..job.depth).step_by(S::LANES) {
+        for channel in (0..input.depth).step_by(S::LANES) {
             let start = start.wrapping_add(channel);
             let mut d = [[s.splat(0.0); T]; T];
             let channels = g.c - channel;
@@ -519,20 +539,20 @@ unsafe fn multiply<S: Simd>(
     next: usize,
 ) {
     let lanes = S::LANES;
-    let vectors = (job.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
-    let start = panel * job.panel * job.tiling.frequencies * job.depth + frequency * job.depth * vectors * lanes;
-    let weights = &job.packed[start..][..job.depth * vectors * lanes];
+    let vectors = (job.input.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
+    let start = panel * job.panel * job.input.tiling.frequencies * job.input.depth + frequency * job.input.depth * vectors * lanes;
+    let weights = &job.packed[start..][..job.input.depth * vectors * lanes];
     let next = weights.as_ptr().wrapping_add(next);
     for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {
         let tile = tiles.from + from;
         // The blocks share out what will be used next.
-        let ahead = next.wrapping_add(i * job.depth * LINE);
+        let ahead = next.wrapping_add(i * job.input.depth * LINE);
         // SAFETY: the slice of weights holds this panel's, the rest is the caller's promise.
         unsafe {
             with_sizes!(
                 size,
                 vectors,
-                product::<S>(s, weights.as_ptr(), ahead, job.depth, frequency, tile, v, m, channel)
+                product::<S>(s, weights.as_ptr(), ahead, job.input.depth, frequency, tile, v, m, channel)
             );
         };
     }
@@ -576,7 +596,7 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room<'_>, channel: usize) {
     // SAFETY: the caller's promise.
     unsafe {
-        match job.g.k {
+        match job.input.g.k {
             3 => synthesise_to::<S, 6>(s, job, tiles, panel, m, channel),
             _ => synthesise_to::<S, 8>(s, job, tiles, panel, m, channel),
         }
@@ -594,12 +614,12 @@ unsafe fn synthesise_to<S: Simd, const T: usize>(
     m: Room<'_>,
     channel: usize,
 ) {
-    let g = job.g;
+    let g = job.input.g;
     let first = panel * job.panel;
     let channels = (g.oc - first).min(job.panel);
     let bias = panel_bias(job.bias, first, channels);
     for tile in tiles.from..tiles.to {
-        let (n, oy, ox) = job.tiling.place(tiles.origin + tile);
+        let (n, oy, ox) = job.input.tiling.place(tiles.origin + tile);
         let (rows, columns) = (OUTPUTS.min(g.oh - oy), OUTPUTS.min(g.ow - ox));
         for lane in (0..channels).step_by(S::LANES) {
             let mut half = [[s.splat(0.0); T]; OUTPUTS];
