@@ -35,7 +35,29 @@ impl Head {
         pairs: &[(usize, usize)],
         dropout: Option<Dropout>,
     ) -> Result<Tensor> {
-        let dropout = dropout.map(|dropout| dropout.stream(layer as u64));
-        head::distance(a, b, self.lins.as_ref().and_then(|lins| lins.get(layer)), pairs, dropout)
+        head::distance(a, b, self.lin(layer), pairs, stream(dropout, layer))
     }
+
+    /// The gradients of layer `layer`'s taps, where they are wanted, and of its weights, from that of the distance at each pixel
+    /// between pictures of one stack.
+    pub(crate) fn gradients(
+        &self,
+        layer: usize,
+        taps: &Tensor,
+        pairs: &[(usize, usize)],
+        dropout: Option<Dropout>,
+        grad: &Tensor,
+        wants_taps: bool,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        head::gradients(taps, self.lin(layer), pairs, stream(dropout, layer), grad, wants_taps)
+    }
+
+    fn lin(&self, layer: usize) -> Option<&Tensor> {
+        self.lins.as_ref().and_then(|lins| lins.get(layer))
+    }
+}
+
+/// A layer's own draws.
+fn stream(dropout: Option<Dropout>, layer: usize) -> Option<Dropout> {
+    dropout.map(|dropout| dropout.stream(layer as u64))
 }

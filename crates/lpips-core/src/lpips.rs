@@ -321,6 +321,11 @@ impl Lpips {
     /// # Errors
     /// Another number of taps than the network's, or taps of other pictures than the stack's.
     pub fn compare_taps(&self, stack: &Pairing, taps: &[Tensor], dropout: Option<Dropout>) -> Result<Comparison> {
+        self.check_taps(stack, taps)?;
+        self.comparison((taps, taps), &stack.pairs, stack.size, dropout)
+    }
+
+    fn check_taps(&self, stack: &Pairing, taps: &[Tensor]) -> Result<()> {
         let (expected, pictures) = (self.taps_names().len(), stack.pictures);
         if taps.len() != expected || taps.iter().any(|tap| tap.dims().first() != Some(&pictures)) {
             let given: Vec<_> = taps.iter().map(Tensor::dims).collect();
@@ -328,7 +333,32 @@ impl Lpips {
                 "taps of shapes {given:?} were given: expected {expected}, each of the stack's {pictures} pictures"
             )));
         }
-        self.comparison((taps, taps), &stack.pairs, stack.size, dropout)
+        Ok(())
+    }
+
+    /// The way back through [`Self::compare_taps`], for each layer: from the gradient `grad` of the distances, (P), to that of
+    /// the taps, where it is wanted, and that of the lin head, (1, C, 1, 1). Without candle's graph, which would hold a copy of
+    /// the taps and zeros of their size.
+    ///
+    /// # Errors
+    /// Those of [`Self::compare_taps`].
+    pub fn tap_gradients(
+        &self,
+        stack: &Pairing,
+        taps: &[Tensor],
+        dropout: Option<Dropout>,
+        grad: &Tensor,
+        wants_taps: bool,
+    ) -> Result<Vec<(Option<Tensor>, Option<Tensor>)>> {
+        self.check_taps(stack, taps)?;
+        let layer = |(layer, taps): (usize, &Tensor)| {
+            let (_, h, w, _) = taps.dims4()?;
+            // The distance is a mean over the layer's pixels.
+            let grad = (grad.detach() / (h * w) as f64)?.reshape(((), 1, 1))?;
+            let grad = grad.broadcast_as((stack.pairs.len(), h, w))?.contiguous()?;
+            Ok(self.head.gradients(layer, taps, &stack.pairs, dropout, &grad, wants_taps)?)
+        };
+        taps.iter().enumerate().map(layer).collect()
     }
 
     /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].

@@ -1,9 +1,11 @@
 //! Walks a network's table.
 
 mod profile;
+mod segment;
 mod stream;
 
 pub use profile::LayerProfile;
+pub use segment::{Gradients, Kept, Segment};
 pub use stream::{Bands, Stream};
 
 use candle_core::{DType, Device, Tensor};

@@ -7,5 +7,5 @@ pub mod ops;
 pub mod weights;
 
 pub use arch::Network;
-pub use backbone::{Backbone, Bands, LayerProfile, Stream};
+pub use backbone::{Backbone, Bands, Gradients, Kept, LayerProfile, Segment, Stream};
 pub use error::{Error, Result};

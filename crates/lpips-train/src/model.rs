@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lpips_core::weights::{Archive, Finder, Weights};
 use lpips_core::{Dropout, Loss, Lpips, Network, Pairing, Version, accuracy};
-use lpips_models::ops;
+use lpips_models::Kept;
+use lpips_models::ops::{self, sum};
 
 use crate::config::{Amp, Clamp, Config, Phase};
 use crate::data::loader::Batch;
@@ -293,9 +293,12 @@ impl Model {
     fn build(&self) -> Result<(Lpips, Loss)> {
         let Choices { network, version, taps, dtype, loss, .. } = &self.choices;
         let tensors = self.weights.iter().map(|(name, weight)| {
-            // A variable's gradient comes back through the change of type, to f32.
             let dtype = if is_trunk(name) { *dtype } else { DType::F32 };
-            Ok((name.clone(), weight.tensor().to_dtype(dtype)?))
+            let tensor = weight.tensor().to_dtype(dtype)?;
+            // In 16 bits a variable of its own, so that its gradient is found.
+            let moves = matches!(weight, Weight::Moving(_)) && tensor.dtype() != weight.tensor().dtype();
+            let tensor = if moves { Var::from_tensor(&tensor.detach())?.into_inner() } else { tensor };
+            Ok((name.clone(), tensor))
         });
         let tensors = tensors.collect::<candle_core::Result<HashMap<_, _>>>()?;
         let heads = VarBuilder::from_tensors(tensors, *dtype, &self.device);
@@ -353,30 +356,22 @@ impl Model {
     ) -> Result<Outcome> {
         let (lpips, loss) = self.parts()?;
         ops::in_pool(|| {
-            if self.choices.checkpointed {
-                return self.learn_in_segments(&lpips, &loss, batch, dropout, scale);
+            if self.choices.phase != Phase::Lin {
+                return self.learn_all(&lpips, &loss, batch, dropout, scale);
             }
             let (n, _, height, width) = batch.reference.dims4()?;
             let taps = taps.map_or_else(|| self.taps_of(batch), Ok)?;
             let pairing = Pairing::triplets(n, (height, width));
-            let (value, accuracy, grads) = head(&lpips, &loss, &pairing, &taps, &batch.judge, dropout, scale)?;
-            let gradients = self.by_name(&grads);
-            drop(grads);
-            if self.choices.phase == Phase::Lin {
-                for tap in &taps {
-                    ops::recycle(tap, tap)?;
-                }
+            let (outcome, _) = self.learn_head((&lpips, &loss), &pairing, &taps, batch, dropout, scale)?;
+            for tap in &taps {
+                ops::recycle(tap, tap)?;
             }
-            Ok(Outcome { loss: value, accuracy, gradients })
+            Ok(outcome)
         })
     }
 
-    fn by_name(&self, grads: &GradStore) -> HashMap<String, Tensor> {
-        self.variables().filter_map(|(name, var)| Some((name.to_string(), grads.get(var)?.detach()))).collect()
-    }
-
-    /// As [`Self::learn`], keeping what the taps are and computing the rest anew on the way back.
-    fn learn_in_segments(
+    /// The network as well: forward from tap to tap, and back.
+    fn learn_all(
         &self,
         lpips: &Lpips,
         loss: &Loss,
@@ -384,48 +379,71 @@ impl Model {
         dropout: Option<Dropout>,
         scale: f64,
     ) -> Result<Outcome> {
+        let metric = lpips_core::Error::from;
         let stack = lpips.stack_triplets(&batch.reference, &batch.p0, &batch.p1)?;
-        let (pictures, height, width, _) = stack.pictures.dims4()?;
-        let layers = lpips.backbone().layers(pictures, height, width).map_err(lpips_core::Error::from)?;
-        let segments: Vec<_> = layers.split_inclusive(|layer| layer.tapped).collect();
-        let forward = |segment: &[lpips_models::LayerProfile<'_>], x: &Tensor, keeps: bool| -> Result<Tensor> {
-            let step = |x: Tensor, layer: &lpips_models::LayerProfile<'_>| -> Result<Tensor> {
-                let y = layer.forward(&x).map_err(lpips_core::Error::from)?;
-                // What is cut off here takes its graph with it.
-                Ok(if keeps { y } else { y.detach() })
-            };
-            segment.iter().try_fold(x.clone(), step)
-        };
-        let mut inputs = vec![stack.pictures.to_dtype(lpips.backbone().dtype())?];
+        let pictures = stack.pictures.to_dtype(lpips.backbone().dtype())?;
+        let segments = lpips.backbone().segments();
+        // What the way back needs, or where that is to be computed anew the taps alone.
+        let (mut kept, mut taps): (Vec<Kept>, Vec<Tensor>) = (Vec::new(), Vec::new());
         for segment in &segments {
-            let tap = forward(segment, &inputs[inputs.len() - 1], false)?;
-            inputs.push(tap);
+            let run = segment.forward(taps.last().unwrap_or(&pictures)).map_err(metric)?;
+            if self.choices.checkpointed {
+                taps.push(run.into_tap().map_err(metric)?);
+            } else {
+                taps.push(run.tap().map_err(metric)?);
+                kept.push(run);
+            }
         }
-        let taps = inputs.into_iter().skip(1).map(|tap| Var::from_tensor(&tap));
-        let taps = taps.collect::<candle_core::Result<Vec<_>>>()?;
-        let tap_tensors: Vec<Tensor> = taps.iter().map(|tap| tap.as_tensor().clone()).collect();
-        let (value, accuracy, mut grads) =
-            head(lpips, loss, &stack.pairing, &tap_tensors, &batch.judge, dropout, scale)?;
-        drop(tap_tensors);
-        let mut gradients = self.by_name(&grads);
+        let (mut outcome, from_head) = self.learn_head((lpips, loss), &stack.pairing, &taps, batch, dropout, scale)?;
         let mut back: Option<Tensor> = None;
-        for (i, segment) in segments.iter().enumerate().rev() {
-            let from_head = grads.remove(taps[i].as_tensor());
+        for (i, (segment, from_head)) in segments.iter().zip(from_head).enumerate().rev() {
             let grad = match (from_head, back.take()) {
-                (Some(a), Some(b)) => (a + b)?,
+                (Some(a), Some(b)) => sum::into_first(a, b)?,
                 (Some(one), None) | (None, Some(one)) => one,
                 (None, None) => continue,
             };
-            let input = match i.checked_sub(1) {
-                Some(before) => taps[before].as_tensor().clone(),
-                None => stack.pictures.to_dtype(lpips.backbone().dtype())?,
-            };
-            let y = forward(segment, &input, true)?;
-            let part = (y * grad.detach())?.sum_all()?.backward()?;
-            gradients.extend(self.by_name(&part));
-            back = part.get(&input).map(Tensor::detach);
+            taps.pop();
+            let input = taps.last().unwrap_or(&pictures);
+            let run = kept.pop().map_or_else(|| segment.forward(input), Ok).map_err(metric)?;
+            let gradients = segment.backward(input, run, grad, i > 0).map_err(metric)?;
+            for (name, gradient) in gradients.weights {
+                outcome.gradients.insert(name, gradient.to_dtype(DType::F32)?);
+            }
+            back = gradients.input;
         }
-        Ok(Outcome { loss: value, accuracy, gradients })
+        ops::recycle(&pictures, &pictures)?;
+        Ok(outcome)
+    }
+
+    /// The loss over taps, with the gradients of `scale` times it for heads and loss, and for the taps where the network learns.
+    fn learn_head(
+        &self,
+        (lpips, loss): (&Lpips, &Loss),
+        pairing: &Pairing,
+        taps: &[Tensor],
+        batch: &Batch,
+        dropout: Option<Dropout>,
+        scale: f64,
+    ) -> Result<(Outcome, Vec<Option<Tensor>>)> {
+        let distances = lpips.compare_taps(pairing, taps, dropout)?.distance()?.flatten_all()?;
+        let distances = Var::from_tensor(&distances.detach())?;
+        let n = distances.elem_count() / 2;
+        let (d0, d1) = (distances.narrow(0, 0, n)?, distances.narrow(0, n, n)?);
+        let value = loss.forward(&d0, &d1, &batch.judge)?;
+        let grads = (&value * scale)?.backward()?;
+        let losses = self.variables().filter(|(name, _)| is_loss(name));
+        let mut gradients: HashMap<String, Tensor> =
+            losses.filter_map(|(name, var)| Some((name.to_string(), grads.get(var)?.detach()))).collect();
+        let back = grads.get(&distances).map_or_else(|| distances.zeros_like(), |grad| Ok(grad.detach()))?;
+        let wants_taps = self.choices.phase != Phase::Lin;
+        let layers = lpips.tap_gradients(pairing, taps, dropout, &back, wants_taps)?;
+        let mut from_head = Vec::new();
+        for (i, (tap, lin)) in layers.into_iter().enumerate() {
+            gradients.extend(lin.map(|lin| (format!("lin{i}.weight"), lin)));
+            from_head.push(tap);
+        }
+        let loss = f64::from(value.to_scalar::<f32>()?);
+        Ok((Outcome { loss, accuracy: accuracy(&d0, &d1, &batch.judge)?, gradients }, from_head))
     }
 
     /// The tensors of the published package's file: lin heads, and the network where it is not the one it started from.
@@ -447,22 +465,4 @@ impl Model {
         }
         Ok(tensors)
     }
-}
-
-/// The head and the loss over taps: its value, the accuracy, and the gradients of `scale` times it.
-fn head(
-    lpips: &Lpips,
-    loss: &Loss,
-    pairing: &Pairing,
-    taps: &[Tensor],
-    judge: &Tensor,
-    dropout: Option<Dropout>,
-    scale: f64,
-) -> Result<(f64, f64, GradStore)> {
-    let distances = lpips.compare_taps(pairing, taps, dropout)?.distance()?.flatten_all()?;
-    let n = distances.elem_count() / 2;
-    let (d0, d1) = (distances.narrow(0, 0, n)?, distances.narrow(0, n, n)?);
-    let value = loss.forward(&d0, &d1, judge)?;
-    let grads = (&value * scale)?.backward()?;
-    Ok((f64::from(value.to_scalar::<f32>()?), accuracy(&d0, &d1, judge)?, grads))
 }

@@ -69,7 +69,7 @@ impl Block {
 }
 
 impl<'a> Operator<'a> {
-    fn reach(&self) -> Reach {
+    pub(super) fn reach(&self) -> Reach {
         match *self {
             Self::Conv(conv) => conv.reach(),
             Self::Pool { kernel, stride, ceil_mode } => Reach { kernel, stride, padding: 0, ceil_mode },
@@ -96,7 +96,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    fn convolutions(&self) -> &[&'a ConvRelu] {
+    pub(super) fn convolutions(&self) -> &[&'a ConvRelu] {
         match self {
             Self::Conv(conv) => std::slice::from_ref(conv),
             Self::Pool { .. } => &[],
@@ -104,7 +104,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    fn forward(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> candle_core::Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> candle_core::Result<Tensor> {
         match *self {
             Self::Conv(conv) => conv.forward_rows(x, rows, above),
             Self::Pool { kernel, stride, ceil_mode } => max_pool_rows(x, (kernel, stride, ceil_mode), rows, above),

@@ -121,6 +121,29 @@ impl ConvRelu {
         self.weight.track_op() || self.bias.track_op()
     }
 
+    /// The weight and the bias.
+    pub(crate) fn weights(&self) -> [&Tensor; 2] {
+        [&self.weight, &self.bias]
+    }
+
+    /// The same convolution by the same numbers, through which no gradients flow. Numbers that change are seen.
+    pub(crate) fn detached(&self) -> Self {
+        let (weight, bias) = (self.weight.detach(), self.bias.detach());
+        Self { weight, bias, packed: self.packed.clone(), ..*self }
+    }
+
+    /// The gradients of input, weight and bias from the input, the output and the output's gradient; the last two may be wider,
+    /// with this convolution's channels from `offset` on. For the CPU.
+    pub(crate) fn backward(
+        &self,
+        x: &Tensor,
+        (y, grad, offset): (&Tensor, &Tensor, usize),
+        wants_input: bool,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let op = ConvReluOp { geometry: self.geometry(x.dims4()?)?, packed: self.packed.clone() };
+        op.gradients([x, &self.weight, &self.bias], (y, grad, offset), [wants_input, true, true])
+    }
+
     /// Bytes of its weights, as they are stored and in the order of the kernels for an input of this shape.
     pub(crate) fn weight_bytes(&self, shape: (usize, usize, usize, usize)) -> Result<usize> {
         let g = self.geometry(shape)?;
@@ -346,15 +369,31 @@ impl CustomOp3 for ConvReluOp {
         y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let wants = [x, weight, bias].map(Tensor::track_op);
+        let [dx, dw, db] = self.gradients([x, weight, bias], (y, grad, 0), wants)?;
+        Ok((dx, dw, db))
+    }
+}
+
+impl ConvReluOp {
+    /// The gradients of input, weight and bias that are wanted, from the output and its gradient, whose channels from `offset` on
+    /// are this convolution's.
+    fn gradients(
+        &self,
+        [x, weight, bias]: [&Tensor; 3],
+        (y, grad, offset): (&Tensor, &Tensor, usize),
+        wants: [bool; 3],
+    ) -> Result<[Option<Tensor>; 3]> {
         let (g, level) = (&self.geometry, Level::current()?);
         let grad = grad.contiguous()?;
         let (grad, db) = {
+            let width = y.dim(3)?;
             let ((y, ly), (grad, lg)) = (y.storage_and_layout(), grad.storage_and_layout());
-            rectify::gradient(level, &storage::of(&y, ly)?, &storage::of(&grad, lg)?, g.oc)
+            rectify::gradient(level, (&storage::of(&y, ly)?, &storage::of(&grad, lg)?), width, (offset, g.oc))
         };
         let tensor =
             |data: Vec<f32>, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device())?.to_dtype(like.dtype());
-        let dx = if x.track_op() {
+        let dx = if wants[0] {
             let order = Order { level, algorithm: Algorithm::choose(&g.turned()), turned: true };
             let (weight, lw) = weight.storage_and_layout();
             let Storage::Cpu(weight) = &*weight else { bail!("the weights are not on the CPU, where the input is") };
@@ -363,15 +402,15 @@ impl CustomOp3 for ConvReluOp {
         } else {
             None
         };
-        let dw = if weight.track_op() {
+        let dw = if wants[1] {
             let (x, lx) = x.storage_and_layout();
             Some(tensor(conv::weight_gradient(level, &storage::of(&x, lx)?, &grad, g), weight)?)
         } else {
             None
         };
         buffers::give(grad);
-        let db = if bias.track_op() { Some(tensor(db, bias)?) } else { None };
-        Ok((dx, dw, db))
+        let db = if wants[2] { Some(tensor(db, bias)?) } else { None };
+        Ok([dx, dw, db])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, Var, bail};
 
 use super::cpu::head::{self, EPSILON, Side, Taps};
 use super::dropout::Dropout;
@@ -138,6 +138,15 @@ impl CustomOp3 for Distance {
         _distance: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let wants = [a, b, lin].map(Tensor::track_op);
+        let [da, db, dlin] = self.gradients([a, b, lin], grad, wants)?;
+        Ok((da, db, dlin))
+    }
+}
+
+impl Distance {
+    /// The gradients of either side and the weights that are wanted; where both sides are one tensor, that of both is the first's.
+    fn gradients(&self, [a, b, lin]: [&Tensor; 3], grad: &Tensor, wants: [bool; 3]) -> Result<[Option<Tensor>; 3]> {
         let (_, h, w, _) = a.dims4()?;
         let grad = grad.contiguous()?;
         let ((storage_a, la), (storage_b, lb)) = (a.storage_and_layout(), b.storage_and_layout());
@@ -148,29 +157,62 @@ impl CustomOp3 for Distance {
         let grad = storage::of(&storage_grad, lg)?;
         let (pairs, dropout) = (&*self.pairs, self.dropout);
         let taps = Taps { a: &data_a, b: &data_b, lin: &data_lin, pairs, pixels: h * w, dropout };
-        let of = |x: &Tensor, side| -> Result<Option<Tensor>> {
-            if !x.track_op() {
+        let of = |x: &Tensor, wanted: bool, side| -> Result<Option<Tensor>> {
+            if !wanted {
                 return Ok(None);
             }
             let dx = head::taps_gradient(&taps, &grad, side)?;
             Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?.to_dtype(x.dtype())?))
         };
-        let (da, db) = if a.id() == b.id() { (of(a, Side::Both)?, None) } else { (of(a, Side::A)?, of(b, Side::B)?) };
-        let dlin = if lin.track_op() {
+        let (da, db) = if a.id() == b.id() {
+            (of(a, wants[0], Side::Both)?, None)
+        } else {
+            (of(a, wants[0], Side::A)?, of(b, wants[1], Side::B)?)
+        };
+        let dlin = if wants[2] {
             let dlin = head::lin_gradient(&taps, &grad)?;
             Some(Tensor::from_vec(dlin, lin.shape(), lin.device())?.to_dtype(lin.dtype())?)
         } else {
             None
         };
-        Ok((da, db, dlin))
+        Ok([da, db, dlin])
     }
+}
+
+/// The gradients of the taps `x`, where they are wanted, and of `lin` from that of [`distance`]`(x, x, lin, pairs, dropout)`: of
+/// the pictures of one stack.
+///
+/// # Errors
+/// Those of [`distance`].
+pub fn gradients(
+    x: &Tensor,
+    lin: Option<&Tensor>,
+    pairs: &[(usize, usize)],
+    dropout: Option<Dropout>,
+    grad: &Tensor,
+    wants_taps: bool,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    if !super::has_kernels(x) {
+        let x = if wants_taps { Var::from_tensor(x)?.into_inner() } else { x.detach() };
+        let lin = lin.map(Var::from_tensor).transpose()?;
+        let y = distance(&x, &x, lin.as_deref(), pairs, dropout)?;
+        let grads = (y * grad)?.sum_all()?.backward()?;
+        let of = |x: &Tensor| grads.get(x).map(Tensor::detach);
+        return Ok((of(&x), lin.and_then(|lin| of(&lin))));
+    }
+    let weights = match lin {
+        Some(lin) => lin.contiguous()?,
+        None => Tensor::ones(x.dim(3)?, DType::F32, x.device())?,
+    };
+    let op = Distance { pairs: pairs.into(), dropout };
+    let [dx, _, dlin] = op.gradients([x, x, &weights], grad, [wants_taps, false, lin.is_some()])?;
+    Ok((dx, dlin))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ops::testing::{Noise, at_every_level, check_gradient, close, composing, device, gradients, values};
-    use candle_core::Var;
     use proptest::prelude::*;
 
     /// Straight from the definition, in f64: `a` and `b` are pictures of `pixels` times `lin.len()` floats; squared differences

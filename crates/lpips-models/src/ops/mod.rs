@@ -17,6 +17,7 @@ pub mod plan;
 pub mod pool;
 pub(crate) mod rows;
 mod storage;
+pub mod sum;
 pub mod upsample;
 
 pub use cpu::simd::Level;
@@ -27,7 +28,7 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Result, Tensor};
 pub(crate) mod testing;
 
 /// Whether our kernels compute on this tensor, or candle's operators do.
-fn has_kernels(x: &Tensor) -> bool {
+pub(crate) fn has_kernels(x: &Tensor) -> bool {
     #[cfg(test)]
     if testing::is_composing() {
         return false;

@@ -108,10 +108,15 @@ impl CustomOp1 for MaxPool {
     }
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        let grad = grad.contiguous()?.detach();
         let op = MaxPoolGradient(self.0);
-        Ok(Some(x.detach().apply_op2_no_bwd(&grad, &op)?))
+        Ok(Some(x.detach().apply_op2_no_bwd(&grad.contiguous()?.detach(), &op)?))
     }
+}
+
+/// The gradient of what was pooled, from that of the result. For the CPU.
+pub(crate) fn backward(x: &Tensor, (kernel, stride, ceil_mode): (usize, usize, bool), grad: &Tensor) -> Result<Tensor> {
+    let op = MaxPoolGradient(geometry(x.dims4()?, kernel, stride, ceil_mode)?);
+    x.contiguous()?.apply_op2_no_bwd(&grad.contiguous()?, &op)
 }
 
 /// (input, gradient of the output) -> gradient of the input.

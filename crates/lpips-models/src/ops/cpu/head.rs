@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use crate::ops::dropout::Dropout;
 
+use super::buffers;
 use super::simd::{Kernel, Level, Simd};
 
 /// Added to the norm, as in the published package.
@@ -102,8 +103,9 @@ pub(crate) fn taps_gradient(taps: &Taps<'_>, grad: &[f32], side: Side) -> Result
             meets[j].push((pair * taps.pixels, taps.picture(taps.a, i)));
         }
     }
-    let mut dx = vec![0.0; own.len()];
+    let mut dx = buffers::take(own.len());
     taps.for_each_block(&mut dx, c, |index, first, dx| {
+        dx.fill(0.0);
         let own = &taps.picture(own, index)[first * c..];
         level.run(TapsGradient { own, meets: &meets[index], first, grad, lin: taps.weights(), dx });
     });

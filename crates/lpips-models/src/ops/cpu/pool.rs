@@ -82,13 +82,14 @@ impl Kernel for Row<'_> {
 pub(crate) fn input_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
     assert!(x.len() == g.n * g.h * g.w * g.c, "the picture has another size than its shape");
     assert!(grad.len() == g.n * g.oh * g.ow * g.c, "the gradient has another size than the result");
-    let mut dx = vec![0.0; x.len()];
+    let mut dx = buffers::take(x.len());
     // A window that reaches into two tasks is searched in both.
     let (picture, rows) = (g.h * g.w * g.c, (GRAIN / (g.w * g.c)).max(2 * g.kernel));
     dx.par_chunks_exact_mut(picture).enumerate().for_each(|(n, dx)| {
         let x = &x[n * picture..][..picture];
         let grad = &grad[n * g.oh * g.ow * g.c..][..g.oh * g.ow * g.c];
         dx.par_chunks_mut(rows * g.w * g.c).enumerate().for_each(|(i, dx)| {
+            dx.fill(0.0);
             level.run(Gradient { x, grad, g, first: i * rows, dx });
         });
     });

@@ -8,18 +8,25 @@ use super::simd::{Kernel, Level, Simd};
 /// Floats per task.
 const BLOCK: usize = 1 << 14;
 
-/// What is left of the gradient of an output max(0, .), pixels of `channels` channels: nothing where the output is 0. And its sum
-/// over the pixels, which is the bias's gradient.
-pub(crate) fn gradient(level: Level, y: &[f32], grad: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
-    assert!(y.len() == grad.len() && y.len().is_multiple_of(channels), "the gradient has another size than the output");
-    let mut out = buffers::take(y.len());
-    let block = (BLOCK / channels).max(1) * channels;
+/// What is left of the gradient of an output max(0, .): nothing where the output is 0. And its sum over the pixels, which is
+/// the bias's gradient. Both are of `channels` channels, which the output and its gradient, pixels of `width` channels, have from
+/// channel `offset` on.
+pub(crate) fn gradient(
+    level: Level,
+    (y, grad): (&[f32], &[f32]),
+    width: usize,
+    (offset, channels): (usize, usize),
+) -> (Vec<f32>, Vec<f32>) {
+    assert!(y.len() == grad.len() && y.len().is_multiple_of(width), "the gradient has another size than the output");
+    assert!(offset + channels <= width, "there are no such channels");
+    let mut out = buffers::take(y.len() / width * channels);
+    let pixels = (BLOCK / channels).max(1);
     let parts: Vec<Vec<f32>> = out
-        .par_chunks_mut(block)
-        .zip(y.par_chunks(block).zip(grad.par_chunks(block)))
+        .par_chunks_mut(pixels * channels)
+        .zip(y.par_chunks(pixels * width).zip(grad.par_chunks(pixels * width)))
         .map(|(out, (y, grad))| {
             let mut sum = vec![0.0; channels];
-            level.run(Rectified { y, grad, out, sum: &mut sum });
+            level.run(Rectified { y, grad, width, offset, out, sum: &mut sum });
             sum
         })
         .collect();
@@ -34,6 +41,8 @@ pub(crate) fn gradient(level: Level, y: &[f32], grad: &[f32], channels: usize) -
 struct Rectified<'a> {
     y: &'a [f32],
     grad: &'a [f32],
+    width: usize,
+    offset: usize,
     out: &'a mut [f32],
     /// By channel.
     sum: &'a mut [f32],
@@ -45,9 +54,10 @@ impl Kernel for Rectified<'_> {
     /// Plain loops, which the compiler turns into the level's instructions by itself.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { y, grad, out, sum } = self;
+        let Self { y, grad, width, offset, out, sum } = self;
         let c = sum.len();
-        for ((out, y), grad) in out.chunks_exact_mut(c).zip(y.chunks_exact(c)).zip(grad.chunks_exact(c)) {
+        for ((out, y), grad) in out.chunks_exact_mut(c).zip(y.chunks_exact(width)).zip(grad.chunks_exact(width)) {
+            let (y, grad) = (&y[offset..offset + c], &grad[offset..offset + c]);
             for (((out, y), grad), sum) in out.iter_mut().zip(y).zip(grad).zip(&mut *sum) {
                 *out = if *y > 0.0 { *grad } else { 0.0 };
                 *sum += *out;

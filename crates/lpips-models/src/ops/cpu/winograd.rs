@@ -540,7 +540,8 @@ unsafe fn multiply<S: Simd>(
 ) {
     let lanes = S::LANES;
     let vectors = (job.input.g.oc - panel * job.panel).min(job.panel).div_ceil(lanes);
-    let start = panel * job.panel * job.input.tiling.frequencies * job.input.depth + frequency * job.input.depth * vectors * lanes;
+    let start = panel * job.panel * job.input.tiling.frequencies * job.input.depth
+        + frequency * job.input.depth * vectors * lanes;
     let weights = &job.packed[start..][..job.input.depth * vectors * lanes];
     let next = weights.as_ptr().wrapping_add(next);
     for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {

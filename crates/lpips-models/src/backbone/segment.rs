@@ -1,0 +1,276 @@
+//! Forward and back between two taps, for training: what is kept on the way is the caller's to decide.
+//!
+//! candle's own way back makes three large tensors for every operator's gradient. On the CPU this one makes one, in memory that is
+//! used again; elsewhere it is candle's.
+
+use candle_core::{Tensor, Var};
+
+use super::stream::Operator;
+use super::{Backbone, Block};
+use crate::error::Result;
+use crate::ops;
+use crate::ops::pool;
+use crate::ops::rows::Rows;
+use crate::ops::sum;
+
+/// The layers from one tap, or the pictures, to the next tap.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    blocks: Vec<Block>,
+    /// The same, where our kernels compute: through these candle sees no gradients flow.
+    detached: Vec<Block>,
+    /// The names of each convolution's tensors, without `.weight` and `.bias`.
+    keys: Vec<String>,
+}
+
+/// What a segment's way back needs.
+#[derive(Debug)]
+pub struct Kept {
+    /// The input, where candle keeps the rest.
+    leaf: Option<Var>,
+    /// The outputs of the operators, or of the last where candle keeps the rest.
+    values: Vec<Tensor>,
+}
+
+/// What comes back through a segment.
+#[derive(Debug)]
+pub struct Gradients {
+    /// The input's, if it was wanted.
+    pub input: Option<Tensor>,
+    /// The weights', by torchvision's names.
+    pub weights: Vec<(String, Tensor)>,
+}
+
+impl Backbone {
+    /// The network in pieces, from the pictures to the last tap, each of which ends with a tap.
+    pub fn segments(&self) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        let (mut start, mut input) = (0, 3);
+        let features = self.network.architecture().features;
+        for &tap in &self.taps {
+            let mut keys = Vec::new();
+            for layer in &features[start..=tap] {
+                keys.extend(layer.convolutions(input).into_iter().map(|conv| conv.key));
+                input = layer.channels(input);
+            }
+            let blocks = self.blocks[start..=tap].to_vec();
+            let detached = blocks.iter().map(Block::detached).collect();
+            segments.push(Segment { blocks, detached, keys });
+            start = tap + 1;
+        }
+        segments
+    }
+}
+
+impl Block {
+    fn detached(&self) -> Self {
+        match self {
+            Self::Conv(conv) => Self::Conv(conv.detached()),
+            Self::Fire { squeeze, expand1x1, expand3x3 } => Self::Fire {
+                squeeze: squeeze.detached(),
+                expand1x1: expand1x1.detached(),
+                expand3x3: expand3x3.detached(),
+            },
+            Self::Pool { .. } => self.clone(),
+        }
+    }
+}
+
+impl Segment {
+    fn operators(blocks: &[Block]) -> Vec<Operator<'_>> {
+        blocks.iter().flat_map(Block::operators).collect()
+    }
+
+    /// The tap and what is between, for an input (N, H, W, C) through which no gradients flow.
+    ///
+    /// # Errors
+    /// Those of candle, and an input that is too small.
+    pub fn forward(&self, x: &Tensor) -> Result<Kept> {
+        let step = |operator: &Operator<'_>, x: &Tensor| {
+            let height = x.dims4()?.1;
+            operator.forward(x, &Rows::whole(height, operator.reach().outputs(height).unwrap_or(0)), None)
+        };
+        if ops::has_kernels(x) {
+            let mut values: Vec<Tensor> = Vec::new();
+            for operator in Self::operators(&self.detached) {
+                let y = step(&operator, values.last().unwrap_or(x))?;
+                values.push(y);
+            }
+            return Ok(Kept { leaf: None, values });
+        }
+        let leaf = Var::from_tensor(x)?;
+        let mut y = leaf.as_tensor().clone();
+        for operator in Self::operators(&self.blocks) {
+            y = step(&operator, &y)?;
+        }
+        Ok(Kept { leaf: Some(leaf), values: vec![y] })
+    }
+
+    /// From the gradient of the tap to those of the input and the weights. `x` is what [`Self::forward`] was given, and `kept`
+    /// what it gave; the memory of `kept` and `grad` is used again, so nobody else may hold them.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn backward(&self, x: &Tensor, kept: Kept, grad: Tensor, wants_input: bool) -> Result<Gradients> {
+        let Kept { leaf, mut values } = kept;
+        let mut weights = Vec::new();
+        let mut keys = self.keys.iter().rev();
+        let mut name = |[weight, bias]: [Option<Tensor>; 2]| {
+            if let Some(key) = keys.next() {
+                weights.extend(weight.map(|weight| (format!("{key}.weight"), weight)));
+                weights.extend(bias.map(|bias| (format!("{key}.bias"), bias)));
+            }
+        };
+        if let Some(leaf) = leaf {
+            let y = values.pop().ok_or_else(nothing_kept)?;
+            let grads = (y * grad)?.sum_all()?.backward()?;
+            for conv in Self::operators(&self.blocks).iter().rev().flat_map(|op| op.convolutions().iter().rev()) {
+                name(conv.weights().map(|weight| grads.get(weight).map(Tensor::detach)));
+            }
+            return Ok(Gradients { input: grads.get(&leaf).map(Tensor::detach), weights });
+        }
+        let mut grad = grad;
+        let operators = Self::operators(&self.detached);
+        for (i, operator) in operators.iter().enumerate().rev() {
+            let y = values.pop().ok_or_else(nothing_kept)?;
+            let (input, wants) = (values.last().unwrap_or(x), i > 0 || wants_input);
+            let dx = match *operator {
+                Operator::Pool { kernel, stride, ceil_mode } if wants => {
+                    Some(pool::backward(input, (kernel, stride, ceil_mode), &grad)?)
+                }
+                Operator::Pool { .. } => None,
+                Operator::Conv(conv) => {
+                    let [dx, dw, db] = conv.backward(input, (&y, &grad, 0), wants)?;
+                    name([dw, db]);
+                    dx
+                }
+                Operator::SideBySide([first, second]) => {
+                    let [dx, dw, db] = second.backward(input, (&y, &grad, first.channels()), wants)?;
+                    name([dw, db]);
+                    let [other, dw, db] = first.backward(input, (&y, &grad, 0), wants)?;
+                    name([dw, db]);
+                    match (dx, other) {
+                        (Some(dx), Some(other)) => Some(sum::into_first(dx, other)?),
+                        _ => None,
+                    }
+                }
+            };
+            ops::recycle(&y, &y)?;
+            ops::recycle(&grad, &grad)?;
+            match dx {
+                Some(dx) => grad = dx,
+                None => return Ok(Gradients { input: None, weights }),
+            }
+        }
+        Ok(Gradients { input: Some(grad), weights })
+    }
+}
+
+impl Kept {
+    /// The tap.
+    ///
+    /// # Errors
+    /// Never: a segment has at least one layer.
+    pub fn tap(&self) -> Result<Tensor> {
+        Ok(self.values.last().ok_or_else(nothing_kept)?.detach())
+    }
+
+    /// Forgets all but the tap.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn into_tap(mut self) -> Result<Tensor> {
+        let tap = self.values.pop().ok_or_else(nothing_kept)?.detach();
+        for value in self.values {
+            ops::recycle(&value, &value)?;
+        }
+        Ok(tap)
+    }
+}
+
+fn nothing_kept() -> candle_core::Error {
+    candle_core::Error::Msg("a segment has no layers".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device};
+    use candle_nn::{VarBuilder, VarMap};
+
+    use super::*;
+    use crate::Network;
+    use crate::ops::testing::{Noise, close, composing, values};
+
+    /// All weights' gradients of the sum of `weights` times the taps, and the picture's.
+    fn by_segments(backbone: &Backbone, x: &Tensor, weights: &[Tensor]) -> Vec<(String, Vec<f32>)> {
+        let segments = backbone.segments();
+        let mut kept = Vec::new();
+        for segment in &segments {
+            let input = kept.last().map_or_else(|| x.clone(), |kept: &Kept| kept.tap().unwrap());
+            kept.push(segment.forward(&input).unwrap());
+        }
+        let mut all = Vec::new();
+        let mut back: Option<Tensor> = None;
+        for (segment, weight) in segments.iter().zip(weights).rev() {
+            let run = kept.pop().unwrap();
+            let input = kept.last().map_or_else(|| x.clone(), |kept| kept.tap().unwrap());
+            let grad = weight.copy().unwrap();
+            let grad =
+                back.take().map_or_else(|| grad.clone(), |back| sum::into_first(back, grad.copy().unwrap()).unwrap());
+            let gradients = segment.backward(&input, run, grad, true).unwrap();
+            all.extend(gradients.weights.iter().map(|(name, gradient)| (name.clone(), values(gradient))));
+            back = gradients.input;
+        }
+        all.push(("x".to_string(), values(&back.unwrap())));
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
+    #[test]
+    fn pieces_pass_back_what_the_whole_does() {
+        for (network, size) in [(Network::AlexNet, 64), (Network::SqueezeNet1_1, 49), (Network::Vgg11, 34)] {
+            let arch = network.architecture();
+            let mut noise = Noise::new(3);
+            let vars = VarMap::new();
+            let start = crate::weights::Weights::random(network, 1).var_builder(DType::F32, &Device::Cpu).unwrap();
+            for (name, shape) in arch.tensors(arch.features.len() - 1) {
+                let var = Var::from_tensor(&start.get(shape, &name).unwrap()).unwrap();
+                vars.data().lock().unwrap().insert(name, var);
+            }
+            let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+            let backbone = Backbone::new(network, arch.taps, &vb).unwrap();
+            let x = noise.tensor((2, size, size + 3, 3));
+            let leaf = Var::from_tensor(&x).unwrap();
+            let taps = backbone.features_channels_last(&leaf).unwrap();
+            let weights: Vec<Tensor> = taps.iter().map(|tap| noise.tensor(tap.shape())).collect();
+            let loss = taps.iter().zip(&weights).map(|(tap, weight)| (tap * weight).unwrap().sum_all().unwrap());
+            let grads = loss.reduce(|a, b| (a + b).unwrap()).unwrap().backward().unwrap();
+            let mut expected = vec![("x".to_string(), values(grads.get(&leaf).unwrap()))];
+            for (name, var) in &*vars.data().lock().unwrap() {
+                expected.extend(grads.get(var).map(|gradient| (name.clone(), values(gradient))));
+            }
+            expected.sort_by(|(a, _), (b, _)| a.cmp(b));
+            for ours in [by_segments(&backbone, &x, &weights), composing(|| by_segments(&backbone, &x, &weights))] {
+                assert_eq!(ours.len(), expected.len(), "{network}");
+                for ((name, ours), (known, expected)) in ours.iter().zip(&expected) {
+                    assert_eq!(name, known);
+                    let largest = expected.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
+                    close(ours, expected, 1e-3 * largest);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_is_computed_anew() {
+        let vb = crate::weights::Weights::random(Network::AlexNet, 1).var_builder(DType::F32, &Device::Cpu).unwrap();
+        let backbone = Backbone::new(Network::AlexNet, &["pool1", "conv3"], &vb).unwrap();
+        let x = Noise::new(1).tensor((1, 40, 50, 3));
+        let expected = backbone.features_channels_last(&x).unwrap();
+        let mut input = x;
+        for (segment, expected) in backbone.segments().iter().zip(&expected) {
+            input = segment.forward(&input).unwrap().into_tap().unwrap();
+            close(&values(&input), &values(expected), 1e-6);
+        }
+    }
+}
