@@ -38,6 +38,8 @@ pub struct Validation {
     /// The 2AFC score over all triplets, in [0, 1].
     #[serde(rename = "2afc")]
     pub score: f64,
+    /// The highest score that any metric could have: people do not agree with one another.
+    pub ceiling: f64,
     /// By folder.
     pub folders: Vec<(String, f64)>,
 }

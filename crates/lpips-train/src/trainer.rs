@@ -393,6 +393,7 @@ impl Trainer {
     pub fn validate(&self, dataset: &Arc<Dataset>) -> Result<Validation> {
         let batching = Batching { shuffle: false, augment: Augment::default(), ..self.batching.clone() };
         let mut sums = vec![(0.0, 0usize); dataset.folders.len()];
+        let mut most = 0.0;
         for batch in batching.load(dataset, 0, 0, self.model.device()) {
             let Some(batch) = batch? else { continue };
             let (d0, d1) = self.model.distances(&batch)?;
@@ -407,13 +408,15 @@ impl Trainer {
                 let (sum, count) = &mut sums[triplet.folder];
                 *sum += credit;
                 *count += 1;
+                most += judge.max(1.0 - judge);
             }
         }
         let total: usize = sums.iter().map(|(_, count)| count).sum();
-        let score = sums.iter().map(|(sum, _)| sum).sum::<f64>() / total.max(1) as f64;
+        let mean = |sum: f64| sum / total.max(1) as f64;
+        let (score, ceiling) = (mean(sums.iter().map(|(sum, _)| sum).sum()), mean(most));
         let folders = dataset.folders.iter().cloned().zip(sums);
         let folders = folders.map(|(name, (sum, count))| (name, sum / count.max(1) as f64)).collect();
-        Ok(Validation { epoch: self.position.epoch, step: self.position.step, score, folders })
+        Ok(Validation { epoch: self.position.epoch, step: self.position.step, score, ceiling, folders })
     }
 
     /// Writes `model.safetensors`, as the published package reads it.

@@ -192,7 +192,7 @@ impl Train {
         .map_err(|error| Failure::Error(format!("signals can't be caught: {error}")))?;
 
         let bar = progress(&trainer, quiet);
-        let ended = trainer.run(&mut folder, &cached, &stop, &mut |event| tell(event, &bar));
+        let ended = trainer.run(&mut folder, &cached, &stop, &mut |event| tell(event, &bar, quiet));
         bar.finish_and_clear();
         match ended? {
             Ended::Stopped => {
@@ -303,7 +303,7 @@ fn progress(trainer: &Trainer, quiet: bool) -> ProgressBar {
     bar
 }
 
-fn tell(event: &Event<'_>, bar: &ProgressBar) {
+fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
     match event {
         Event::Step(step, triplets) => {
             bar.set_position(step.step);
@@ -314,6 +314,7 @@ fn tell(event: &Event<'_>, bar: &ProgressBar) {
             ));
         }
         Event::Skipped(scale) => tracing::info!("a step was skipped: the loss is now scaled by {scale}"),
+        Event::Scored(_) if quiet => {}
         Event::Scored(score) => {
             let line = format!("after epoch {}: 2AFC {:.4} on the held-out triplets", score.epoch, score.score);
             bar.suspend(|| note(&line));
@@ -329,7 +330,10 @@ fn summary(folder: &Folder) -> Result<()> {
     }
     let scores = folder.validations()?;
     if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
-        print(&format!("2AFC on the held-out triplets: {:.4} at first, {:.4} now", first.score, last.score))?;
+        let (first, last, most) = (first.score, last.score, last.ceiling);
+        print(&format!(
+            "2AFC on the held-out triplets: {first:.4} at first, {last:.4} now; {most:.4} is the most, as judgments differ"
+        ))?;
     }
     let model = folder.path().join("model.safetensors");
     print(&format!("wrote {}: lpips compare --weights {} A.png B.png", model.display(), model.display()))
