@@ -394,6 +394,7 @@ impl Model {
                 kept.push(run);
             }
         }
+        self.let_go();
         let (mut outcome, from_head) = self.learn_head((lpips, loss), &stack.pairing, &taps, batch, dropout, scale)?;
         let mut back: Option<Tensor> = None;
         for (i, (segment, from_head)) in segments.iter().zip(from_head).enumerate().rev() {
@@ -410,9 +411,17 @@ impl Model {
                 outcome.gradients.insert(name, gradient.to_dtype(DType::F32)?);
             }
             back = gradients.input;
+            self.let_go();
         }
         ops::recycle(&pictures, &pictures)?;
         Ok(outcome)
+    }
+
+    /// Where memory counts more than time, what waits for its next use goes back to the system.
+    fn let_go(&self) {
+        if self.choices.checkpointed {
+            ops::release_memory();
+        }
     }
 
     /// The loss over taps, with the gradients of `scale` times it for heads and loss, and for the taps where the network learns.

@@ -10,7 +10,10 @@ use super::super::conv::Geometry;
 use super::super::correlate::NEAR;
 use super::super::product::{accumulate_outer, blocks, put, with_sizes};
 use super::super::simd::{Kernel, Level, Simd};
-use super::{Analysis, GROUP, Input, OUTPUTS, Room, Tiles, points, side};
+use super::{Analysis, Input, OUTPUTS, Room, Tiles, points, side};
+
+/// Tiles times channels that are in work at a time.
+const GROUP: usize = 1 << 16;
 
 /// The gradient as (k, k, c, oc).
 pub(in super::super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
@@ -18,7 +21,7 @@ pub(in super::super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g
     assert!(grad.len() == g.n * g.oh * g.ow * g.oc, "the gradient is no convolution's output");
     let (frequencies, depth, width) = (input.tiling.frequencies, input.depth, g.oc.next_multiple_of(level.lanes()));
     let mut sums = Scratch::new(frequencies * depth * width);
-    let group = (GROUP / depth.max(width)).max(24).min(input.tiling.all);
+    let group = (GROUP / depth.max(width)).max(NEAR).min(input.tiling.all);
     let mut v = Scratch::new(Room::len(frequencies, group, depth));
     let mut spread = Scratch::new(frequencies * group * width);
     for origin in (0..input.tiling.all).step_by(group) {
