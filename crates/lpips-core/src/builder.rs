@@ -235,7 +235,8 @@ impl Builder {
             let has_trunk = archive.names().any(|name| name.starts_with("features."));
             let has_lins = archive.names().any(|name| lin_index(name).is_some());
             if has_trunk {
-                once(&mut trunk, Weights::from_archive(self.network, &archive)?, file, "convolutions")?;
+                let last = positions.iter().copied().max().unwrap_or_default();
+                once(&mut trunk, Weights::from_archive_up_to(self.network, &archive, last)?, file, "convolutions")?;
             }
             if has_lins && self.lins {
                 tracing::warn!("using the lin heads of {} in place of the published ones", file.display());

@@ -13,6 +13,7 @@ mod lpips;
 mod metric;
 mod reference;
 mod tile;
+mod trained;
 
 pub use builder::{Builder, Version};
 pub use device::DeviceChoice;
@@ -23,6 +24,7 @@ pub use loss::{Loss, LossKind, accuracy};
 pub use lpips::{Comparison, Features, Layer, Lpips, Pairing, Stack};
 pub use metric::{Accumulator, Reduction};
 pub use reference::Reference;
+pub use trained::Trained;
 
 pub use lpips_models::ops::dropout::Dropout;
 pub use lpips_models::weights;

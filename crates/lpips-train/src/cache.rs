@@ -68,18 +68,37 @@ impl Cache {
         self.file.sync_data().map_err(|error| self.fail(&error))
     }
 
-    /// The taps of these triplets, (3 N, H, W, C), references first, if all are there.
+    /// The places of those of these triplets that are not there.
+    pub(crate) fn missing(&self, numbers: &[u32]) -> Vec<u32> {
+        numbers.iter().zip(0..).filter(|(number, _)| !self.held[**number as usize]).map(|(_, place)| place).collect()
+    }
+
+    /// The taps of these triplets, (3 N, H, W, C), references first: those at the places `fresh` are given, the others are read.
     ///
     /// # Errors
     /// A file that can't be read.
-    pub(crate) fn get(&mut self, numbers: &[u32], device: &Device) -> Result<Option<Vec<Tensor>>> {
-        if !numbers.iter().all(|number| self.held[*number as usize]) {
-            return Ok(None);
-        }
+    pub(crate) fn get(
+        &mut self,
+        numbers: &[u32],
+        fresh: &[u32],
+        given: &[Tensor],
+        device: &Device,
+    ) -> Result<Vec<Tensor>> {
         let (n, floats) = (numbers.len(), self.floats());
+        let given = given.iter().map(|tap| tap.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>());
+        let given = given.collect::<candle_core::Result<Vec<_>>>()?;
         let mut taps: Vec<Vec<f32>> = floats.iter().map(|floats| vec![0.0; 3 * n * floats]).collect();
         let mut record = vec![0; self.record()];
         for (i, &number) in numbers.iter().enumerate() {
+            if let Some(place) = fresh.iter().position(|place| *place as usize == i) {
+                for ((tap, given), &floats) in taps.iter_mut().zip(&given).zip(&floats) {
+                    for part in 0..3 {
+                        let from = &given[(part * fresh.len() + place) * floats..][..floats];
+                        tap[(part * n + i) * floats..][..floats].copy_from_slice(from);
+                    }
+                }
+                continue;
+            }
             self.seek(number)?;
             self.file.read_exact(&mut record).map_err(|error| self.fail(&error))?;
             let mut values = record.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
@@ -95,7 +114,7 @@ impl Cache {
             .into_iter()
             .zip(&self.shapes)
             .map(|(tap, shape)| Tensor::from_vec(tap, (3 * n, shape[0], shape[1], shape[2]), device));
-        Ok(Some(tensors.collect::<candle_core::Result<_>>()?))
+        Ok(tensors.collect::<candle_core::Result<_>>()?)
     }
 
     /// Keeps the taps of these triplets, as far as there is room.
@@ -177,10 +196,16 @@ mod tests {
         let mut cache = Cache::open(path.clone(), 5, SHAPES.to_vec(), 1 << 20, &[]).unwrap();
         let three = taps(3, 0.0);
         cache.put(&[4, 0, 2], &three).unwrap();
-        assert!(cache.get(&[0, 1], &Device::Cpu).unwrap().is_none());
-        assert_eq!(values(&cache.get(&[4, 0, 2], &Device::Cpu).unwrap().unwrap()), values(&three));
+        assert_eq!(cache.missing(&[0, 1, 4, 3]), [1, 3]);
+        assert_eq!(values(&cache.get(&[4, 0, 2], &[], &[], &Device::Cpu).unwrap()), values(&three));
+        // The second of the three as if it were not there.
+        let second: Vec<Tensor> = three
+            .iter()
+            .map(|tap| tap.index_select(&Tensor::new(&[1u32, 4, 7], &Device::Cpu).unwrap(), 0).unwrap())
+            .collect();
+        assert_eq!(values(&cache.get(&[4, 3, 2], &[1], &second, &Device::Cpu).unwrap()), values(&three));
         // Picture 1 of the three batches of three is picture 0 of two.
-        let turned = cache.get(&[0, 4], &Device::Cpu).unwrap().unwrap();
+        let turned = cache.get(&[0, 4], &[], &[], &Device::Cpu).unwrap();
         for (turned, three) in turned.iter().zip(&three) {
             let expected = three.index_select(&Tensor::new(&[1u32, 0, 4, 3, 7, 6], &Device::Cpu).unwrap(), 0).unwrap();
             assert_eq!(values(std::slice::from_ref(turned)), values(&[expected]));
@@ -188,7 +213,7 @@ mod tests {
         let held = cache.held();
         assert_eq!(held, [0, 2, 4]);
         let mut later = Cache::open(path, 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
-        assert_eq!(values(&later.get(&[4, 0, 2], &Device::Cpu).unwrap().unwrap()), values(&three));
+        assert_eq!(values(&later.get(&[4, 0, 2], &[], &[], &Device::Cpu).unwrap()), values(&three));
     }
 
     #[test]
@@ -198,7 +223,7 @@ mod tests {
         let mut cache = Cache::open(folder.path().join("features"), 5, SHAPES.to_vec(), 2 * 192, &[]).unwrap();
         cache.put(&[0, 1, 2], &taps(3, 0.0)).unwrap();
         assert_eq!(cache.held(), [0, 1]);
-        assert!(cache.get(&[0, 2], &Device::Cpu).unwrap().is_none());
+        assert_eq!(cache.missing(&[0, 2]), [1]);
         assert_eq!(std::fs::metadata(cache.path()).unwrap().len(), 2 * 192);
     }
 }

@@ -15,6 +15,9 @@ const KEY: &str = "lpips-train";
 /// Grows when older files can't be read any more.
 const FORMAT: u32 = 1;
 
+/// The file of the latest.
+pub(crate) const LATEST: &str = "latest.safetensors";
+
 const MODEL: &str = "model.";
 const ADAM: &str = "adam.";
 
@@ -29,26 +32,15 @@ pub struct Position {
     pub step: u64,
     /// Steps that were skipped as a number did not fit into 16 bits.
     pub skipped: u64,
+    /// Whether the epochs that are complete have been scored.
+    pub scored: bool,
     /// The best 2AFC score so far, of those after each epoch.
     pub best: Option<f64>,
 }
 
-/// What must be the same for a training to go on.
+/// What must be the same for a training to go on, by what it is called.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The network's name.
-    pub net: String,
-    /// The tapped layers.
-    pub taps: Vec<String>,
-    /// Which weights move.
-    pub phase: String,
-    /// The loss.
-    pub loss: String,
-    /// How many triplets there are, in the order of the folders, and in batches of how many.
-    pub data: (usize, usize),
-    /// What decides all that is random.
-    pub seed: u64,
-}
+pub struct Identity(pub Vec<(String, String)>);
 
 /// Everything that a training needs to go on, bit for bit.
 #[derive(Debug, Clone)]
@@ -130,32 +122,14 @@ impl Identity {
     /// # Errors
     /// They differ; the message says in what.
     pub fn check(&self, wanted: &Self, path: &Path) -> Result<()> {
-        let differs = |what: &str, is: &dyn std::fmt::Debug, wanted: &dyn std::fmt::Debug| {
-            let reason = format!(
-                "belongs to a training with {what} {is:?}, and this is one with {wanted:?}: give what it was started with"
-            );
-            Err(Error::file(path, reason))
-        };
-        if self.net != wanted.net {
-            return differs("the network", &self.net, &wanted.net);
-        }
-        if self.taps != wanted.taps {
-            return differs("the taps", &self.taps, &wanted.taps);
-        }
-        if self.phase != wanted.phase {
-            return differs("the phase", &self.phase, &wanted.phase);
-        }
-        if self.loss != wanted.loss {
-            return differs("the loss", &self.loss, &wanted.loss);
-        }
-        if self.data.0 != wanted.data.0 {
-            return differs("a number of triplets of", &self.data.0, &wanted.data.0);
-        }
-        if self.data.1 != wanted.data.1 {
-            return differs("the batch size", &self.data.1, &wanted.data.1);
-        }
-        if self.seed != wanted.seed {
-            return differs("the seed", &self.seed, &wanted.seed);
+        for (name, wanted) in &wanted.0 {
+            let is = self.0.iter().find(|(known, _)| known == name).map_or("unknown", |(_, is)| is);
+            if is != wanted {
+                let reason = format!(
+                    "belongs to a training whose {name} is {is}, and here it is {wanted}: give what it was started with"
+                );
+                return Err(Error::file(path, reason));
+            }
         }
         Ok(())
     }
@@ -179,7 +153,7 @@ impl Checkpoints {
 
     /// The latest.
     pub fn latest(&self) -> PathBuf {
-        self.folder.join("latest.safetensors")
+        self.folder.join(LATEST)
     }
 
     /// The one with the best score.
@@ -197,24 +171,24 @@ impl Checkpoints {
         self.folder.join("astray.safetensors")
     }
 
-    /// Removes all epochs' but the last `keep`, and what a run that was killed has left unfinished.
+    /// Removes all epochs' but the last `keep`, and what a run that was killed has left unfinished here.
     ///
     /// # Errors
     /// A folder that can't be read or written to.
     pub fn tidy(&self, keep: usize) -> Result<()> {
         let fail = |error: std::io::Error| Error::io(&self.folder, "tidied", &error);
         let mut epochs = Vec::new();
+        files::remove_unfinished(&self.folder)?;
         for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with(".unfinished") {
-                std::fs::remove_file(&path).map_err(fail)?;
-            } else if name.starts_with("epoch-") {
-                epochs.push(path);
+            let number = name.strip_prefix("epoch-").and_then(|rest| rest.strip_suffix(".safetensors"));
+            if let Some(epoch) = number.and_then(|number| number.parse::<usize>().ok()) {
+                epochs.push((epoch, path));
             }
         }
         epochs.sort();
-        for path in epochs.iter().rev().skip(keep) {
+        for (_, path) in epochs.iter().rev().skip(keep) {
             std::fs::remove_file(path).map_err(fail)?;
         }
         Ok(())

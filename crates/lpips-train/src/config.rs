@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use lpips_core::{LossKind, Network, Version};
+use lpips_core::{Dropout, LossKind, Network, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use toml::{Table, Value};
 
@@ -24,7 +24,11 @@ pub const PRESETS: [(&str, &str); 3] = [
 
 /// Presets of the augmentation.
 const AUGMENT: [(&str, &str); 3] = [
-    ("none", ""),
+    (
+        "none",
+        "flip = 0.0\nrotate = 0.0\ncrop = 0.0\nbrightness = 0.0\ncontrast = 0.0\nsaturation = 0.0\nhue = 0.0\nscale = 0.0\n\
+         shear = 0.0\nperspective = 0.0\nblur = 0.0",
+    ),
     ("safe", "flip = 0.5\nrotate = 3.0\ncrop = 4.0\nbrightness = 0.1\ncontrast = 0.1\nsaturation = 0.1\nhue = 0.02"),
     (
         "aggressive",
@@ -91,6 +95,16 @@ pub enum Phase {
     Scratch,
 }
 
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Lin => "lin",
+            Self::Tune => "tune",
+            Self::Scratch => "scratch",
+        })
+    }
+}
+
 /// Which weights are held at 0 or above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -110,7 +124,7 @@ pub struct Optimizer {
     pub beta2: f64,
     pub eps: f64,
     pub weight_decay: f64,
-    pub decoupled: bool,
+    pub weight_decay_kind: Decay,
     pub accumulate: usize,
     pub clip_norm: f64,
     pub schedule: ScheduleKind,
@@ -131,6 +145,16 @@ pub struct Run {
     pub cache_limit: f64,
     pub checkpoint_steps: u64,
     pub keep: usize,
+}
+
+/// How weights shrink by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decay {
+    /// Through the gradients, as `torch.optim.Adam` does.
+    L2,
+    /// Apart from them, as `torch.optim.AdamW` does.
+    Decoupled,
 }
 
 /// The type that the network computes in.
@@ -169,24 +193,19 @@ impl Config {
     /// # Errors
     /// TOML that can't be read, a setting that does not exist (the message suggests the nearest), or a value that can't be.
     pub fn merged<'a>(layers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self> {
-        let default: Table = DEFAULT.parse().map_err(|error| unreadable("the defaults", &error))?;
-        let mut given = Table::new();
+        let mut all: Table = DEFAULT.parse().map_err(|error| unreadable("the defaults", &error))?;
+        merge(&mut all, augmentation("none")?);
         for (name, text) in layers {
             let table: Table = text.parse().map_err(|error| unreadable(name, &error))?;
-            known(&default, &table, name, "")?;
-            merge(&mut given, table);
+            known(&all, &table, name, "")?;
+            // A preset takes the place of all values of the layers before.
+            if let Some(preset) = table.get("augment").and_then(|augment| augment.get("preset")).and_then(Value::as_str)
+            {
+                merge(&mut all, augmentation("none")?);
+                merge(&mut all, augmentation(preset)?);
+            }
+            merge(&mut all, table);
         }
-        let mut all = default;
-        let preset = given.get("augment").and_then(|augment| augment.get("preset")).and_then(Value::as_str);
-        if let Some(preset) = preset {
-            let Some((_, values)) = AUGMENT.iter().find(|(name, _)| *name == preset) else {
-                let names = AUGMENT.map(|(name, _)| name).join(", ");
-                return Err(Error::Choice(format!("there is no augmentation '{preset}': choose one of {names}")));
-            };
-            let values: Table = values.parse().map_err(|error| unreadable("a preset", &error))?;
-            merge(&mut all, Table::from_iter([("augment".to_string(), Value::Table(values))]));
-        }
-        merge(&mut all, given);
         let config: Self = Value::Table(all).try_into().map_err(|error| Error::Choice(sentence(&error)))?;
         config.validated()
     }
@@ -199,10 +218,21 @@ impl Config {
         toml::to_string(self).map_err(|error| Error::Choice(error.to_string()))
     }
 
+    /// Makes paths absolute, so that a run can be gone on with from any folder.
+    ///
+    /// # Errors
+    /// The working directory is gone.
+    pub fn make_absolute(&mut self) -> Result<()> {
+        for path in self.data.train.iter_mut().chain(&mut self.data.val).chain(&mut self.model.init) {
+            *path = std::path::absolute(&*path).map_err(|error| Error::io(&*path, "found", &error))?;
+        }
+        Ok(())
+    }
+
     /// Adam's constants.
     pub fn adam(&self) -> AdamConfig {
-        let Optimizer { lr, beta1, beta2, eps, weight_decay, decoupled, .. } = self.optimizer;
-        AdamConfig { lr, beta1, beta2, eps, weight_decay, decoupled }
+        let Optimizer { lr, beta1, beta2, eps, weight_decay, weight_decay_kind: kind, .. } = self.optimizer;
+        AdamConfig { lr, beta1, beta2, eps, weight_decay, decoupled: kind == Decay::Decoupled }
     }
 
     /// How the rate changes.
@@ -216,10 +246,13 @@ impl Config {
         let fail = |name: &str, given: &dyn std::fmt::Display, expected: &str| {
             Err(Error::Choice(format!("{name} is {given}: expected {expected}")))
         };
-        let above_zero =
-            [("optimizer.lr", optimizer.lr), ("optimizer.eps", optimizer.eps), ("run.cache_limit", run.cache_limit)];
-        if let Some((name, given)) = above_zero.iter().find(|(_, v)| !(v.is_finite() && *v > 0.0)) {
-            return fail(name, given, "a number above 0");
+        if !(run.cache_limit.is_finite() && run.cache_limit > 0.0) {
+            return fail("run.cache_limit", &run.cache_limit, "a number above 0");
+        }
+        // Within these no step can make a weight that is no finite number.
+        let above_zero = [("optimizer.lr", optimizer.lr, 1.0), ("optimizer.eps", optimizer.eps, 1.0)];
+        if let Some((name, given, most)) = above_zero.iter().find(|(_, v, most)| !(*v >= 1e-30 && v <= most)) {
+            return fail(name, given, &format!("a number above 0, at most {most}"));
         }
         let fractions = [
             ("model.dropout", model.dropout),
@@ -228,6 +261,13 @@ impl Config {
         ];
         if let Some((name, given)) = fractions.iter().find(|(_, v)| !(0.0..1.0).contains(v)) {
             return fail(name, given, "a number from 0 to below 1");
+        }
+        Dropout::new(model.dropout, 0)?;
+        if data.train.is_empty() && !data.val.is_empty() {
+            return Err(Error::Choice(
+                "data.val was given without data.train: give --data as well, or leave --val out for the built-in samples"
+                    .to_string(),
+            ));
         }
         let a = &augment.values;
         let parts = [
@@ -242,8 +282,12 @@ impl Config {
             ("augment.shear", a.shear, 60.0),
             ("augment.crop", a.crop, data.size as f64),
             ("augment.blur", a.blur, data.size as f64),
-            ("optimizer.trunk_lr_factor", optimizer.trunk_lr_factor, f64::MAX),
-            ("optimizer.weight_decay", optimizer.weight_decay, f64::MAX),
+            ("optimizer.trunk_lr_factor", optimizer.trunk_lr_factor, 1e3),
+            (
+                "optimizer.weight_decay",
+                optimizer.weight_decay,
+                1.0 / (optimizer.lr * optimizer.trunk_lr_factor.max(1.0)),
+            ),
             ("optimizer.clip_norm", optimizer.clip_norm, f64::MAX),
         ];
         if let Some((name, given, most)) = parts.iter().find(|(_, v, most)| !(0.0..=*most).contains(v)) {
@@ -281,6 +325,38 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// The values that a preset of the augmentation stands for.
+fn augmentation(preset: &str) -> Result<Table> {
+    let Some((_, values)) = AUGMENT.iter().find(|(name, _)| *name == preset) else {
+        let names = AUGMENT.map(|(name, _)| name).join(", ");
+        return Err(Error::Choice(format!("there is no augmentation '{preset}': choose one of {names}")));
+    };
+    let values: Table = values.parse().map_err(|error| unreadable("a preset", &error))?;
+    Ok(Table::from_iter([("augment".to_string(), Value::Table(values))]))
+}
+
+/// The settings in which two trainings differ, each with both values.
+///
+/// # Errors
+/// None that is known: every setting has a form in TOML.
+pub fn differences(a: &Config, b: &Config) -> Result<Vec<String>> {
+    fn differ(a: &Table, b: &Table, prefix: &str, found: &mut Vec<String>) {
+        for (key, a) in a {
+            match (a, b.get(key)) {
+                (Value::Table(a), Some(Value::Table(b))) => differ(a, b, &format!("{prefix}{key}."), found),
+                (a, Some(b)) if a != b => found.push(format!("{prefix}{key} was {a} and is {b}")),
+                _ => {}
+            }
+        }
+    }
+    let table = |config: &Config| -> Result<Table> {
+        config.to_toml()?.parse().map_err(|error| unreadable("the settings", &error))
+    };
+    let mut found = Vec::new();
+    differ(&table(a)?, &table(b)?, "", &mut found);
+    Ok(found)
 }
 
 /// Every key of `given` is one of `known`'s.
@@ -339,6 +415,7 @@ pub fn read(path: &Path) -> Result<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp)] // As they were written.
 mod tests {
     use super::*;
 
@@ -368,6 +445,25 @@ mod tests {
     }
 
     #[test]
+    fn a_preset_takes_the_place_of_what_came_before() {
+        let safe = config("[augment]\npreset = \"safe\"").unwrap().to_toml().unwrap();
+        let then = |text: &str| Config::merged([("a run's", safe.as_str()), ("flags", text)]).unwrap().augment.values;
+        assert_eq!(then("").rotate, 3.0);
+        assert_eq!(then("[augment]\npreset = \"aggressive\"").rotate, 10.0);
+        assert_eq!(then("[augment]\npreset = \"aggressive\"\nrotate = 1.0").rotate, 1.0);
+        assert!(then("[augment]\npreset = \"none\"").is_off());
+        let edited = DEFAULT.replace("preset = \"none\"", "preset = \"safe\"");
+        assert_eq!(config(&edited).unwrap().augment.values.rotate, 3.0);
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let (a, b) = (config("").unwrap(), config("[optimizer]\nlr = 1e-3").unwrap());
+        assert!(differences(&a, &a).unwrap().is_empty());
+        assert_eq!(differences(&a, &b).unwrap(), ["optimizer.lr was 0.0001 and is 0.001"]);
+    }
+
+    #[test]
     fn wrong_settings_are_refused_in_a_sentence() {
         for (text, expected) in [
             ("[optimizer]\nlrr = 1", "did you mean optimizer.lr?"),
@@ -375,6 +471,10 @@ mod tests {
             ("[data]\nxyzzy = 1", "choose one of"),
             ("data = 1", "is a group of settings"),
             ("[optimizer]\nlr = -1.0", "optimizer.lr is -1: expected a number above 0"),
+            ("[optimizer]\nlr = 1e39", "optimizer.lr is 1000000000000000"),
+            ("[optimizer]\nweight_decay_kind = \"l3\"", "l3"),
+            ("[data]\nval = [\"a\"]", "data.val was given without data.train"),
+            ("[model]\ndropout = 0.999999", "a dropout of 0.999999"),
             ("[run]\nbatch = 0", "run.batch is 0: expected"),
             ("[model]\nphase = \"turbo\"", "turbo"),
             ("[model]\nnet = \"resnet\"", "resnet"),

@@ -109,12 +109,12 @@ fn chart(path: &Path, title: &str, axes: (&str, &str), lines: &[Line], fixed: Op
             .y_label_area_size(56)
             .build_cartesian_2d(left..right, bottom..top)?;
         chart
-                .configure_mesh()
-                .x_desc(axes.0)
-                .y_desc(axes.1)
-                .x_label_formatter(&|x| x.to_string())
-                .light_line_style(TRANSPARENT)
-                .draw()?;
+            .configure_mesh()
+            .x_desc(axes.0)
+            .y_desc(axes.1)
+            .x_label_formatter(&|x| x.to_string())
+            .light_line_style(TRANSPARENT)
+            .draw()?;
         for (i, line) in lines.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()].mix(if line.faint { 0.25 } else { 1.0 });
             let style = colour.stroke_width(if line.faint { 1 } else { 2 });

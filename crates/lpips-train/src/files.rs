@@ -9,15 +9,18 @@ use safetensors::SafeTensors;
 
 use crate::error::{Error, Result};
 
+/// How the temporary names begin.
+const UNFINISHED: &str = ".unfinished";
+
 /// Writes a file under a temporary name beside it, brings it to the disk, and then gives it its name.
 ///
 /// # Errors
 /// A folder that can't be written to, or a full disk; what was there before stays then.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(path, "written", &error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".unfinished");
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(fail)?;
@@ -27,6 +30,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     // The name itself is on the disk only when the folder is; not every system can be asked for that.
     if let Ok(folder) = std::fs::File::open(folder) {
         drop(folder.sync_all());
+    }
+    Ok(())
+}
+
+/// Removes what [`write`] has left in a folder when it was killed.
+///
+/// # Errors
+/// A folder that can't be read or written to.
+pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
+    let fail = |error: std::io::Error| Error::io(folder, "tidied", &error);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+            std::fs::remove_file(&path).map_err(fail)?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{Checkpoints, Position};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::tensorboard::Events;
@@ -26,6 +27,43 @@ pub struct StepRecord {
     pub lr: f64,
     /// The gradient's Euclidean norm over all weights, before it was shortened.
     pub grad_norm: f64,
+}
+
+/// A step that was not taken, as a line of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkipRecord {
+    /// From 1.
+    pub epoch: usize,
+    /// From 1, over all epochs.
+    pub step: u64,
+    /// Why.
+    pub skipped: Skipped,
+}
+
+/// Why a step was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Skipped {
+    /// A gradient did not fit into 16 bits.
+    Overflow,
+    /// No picture of the batch could be read.
+    Broken,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Step(StepRecord),
+    Skip(SkipRecord),
+}
+
+impl Line {
+    fn step(&self) -> u64 {
+        match self {
+            Self::Step(record) => record.step,
+            Self::Skip(record) => record.step,
+        }
+    }
 }
 
 /// A score after an epoch, as a line of the validation's log.
@@ -57,20 +95,29 @@ pub struct Folder {
     pub checkpoints: Checkpoints,
 }
 
+/// The settings of a run, in its folder.
+pub const CONFIG: &str = "config.toml";
 const LOG: &str = "log.jsonl";
 const VALIDATION: &str = "validation.jsonl";
+const CHECKPOINTS: &str = "checkpoints";
 
-/// Whether a folder holds a run.
+/// Whether a folder holds a run that has come to a step or a checkpoint.
 pub fn holds_run(path: &Path) -> bool {
-    path.join(LOG).exists() || path.join("checkpoints").exists()
+    let has_steps = std::fs::metadata(path.join(LOG)).is_ok_and(|log| log.len() > 0);
+    has_steps || latest_checkpoint(path).exists()
+}
+
+/// Where a run's latest checkpoint is, or would be.
+pub fn latest_checkpoint(path: &Path) -> PathBuf {
+    path.join(CHECKPOINTS).join(crate::checkpoint::LATEST)
 }
 
 impl Folder {
-    /// Opens a folder, which is made where it is not there.
+    /// Opens a folder, which is made where it is not there, and writes the settings of its run into it.
     ///
     /// # Errors
     /// Another run is writing to it, or it can't be written to.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path, config: &Config) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|error| Error::io(path, "made", &error))?;
         let lock_path = path.join(".lock");
         let fail = |error: std::io::Error| Error::io(&lock_path, "written", &error);
@@ -82,6 +129,8 @@ impl Folder {
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
+        files::remove_unfinished(path)?;
+        files::write(&path.join(CONFIG), config.to_toml()?.as_bytes())?;
         let append = |name: &str| {
             let path = path.join(name);
             OpenOptions::new()
@@ -98,7 +147,7 @@ impl Folder {
             log: append(LOG)?,
             validation: append(VALIDATION)?,
             events: made.map_err(|error| Error::io(&events, "written", &error))?,
-            checkpoints: Checkpoints::new(path.join("checkpoints"))?,
+            checkpoints: Checkpoints::new(path.join(CHECKPOINTS))?,
         })
     }
 
@@ -119,6 +168,14 @@ impl Folder {
         self.events.scalars(record.step, &scalars).map_err(|error| Error::io(self.events.path(), "written", &error))
     }
 
+    /// Writes down that a step was not taken.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn skip(&mut self, record: &SkipRecord) -> Result<()> {
+        append_line(&mut self.log, &self.path.join(LOG), record)
+    }
+
     /// Writes a score down.
     ///
     /// # Errors
@@ -130,23 +187,28 @@ impl Folder {
         events.map_err(|error| Error::io(self.events.path(), "written", &error))
     }
 
-    /// Brings the events to the disk.
+    /// Brings the logs and the events to the disk.
     ///
     /// # Errors
     /// A full disk.
-    pub fn flush(&mut self) -> Result<()> {
+    pub fn sync(&mut self) -> Result<()> {
+        for (file, name) in [(&self.log, LOG), (&self.validation, VALIDATION)] {
+            file.sync_data().map_err(|error| Error::io(self.path.join(name), "written", &error))?;
+        }
         self.events.flush().map_err(|error| Error::io(self.events.path(), "written", &error))
     }
 
-    /// Takes out of the logs what came after this step, as it is to be done again; everything where there is none.
+    /// Takes out of the logs what came after this position, as it is to be done again.
     ///
     /// # Errors
     /// Logs that can't be read or written.
-    pub fn rewind(&mut self, step: Option<u64>) -> Result<()> {
+    pub fn rewind(&mut self, position: &Position) -> Result<()> {
         let (log, validation) = (self.path.join(LOG), self.path.join(VALIDATION));
-        let stays = |at: u64| step.is_some_and(|step| at <= step);
-        rewrite(&log, &read_lines::<StepRecord>(&log)?.into_iter().filter(|r| stays(r.step)).collect::<Vec<_>>())?;
-        let before = read_lines::<Validation>(&validation)?.into_iter().filter(|r| stays(r.step));
+        let stays = |at: u64| at <= position.step;
+        rewrite(&log, &read_lines::<Line>(&log)?.into_iter().filter(|line| stays(line.step())).collect::<Vec<_>>())?;
+        let before = read_lines::<Validation>(&validation)?
+            .into_iter()
+            .filter(|record| stays(record.step) && record.epoch < position.epoch + usize::from(position.scored));
         rewrite(&validation, &before.collect::<Vec<_>>())?;
         let append = |path: &PathBuf| {
             OpenOptions::new().append(true).open(path).map_err(|error| Error::io(path, "written", &error))
@@ -155,12 +217,13 @@ impl Folder {
         Ok(())
     }
 
-    /// All steps so far.
+    /// All steps that were taken so far.
     ///
     /// # Errors
     /// A log that can't be read.
     pub fn steps(&self) -> Result<Vec<StepRecord>> {
-        read_lines(&self.path.join(LOG))
+        let lines = read_lines(&self.path.join(LOG))?.into_iter();
+        Ok(lines.filter_map(|line| if let Line::Step(record) = line { Some(record) } else { None }).collect())
     }
 
     /// All scores so far.

@@ -5,7 +5,9 @@ mod command;
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::command::Failure;
@@ -15,7 +17,7 @@ use crate::command::Failure;
 /// Without --data it trains on a small built-in set of samples, to show how it works.
 #[derive(Debug, Parser)]
 #[command(name = "lpips-train", version, max_term_width = 100)]
-#[command(args_conflicts_with_subcommands = true, args_override_self = true)]
+#[command(args_override_self = true)]
 struct Cli {
     /// Say more about what is done (twice: everything).
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
@@ -41,7 +43,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // A training's settings before another command would be ignored.
+    let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    let global = ["quiet", "verbose"];
+    if let (Some(name), Some(id)) = (
+        matches.subcommand_name(),
+        matches.ids().filter(is_given).find(|id| !global.contains(&id.as_str()) && id.as_str() != "Train"),
+    ) {
+        let flag = id.as_str().replace('_', "-");
+        let message = format!("--{flag} is a setting of a training, and does not go before the command {name}\n");
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
     let level = match (cli.quiet, cli.verbose) {
         (true, _) => LevelFilter::ERROR,
         (_, 0) => LevelFilter::WARN,

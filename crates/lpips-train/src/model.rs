@@ -252,6 +252,13 @@ impl Model {
         self.rebuild()
     }
 
+    /// Whether a network that is frozen stays what it is: the published trainer clamps some of its weights after the first step.
+    pub fn is_settled(&self) -> bool {
+        let would_change = |(name, weight): (&String, &Weight)| matches!(weight, Weight::Fixed(tensor) if is_trunk(name) && tensor.dims().ends_with(&[1, 1]));
+        self.choices.phase == Phase::Lin
+            && (self.trunk_changed || self.choices.clamp == Clamp::Heads || !self.weights.iter().any(would_change))
+    }
+
     /// Holds weights at 0 or above, after a step.
     pub fn clamp(&mut self) -> Result<()> {
         let mut fixed_changed = false;

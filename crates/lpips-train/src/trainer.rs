@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use lpips_core::Dropout;
 use lpips_core::weights::Finder;
+use lpips_models::ops::sum;
 
 use crate::amp::Scaler;
 use crate::cache::Cache;
 use crate::checkpoint::{Checkpoint, Identity, Position};
-use crate::config::Config;
+use crate::config::{Amp, Config};
 use crate::curves;
 use crate::data::augment::Augment;
 use crate::data::loader::{Batch, Batching};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Look, Split};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::folder::{Folder, StepRecord, Validation};
+use crate::folder::{Folder, SkipRecord, Skipped, StepRecord, Validation};
 use crate::model::Model;
 use crate::optim::{Adam, square_sum};
 use crate::rng::{Rng, Use};
@@ -28,6 +29,7 @@ use crate::rng::{Rng, Use};
 #[derive(Debug)]
 pub struct Trainer {
     config: Config,
+    identity: Identity,
     model: Model,
     adam: Adam,
     scaler: Scaler,
@@ -52,8 +54,10 @@ pub enum Ended {
 pub enum Event<'a> {
     /// A step was taken, with so many triplets.
     Step(&'a StepRecord, usize),
-    /// A step was skipped, as a gradient did not fit into 16 bits.
-    Skipped(f64),
+    /// A step was not taken.
+    Skipped(&'a SkipRecord),
+    /// So many triplets of a set are to be looked at, or one of them has been.
+    Looked(Option<usize>),
     /// An epoch was scored.
     Scored(&'a Validation),
     /// A checkpoint was written.
@@ -73,24 +77,24 @@ pub struct Judgments {
 const SAMPLES: (usize, usize) = (400, 200);
 
 impl Judgments {
-    /// Opens them; without any to train on, the built-in samples.
+    /// Opens them, and looks at each picture; without any to train on, the built-in samples.
     ///
     /// # Errors
     /// Those of [`Dataset::open_for_training`].
-    pub fn open(config: &Config) -> Result<Self> {
+    pub fn open(config: &Config, look: Look, tell: &(dyn Fn(&Event<'_>) + Sync)) -> Result<Self> {
         let data = &config.data;
         if data.train.is_empty() {
             // Other seeds than those of the training, so that both sets stay what they are.
             let val = Dataset::samples(2, SAMPLES.1);
             return Ok(Self { train: Arc::new(Dataset::samples(1, SAMPLES.0)), val: Some(Arc::new(val)) });
         }
-        let train = Dataset::open_for_training(&data.train, Split::Train, data.skip_broken)?;
-        let val = if data.val.is_empty() {
-            None
-        } else {
-            Some(Arc::new(Dataset::open_for_training(&data.val, Split::Val, data.skip_broken)?))
+        let open = |roots: &[PathBuf], split| {
+            let progress = |count| tell(&Event::Looked(count));
+            Dataset::open_for_training(roots, split, data.skip_broken, look, &progress).map(Arc::new)
         };
-        Ok(Self { train: Arc::new(train), val })
+        let train = open(&data.train, Split::Train)?;
+        let val = if data.val.is_empty() { None } else { Some(open(&data.val, Split::Val)?) };
+        Ok(Self { train, val })
     }
 }
 
@@ -117,12 +121,18 @@ impl Trainer {
         lpips.backbone().check_size(config.data.size, config.data.size).map_err(lpips_core::Error::from)?;
         let Judgments { train, val } = judgments;
         let (scaler, position) = (Scaler::new(config.run.amp), Position::default());
-        Ok(Self { config, model, adam, scaler, position, train, val, batching, cache: None })
+        let identity = Self::identity(&config, &model, &train);
+        Ok(Self { config, identity, model, adam, scaler, position, train, val, batching, cache: None })
     }
 
     /// The weights.
     pub fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// What it trains on.
+    pub fn judgments(&self) -> &Dataset {
+        &self.train
     }
 
     /// How far it has come.
@@ -136,16 +146,24 @@ impl Trainer {
         (batches.div_ceil(self.config.optimizer.accumulate) * self.config.schedule().total_epochs()) as u64
     }
 
-    fn identity(&self) -> Identity {
-        let model = &self.config.model;
-        Identity {
-            net: model.net.to_string(),
-            taps: self.model.taps().to_vec(),
-            phase: format!("{:?}", model.phase).to_lowercase(),
-            loss: model.loss.to_string(),
-            data: (self.train.triplets.len(), self.config.run.batch),
-            seed: self.config.run.seed,
-        }
+    fn identity(config: &Config, weights: &Model, train: &Dataset) -> Identity {
+        let Config { model, run, data, .. } = config;
+        let lowercase = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let parts = [
+            ("network", model.net.to_string()),
+            ("version", model.version.to_string()),
+            ("list of taps", weights.taps().join(",")),
+            ("phase", model.phase.to_string()),
+            ("loss", model.loss.to_string()),
+            ("clamp", lowercase(&model.clamp)),
+            ("size of pictures", data.size.to_string()),
+            ("number of triplets", train.triplets.len().to_string()),
+            ("set of triplets (a hash of names and judgments)", train.digest()),
+            ("batch size", run.batch.to_string()),
+            ("16-bit type", lowercase(&run.amp)),
+            ("seed", run.seed.to_string()),
+        ];
+        Identity(parts.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
     }
 
     /// Where the training stands.
@@ -154,7 +172,7 @@ impl Trainer {
     /// Those of candle.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(Checkpoint {
-            identity: self.identity(),
+            identity: self.identity.clone(),
             position: self.position.clone(),
             scaler: self.scaler,
             cached: self.cache.as_ref().map(Cache::held).unwrap_or_default(),
@@ -168,7 +186,7 @@ impl Trainer {
     /// # Errors
     /// A checkpoint of another training.
     pub fn restore(&mut self, checkpoint: Checkpoint, path: &Path) -> Result<()> {
-        checkpoint.identity.check(&self.identity(), path)?;
+        checkpoint.identity.check(&self.identity, path)?;
         let named = |error: &dyn std::fmt::Display| Error::file(path, format!("can't be gone on from: {error}"));
         let Checkpoint { position, scaler, model, adam, .. } = checkpoint;
         self.model.set_state(&model.into_iter().collect()).map_err(|error| named(&error))?;
@@ -189,30 +207,31 @@ impl Trainer {
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Ended> {
-        let begun = self.position != Position::default();
-        folder.rewind(begun.then_some(self.position.step))?;
+        folder.rewind(&self.position)?;
         folder.checkpoints.tidy(self.config.run.keep)?;
         if self.config.run.cache_features {
             self.cache = Some(self.open_cache(&folder.path().join("features.cache"), cached)?);
         }
-        if !begun {
-            self.score(folder, tell)?;
-        }
-        while self.position.epoch < self.config.schedule().total_epochs() {
-            if self.epoch(folder, stop, tell)? == Ended::Stopped {
-                self.save(&[folder.checkpoints.latest()], tell)?;
-                folder.flush()?;
-                return Ok(Ended::Stopped);
+        loop {
+            if !self.position.scored && self.score(folder, stop, tell)? == Ended::Stopped {
+                break;
             }
-            let is_best = self.score(folder, tell)?;
-            let checkpoints = &folder.checkpoints;
-            let mut paths = vec![checkpoints.epoch(self.position.epoch), checkpoints.latest()];
-            paths.extend(is_best.then(|| checkpoints.best()));
-            self.save(&paths, tell)?;
-            folder.checkpoints.tidy(self.config.run.keep)?;
-            self.write_model(folder)?;
+            if self.position.epoch >= self.config.schedule().total_epochs() {
+                return self.complete(folder).map(|()| Ended::Complete);
+            }
+            if self.epoch(folder, stop, tell)? == Ended::Stopped {
+                break;
+            }
         }
-        folder.flush()?;
+        let latest = folder.checkpoints.latest();
+        self.save(folder, &[latest], tell)?;
+        Ok(Ended::Stopped)
+    }
+
+    /// What is left to do after the last epoch.
+    fn complete(&mut self, folder: &mut Folder) -> Result<()> {
+        self.write_model(folder)?;
+        folder.sync()?;
         let lins = self.model.state()?;
         let lins = self.model.lpips()?.taps_names().into_iter().enumerate().filter_map(|(i, name)| {
             let weights = lins.get(&format!("lin{i}.weight"))?.flatten_all().ok()?.to_vec1().ok()?;
@@ -222,7 +241,7 @@ impl Trainer {
         if let Some(cache) = self.cache.take() {
             drop(std::fs::remove_file(cache.path()));
         }
-        Ok(Ended::Complete)
+        Ok(())
     }
 
     fn open_cache(&self, path: &Path, cached: &[u32]) -> Result<Cache> {
@@ -245,60 +264,73 @@ impl Trainer {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ended::Stopped);
             }
-            let most = self.config.optimizer.accumulate.min(total - self.position.batch);
-            let window = loader.by_ref().take(most).collect::<Result<Vec<_>>>()?;
-            let count = window.len();
-            let batches: Vec<Batch> = window.into_iter().flatten().collect();
+            let count = self.config.optimizer.accumulate.min(total - self.position.batch);
             let within = self.position.batch as f64 / total as f64;
-            let step = self.step(&batches, epoch, within);
+            let mut numbers = Vec::new();
+            let step = self.step(&mut loader.by_ref().take(count), &mut numbers, epoch, within);
             if let Err(Error::Astray(reason)) = step {
-                return Err(self.astray(folder, &reason, &batches));
+                return Err(self.astray(folder, &reason, &numbers));
             }
-            let record = step?;
+            let taken = step?;
             self.position.batch += count;
             self.position.step += 1;
-            match record {
-                Some(record) => {
+            match taken {
+                Ok(record) => {
                     folder.step(&record)?;
-                    tell(&Event::Step(&record, batches.iter().map(|batch| batch.numbers.len()).sum()));
+                    tell(&Event::Step(&record, numbers.len()));
                 }
-                None => tell(&Event::Skipped(self.scaler.scale)),
+                Err(skipped) => {
+                    self.position.skipped += 1;
+                    let record = SkipRecord { epoch: epoch + 1, step: self.position.step, skipped };
+                    folder.skip(&record)?;
+                    tell(&Event::Skipped(&record));
+                }
             }
             let every = self.config.run.checkpoint_steps;
             if every > 0 && self.position.step.is_multiple_of(every) && self.position.batch < total {
-                self.save(&[folder.checkpoints.latest()], tell)?;
+                let latest = folder.checkpoints.latest();
+                self.save(folder, &[latest], tell)?;
             }
         }
-        self.position.epoch += 1;
-        self.position.batch = 0;
+        (self.position.epoch, self.position.batch, self.position.scored) = (epoch + 1, 0, false);
         Ok(Ended::Complete)
     }
 
-    /// One step over some batches, as over one of all their triplets. `None` where it was skipped.
-    fn step(&mut self, batches: &[Batch], epoch: usize, within: f64) -> Result<Option<StepRecord>> {
+    /// One step over some batches, as over one of all their triplets, whose `numbers` are noted; or why it was not taken.
+    fn step(
+        &mut self,
+        batches: &mut dyn Iterator<Item = Result<Option<Batch>>>,
+        numbers: &mut Vec<u32>,
+        epoch: usize,
+        within: f64,
+    ) -> Result<Result<StepRecord, Skipped>> {
         let step = self.position.step;
         let lr = self.config.optimizer.lr * self.config.schedule().factor(step, epoch, within);
         let mut sums: HashMap<String, Tensor> = HashMap::new();
         let (mut loss, mut accuracy, mut count) = (0.0, 0.0, 0.0);
-        for (i, batch) in batches.iter().enumerate() {
+        let mut i = 0;
+        for batch in batches {
+            let Some(batch) = batch? else { continue };
+            numbers.extend(&batch.numbers);
             let n = batch.numbers.len() as f64;
-            let seed = Rng::new(self.config.run.seed, Use::Dropout, (step, i as u64)).bits();
+            let seed = Rng::new(self.config.run.seed, Use::Dropout, (step, i)).bits();
+            i += 1;
             let dropout = Dropout::new(self.config.model.dropout, seed)?;
-            let taps = self.kept_taps(batch)?;
-            let outcome = self.model.learn(batch, taps, dropout, n * self.scaler.scale)?;
+            let taps = self.kept_taps(&batch)?;
+            let outcome = self.model.learn(&batch, taps, dropout, n * self.scaler.scale)?;
             loss += n * outcome.loss;
             accuracy += n * outcome.accuracy;
             count += n;
             for (name, gradient) in outcome.gradients {
                 let sum = match sums.remove(&name) {
-                    Some(sum) => (sum + gradient)?,
+                    Some(sum) => sum::into_first(sum, gradient)?,
                     None => gradient,
                 };
                 sums.insert(name, sum);
             }
         }
         if count == 0.0 {
-            return Ok(None);
+            return Ok(Err(Skipped::Broken));
         }
         (loss, accuracy) = (loss / count, accuracy / count);
         let unscale = 1.0 / (count * self.scaler.scale);
@@ -310,13 +342,19 @@ impl Trainer {
             }
         }
         let norm = square.sqrt() * unscale;
-        if !loss.is_finite() || !norm.is_finite() {
+        if !loss.is_finite() {
+            // No scale of the loss helps against that.
+            let hint = match self.config.run.amp {
+                Amp::F16 => " (numbers above 65504 do not fit into f16: bf16 or f32 may do)",
+                _ => "",
+            };
+            return Err(Error::Astray(format!("the loss is no finite number{hint}")));
+        }
+        if !norm.is_finite() {
             if self.scaler.overflowed() {
-                self.position.skipped += 1;
-                return Ok(None);
+                return Ok(Err(Skipped::Overflow));
             }
-            let what = if loss.is_finite() { "the gradient" } else { "the loss" };
-            return Err(Error::Astray(format!("{what} is no finite number")));
+            return Err(Error::Astray("the gradient is no finite number".to_string()));
         }
         let limit = self.config.optimizer.clip_norm;
         let shorten = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
@@ -324,33 +362,36 @@ impl Trainer {
         self.adam.step_with(|name, _| sums.get(name).cloned(), unscale * shorten)?;
         self.model.clamp()?;
         self.scaler.succeeded();
-        Ok(Some(StepRecord { epoch: epoch + 1, step: step + 1, loss, accuracy, lr, grad_norm: norm }))
+        Ok(Ok(StepRecord { epoch: epoch + 1, step: step + 1, loss, accuracy, lr, grad_norm: norm }))
     }
 
-    /// What the network sees in a batch, from the cache or for it.
+    /// What the network sees in a batch: from the cache what is there, and the rest anew.
     fn kept_taps(&mut self, batch: &Batch) -> Result<Option<Vec<Tensor>>> {
-        // The first step of a training may change a frozen network once.
-        let Some(cache) = self.cache.as_mut().filter(|_| self.position.step > 0) else { return Ok(None) };
-        if let Some(taps) = cache.get(&batch.numbers, self.model.device())? {
+        let Some(cache) = self.cache.as_mut().filter(|_| self.model.is_settled()) else { return Ok(None) };
+        let numbers = &batch.numbers;
+        let missing = cache.missing(numbers);
+        if missing.len() == numbers.len() {
+            let taps = self.model.taps_of(batch)?;
+            cache.put(numbers, &taps)?;
             return Ok(Some(taps));
         }
-        let taps = self.model.taps_of(batch)?;
-        cache.put(&batch.numbers, &taps)?;
+        let fresh = if missing.is_empty() { Vec::new() } else { self.model.taps_of(&batch.select(&missing)?)? };
+        let taps = cache.get(numbers, &missing, &fresh, self.model.device())?;
+        if !missing.is_empty() {
+            let numbers: Vec<u32> = missing.iter().map(|place| numbers[*place as usize]).collect();
+            cache.put(&numbers, &fresh)?;
+        }
         Ok(Some(taps))
     }
 
     /// Saves what there is, and says where it went wrong.
-    fn astray(&self, folder: &Folder, reason: &str, batches: &[Batch]) -> Error {
+    fn astray(&self, folder: &Folder, reason: &str, numbers: &[u32]) -> Error {
         let path = folder.checkpoints.astray();
         let saved = match self.checkpoint().and_then(|checkpoint| checkpoint.save(&path)) {
             Ok(()) => format!("the state before it is in {}", path.display()),
             Err(error) => format!("the state before it could not be saved: {error}"),
         };
-        let names: Vec<_> = batches
-            .iter()
-            .flat_map(|batch| &batch.numbers)
-            .map(|number| self.train.triplets[*number as usize].source.name())
-            .collect();
+        let names: Vec<_> = numbers.iter().map(|at| self.train.triplets[*at as usize].source.name()).collect();
         Error::Astray(format!(
             "step {} of epoch {}: {reason}; {saved}. Lower the learning rate, or look at these triplets: {}",
             self.position.step + 1,
@@ -359,8 +400,9 @@ impl Trainer {
         ))
     }
 
-    /// Writes where the training stands to each of these files.
-    fn save(&self, paths: &[PathBuf], tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+    /// Writes where the training stands to each of these files, after the logs that lead there.
+    fn save(&self, folder: &mut Folder, paths: &[PathBuf], tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+        folder.sync()?;
         if let Some(cache) = &self.cache {
             cache.sync()?;
         }
@@ -372,29 +414,44 @@ impl Trainer {
         Ok(())
     }
 
-    /// Scores the held-out triplets; whether that is the best so far.
-    fn score(&mut self, folder: &mut Folder, tell: &mut dyn FnMut(&Event<'_>)) -> Result<bool> {
-        let Some(val) = self.val.clone() else { return Ok(false) };
-        let record = self.validate(&val)?;
-        folder.validation(&record)?;
-        tell(&Event::Scored(&record));
-        let is_best = self.position.best.is_none_or(|best| record.score > best);
-        if is_best {
-            self.position.best = Some(record.score);
+    /// Scores the held-out triplets, and writes down where the training stands after an epoch.
+    fn score(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Ended> {
+        let mut is_best = false;
+        if let Some(val) = self.val.clone() {
+            let Some(record) = self.validate(&val, stop)? else { return Ok(Ended::Stopped) };
+            folder.validation(&record)?;
+            tell(&Event::Scored(&record));
+            is_best = self.position.epoch > 0 && self.position.best.is_none_or(|best| record.score > best);
+            if is_best {
+                self.position.best = Some(record.score);
+            }
         }
-        Ok(is_best)
+        self.position.scored = true;
+        if self.position.epoch > 0 {
+            // The latest last: what it promises is there.
+            self.write_model(folder)?;
+            let checkpoints = &folder.checkpoints;
+            let mut paths: Vec<PathBuf> = is_best.then(|| checkpoints.best()).into_iter().collect();
+            paths.extend([checkpoints.epoch(self.position.epoch), checkpoints.latest()]);
+            self.save(folder, &paths, tell)?;
+            folder.checkpoints.tidy(self.config.run.keep)?;
+        }
+        Ok(Ended::Complete)
     }
 
     /// The 2AFC score of a dataset, over all and by folder: for each triplet the share of people who chose as the
-    /// distances do, one half at equal distances.
+    /// distances do, one half at equal distances. `None` where `stop` was set before the end.
     ///
     /// # Errors
     /// A picture that can't be read.
-    pub fn validate(&self, dataset: &Arc<Dataset>) -> Result<Validation> {
+    pub fn validate(&self, dataset: &Arc<Dataset>, stop: &AtomicBool) -> Result<Option<Validation>> {
         let batching = Batching { shuffle: false, augment: Augment::default(), ..self.batching.clone() };
         let mut sums = vec![(0.0, 0usize); dataset.folders.len()];
         let mut most = 0.0;
         for batch in batching.load(dataset, 0, 0, self.model.device()) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let Some(batch) = batch? else { continue };
             let (d0, d1) = self.model.distances(&batch)?;
             for ((number, d0), d1) in batch.numbers.iter().zip(d0).zip(d1) {
@@ -416,7 +473,8 @@ impl Trainer {
         let (score, ceiling) = (mean(sums.iter().map(|(sum, _)| sum).sum()), mean(most));
         let folders = dataset.folders.iter().cloned().zip(sums);
         let folders = folders.map(|(name, (sum, count))| (name, sum / count.max(1) as f64)).collect();
-        Ok(Validation { epoch: self.position.epoch, step: self.position.step, score, ceiling, folders })
+        let Position { epoch, step, .. } = self.position;
+        Ok(Some(Validation { epoch, step, score, ceiling, folders }))
     }
 
     /// Writes `model.safetensors`, as the published package reads it.
@@ -425,7 +483,7 @@ impl Trainer {
         let mut about = serde_json::json!({
             "net": model.net.to_string(),
             "version": model.version.to_string(),
-            "phase": format!("{:?}", model.phase).to_lowercase(),
+            "phase": model.phase.to_string(),
             "taps": self.model.taps(),
             "epochs": self.position.epoch,
             "steps": self.position.step,

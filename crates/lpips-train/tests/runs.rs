@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use lpips_core::{Lpips, Network};
+use lpips_core::{Lpips, Network, Trained, Version};
 use support::{bapps, bits, log, losses, refused, stderr, stdout, tensors, text, train, trained};
 
 /// A small run: 24 triplets in batches of 4, two epochs.
@@ -76,6 +76,22 @@ fn all_phases_run_and_write_what_moved() {
         let network: Network = net.parse().unwrap();
         Lpips::builder(network).weights(out.join("model.safetensors")).build().unwrap();
     }
+}
+
+#[test]
+fn a_model_says_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 4, 64);
+    let out = folder.path().join("run");
+    let settings = folder.path().join("settings.toml");
+    std::fs::write(&settings, "[model]\nversion = \"0.0\"").unwrap();
+    let more = ["--config", text(&settings), "--net", "squeeze", "--phase", "scratch", "--taps", "conv1,fire4"];
+    trained(&small(&data, &out, &more));
+    let model = out.join("model.safetensors");
+    let about = Trained::of(&model).unwrap();
+    assert_eq!((about.network, about.version), (Network::SqueezeNet1_1, Version::V0_0));
+    assert_eq!(about.taps, ["conv1", "fire4"]);
+    assert_eq!(about.builder().weights(&model).build().unwrap().taps_names(), ["conv1", "fire4"]);
 }
 
 #[test]
@@ -156,8 +172,9 @@ fn kept_features_change_nothing() {
 }
 
 /// The tensors of the latest checkpoint, the logs and the model: what must be the same however often a run was stopped.
-fn traces(out: &Path) -> (Vec<f64>, impl PartialEq + use<>, impl PartialEq + use<>) {
-    (losses(out), bits(&out.join("checkpoints/latest.safetensors")), bits(&out.join("model.safetensors")))
+fn traces(out: &Path) -> (String, impl PartialEq + use<>, impl PartialEq + use<>) {
+    let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
+    (log, bits(&out.join("checkpoints/latest.safetensors")), bits(&out.join("model.safetensors")))
 }
 
 #[test]
@@ -258,13 +275,48 @@ fn wrong_inputs_get_a_sentence() {
     assert!(!out.exists(), "nothing was begun");
     trained(&small(&broken, &out, &["--skip-broken", "-q"]));
     says(&small(&data, &out, &[]), &["holds a training already", "--resume"]);
-    says(&small(&data, &out, &["--resume", "--net", "squeeze", "--phase", "scratch"]), &["the network"]);
-    // Cut off after its header: an error in the middle of the run, which names the file.
+    let error = refused(&small(&data, &out, &["--resume", "--net", "squeeze", "--phase", "scratch"]));
+    assert!(error.contains("the network") || error.contains("whose network is alex"), "{error}");
+    let error = refused(&["--resume", text(&out), "--data", text(&three.join("..").join("data"))]);
+    assert!(error.contains("number of triplets") && error.contains("data.train was"), "{error}");
+    let fresh = at("fresh");
+    let judged = bapps(&at("judged"), 3, 64);
+    std::fs::write(judged.join("judge/000001.npy"), std::fs::read(judged.join("ref/000001.png")).unwrap()).unwrap();
+    says(&small(&judged, &fresh, &[]), &["000001.npy", "one number"]);
+    let uneven = bapps(&at("uneven"), 3, 64);
+    std::fs::copy(bapps(&at("other"), 1, 80).join("p1/000000.png"), uneven.join("p1/000002.png")).unwrap();
+    says(&small(&uneven, &fresh, &[]), &["000002.png", "80x80", "64x64", "one size"]);
+    let twice = bapps(&at("twice"), 3, 64);
+    std::fs::copy(twice.join("ref/000001.png"), twice.join("ref/000001.bmp")).unwrap();
+    says(&small(&twice, &fresh, &[]), &["has the name of", "000001."]);
+    says(&["--val", text(&data), "--out", text(&at("val"))], &["without data.train"]);
+    says(&["--resume", "--out", text(&at("typo"))], &["typo holds no training to go on with"]);
+    says(&small(&data, &fresh, &["--seed", "-1"]), &["seed"]);
+    assert!(!fresh.exists(), "nothing was begun");
+    // Cut off after its header: a first look finds it, and so does one by itself.
     let whole = std::fs::read(data.join("p0/000004.png")).unwrap();
-    std::fs::write(data.join("p0/000004.png"), &whole[..whole.len() / 2]).unwrap();
-    says(&small(&data, &at("mid"), &[]), &["000004.png"]);
-    trained(&small(&data, &at("skipped"), &["--skip-broken", "-q"]));
+    let cut = || std::fs::write(data.join("p0/000004.png"), &whole[..whole.len() / 2]).unwrap();
+    let mid = at("mid");
+    let steps = ["--checkpoint-steps", "1", "--no-shuffle", "--epochs", "1", "-q"];
+    trained(&small(&data, &mid, &steps));
+    let alone = at("alone");
+    trained(&small(&data, &alone, &["--batch", "1", "--epochs", "1", "--no-shuffle", "-q"]));
+    cut();
+    says(&small(&data, &at("begins"), &[]), &["000004.png"]);
     says(&["check", "--data", text(&data)], &["1 file can't be used"]);
+    // Cut off later: an error in the middle of the run, which names it, or a step that is noted as left out.
+    let more = ["--resume", text(&mid), "--epochs", "2"];
+    let error = refused(&more);
+    assert!(error.contains("000004.png") && error.contains("optimizer.epochs was 1 and is 2"), "{error}");
+    let skips = [&more[..], &["--skip-broken"]].concat();
+    trained(&skips);
+    assert_eq!(log(&mid).len(), 4);
+    let output = trained(&["--resume", text(&alone), "--epochs", "2", "--skip-broken"]);
+    assert!(stdout(&output).contains("1 step was left out"), "{}", stdout(&output));
+    let steps = log(&alone);
+    assert_eq!(steps.len(), 12);
+    assert!(steps[10]["skipped"] == "broken" && steps[10]["step"] == 11, "{}", steps[10]);
+    std::fs::write(data.join("p0/000004.png"), &whole).unwrap();
     // A checkpoint that was cut short.
     let latest = out.join("checkpoints/latest.safetensors");
     let bytes = std::fs::read(&latest).unwrap();
@@ -277,7 +329,12 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 8, 64);
     let out = folder.path().join("run");
-    let error = refused(&small(&data, &out, &["--phase", "tune", "--lr", "1e38", "--no-shuffle"]));
+    let huge = |(name, tensor): (String, candle_core::Tensor)| (name, (tensor * 1e12).unwrap());
+    let network = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/backbones/alexnet.safetensors");
+    let network: std::collections::HashMap<_, _> = tensors(Path::new(network)).into_iter().map(huge).collect();
+    let init = folder.path().join("huge.safetensors");
+    candle_core::safetensors::save(&network, &init).unwrap();
+    let error = refused(&small(&data, &out, &["--phase", "tune", "--init", text(&init), "--no-shuffle"]));
     assert!(error.contains("no finite number") && error.contains("00000") && error.contains("step "), "{error}");
     assert!(!tensors(&out.join("checkpoints/astray.safetensors")).is_empty());
 }

@@ -1,6 +1,7 @@
 //! `lpips compare`
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,7 +10,7 @@ use clap::Args;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
-use lpips_core::{Comparison, Images, Lpips, Network, Picture, Version};
+use lpips_core::{Comparison, Images, Lpips, Network, Picture, Trained, Version};
 use serde_json::json;
 
 use crate::output::{self, Failure, Result};
@@ -36,13 +37,13 @@ pub(crate) struct Compare {
     #[arg(required = true)]
     candidates: Vec<PathBuf>,
 
-    /// The network that looks at the pictures: alex, vgg or squeeze.
-    #[arg(long, value_name = "NET", default_value = "alex")]
-    net: Network,
+    /// The network that looks at the pictures: alex, vgg or squeeze [default: what --weights were trained for, or alex].
+    #[arg(long, value_name = "NET")]
+    net: Option<Network>,
 
-    /// The version of LPIPS: 0.1 or 0.0.
-    #[arg(long, value_name = "VERSION", default_value = "0.1")]
-    lpips_version: Version,
+    /// The version of LPIPS: 0.1 or 0.0 [default: what --weights were trained for, or 0.1].
+    #[arg(long, value_name = "VERSION")]
+    lpips_version: Option<Version>,
 
     /// Leave out the lin heads: every channel counts the same (the published lpips=False).
     #[arg(long)]
@@ -188,7 +189,28 @@ impl Compare {
     }
 
     fn metric(&self) -> Result<Lpips> {
-        let mut builder = Lpips::builder(self.net).version(self.lpips_version).device(self.device.open()?);
+        // A model that lpips-train wrote says what it is.
+        let trained = self.weights.iter().rev().find_map(|path| Some((path, Trained::of(path)?)));
+        let mut builder = match &trained {
+            None => Lpips::builder(self.net.unwrap_or(Network::AlexNet)),
+            Some((path, trained)) => {
+                let contradicts = |flag: &str, given: &dyn Display, own: &dyn Display| {
+                    let path = path.display();
+                    Failure::usage(format!("{path} was trained for {own}, and {flag} says {given}: leave {flag} out"))
+                };
+                if let Some(net) = self.net.filter(|net| *net != trained.network) {
+                    return Err(contradicts("--net", &net, &trained.network));
+                }
+                if let Some(version) = self.lpips_version.filter(|version| *version != trained.version) {
+                    return Err(contradicts("--lpips-version", &version, &trained.version));
+                }
+                trained.builder()
+            }
+        };
+        builder = builder.device(self.device.open()?);
+        if let Some(version) = self.lpips_version {
+            builder = builder.version(version);
+        }
         if self.baseline {
             builder = builder.baseline();
         }
@@ -337,7 +359,7 @@ impl Compare {
         json!({
             "reference": output::text(&self.reference),
             "candidate": output::text(candidate),
-            "net": self.net.name(),
+            "net": lpips.backbone().network().name(),
             "version": lpips.version().to_string(),
             "lin": lpips.has_lins(),
         })

@@ -25,7 +25,7 @@ use crate::error::Result;
 /// A tensor: its name, its shape and its elements.
 type Named = (String, Vec<usize>, Vec<f32>);
 
-/// The convolution weights of one network, complete and checked: every tensor of the table in its shape, all finite.
+/// The convolution weights of one network, checked: the tensors of its table in their shapes, all finite.
 #[derive(Debug, Clone)]
 pub struct Weights {
     network: Network,
@@ -51,7 +51,15 @@ impl Weights {
     /// # Errors
     /// A tensor that is missing, has another shape, holds NaN or infinity, or belongs to another network.
     pub fn from_archive(network: Network, archive: &Archive) -> Result<Self> {
-        let tensors = verify::complete(network, archive)?;
+        Self::from_archive_up_to(network, archive, network.architecture().features.len() - 1)
+    }
+
+    /// [`Self::from_archive`] of a file that may end after the layer at `last`: a model with its last tap there needs no more.
+    ///
+    /// # Errors
+    /// Those of [`Self::from_archive`].
+    pub fn from_archive_up_to(network: Network, archive: &Archive, last: usize) -> Result<Self> {
+        let tensors = verify::complete(network, archive, last)?;
         let sha256 = verify::content_hash(&tensors);
         let origin = Origin::File(archive.path().to_path_buf());
         Ok(Self { network, tensors, origin, sha256: Some(sha256) })

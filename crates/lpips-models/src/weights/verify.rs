@@ -6,13 +6,13 @@ use super::{Archive, Named};
 use crate::Network;
 use crate::error::{Error, Result};
 
-/// Every tensor of the network's table, in its order.
-pub(super) fn complete(network: Network, archive: &Archive) -> Result<Vec<Named>> {
+/// Every tensor of the network's table that the file has, in the table's order; none may be missing up to the layer at `last`.
+pub(super) fn complete(network: Network, archive: &Archive, last: usize) -> Result<Vec<Named>> {
     let arch = network.architecture();
-    let expected = arch.tensors(arch.features.len() - 1);
-    let missing: Vec<&str> =
-        expected.iter().map(|(name, _)| name.as_str()).filter(|name| archive.shape(name).is_none()).collect();
-    if missing.len() == expected.len() {
+    let (expected, needed) = (arch.tensors(arch.features.len() - 1), arch.tensors(last).len());
+    let names = expected[..needed].iter().map(|(name, _)| name.as_str());
+    let missing: Vec<&str> = names.filter(|name| archive.shape(name).is_none()).collect();
+    if missing.len() == needed {
         let reason = format!("holds none of {}'s tensors: expected {} and so on", arch.id, expected[0].0);
         return Err(Error::file(archive.path(), reason));
     }
@@ -30,6 +30,7 @@ pub(super) fn complete(network: Network, archive: &Archive) -> Result<Vec<Named>
     }
     expected
         .into_iter()
+        .filter(|(name, _)| archive.shape(name).is_some())
         .map(|(name, shape)| {
             let data = archive.tensor(&name, &shape)?;
             Ok((name, shape, data))

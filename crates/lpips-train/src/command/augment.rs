@@ -8,7 +8,7 @@ use lpips_train::Config;
 use lpips_train::data::picture::{self, Square};
 use lpips_train::data::{Dataset, Split};
 
-use super::{Result, note};
+use super::{Failure, Result, note};
 
 /// Draw what augmentation does to a few triplets.
 #[derive(Debug, Args)]
@@ -61,8 +61,18 @@ impl Preview {
         let dataset = if self.data.is_empty() {
             Dataset::samples(1, self.rows as usize)
         } else {
-            Dataset::open(&self.data, Split::Train)?.0
+            let (dataset, problems) = Dataset::open(&self.data, Split::Train)?;
+            for problem in &problems {
+                tracing::warn!("left out: {problem}");
+            }
+            dataset
         };
+        if self.sheet.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+            let sheet = self.sheet.display();
+            return Err(Failure::Error(format!(
+                "--preview {sheet}: the sheet is a PNG: name a file that ends in .png"
+            )));
+        }
         let (size, rows) = (config.data.size, (self.rows as usize).min(dataset.triplets.len()));
         let groups = self.draws as usize + 1;
         let (wide, tall) = (3 * (size + GAP) + WIDE, size + GAP);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_train::data::{Dataset, Look, Split};
+use lpips_train::data::{Dataset, Look, Problem, Split};
 
 use super::{Failure, Result, print};
 
@@ -23,12 +23,23 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self) -> Result<()> {
         let split = if self.val { Split::Val } else { Split::Train };
-        let (mut dataset, mut problems) = Dataset::open(&self.data, split)?;
-        let bar = ProgressBar::new(dataset.triplets.len() as u64);
-        problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)));
-        bar.finish_and_clear();
-        for (folder, count) in dataset.counts() {
-            print(&format!("{count:>8} triplets  {folder}"))?;
+        let mut problems = Vec::new();
+        // One root after the other, so that one which can't be read does not hide what is wrong with the next.
+        for root in &self.data {
+            let (mut dataset, found) = match Dataset::open(std::slice::from_ref(root), split) {
+                Err(lpips_train::Error::File { path, reason }) => {
+                    problems.push(Problem { path, reason });
+                    continue;
+                }
+                other => other?,
+            };
+            problems.extend(found);
+            let bar = ProgressBar::new(dataset.triplets.len() as u64);
+            problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)));
+            bar.finish_and_clear();
+            for (folder, count) in dataset.counts() {
+                print(&format!("{count:>8} triplets  {folder}"))?;
+            }
         }
         for problem in &problems {
             print(&problem.to_string())?;

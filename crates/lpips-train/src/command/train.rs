@@ -1,5 +1,6 @@
 //! `lpips-train`: a training.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lpips_core::DeviceChoice;
 use lpips_core::weights::Finder;
 use lpips_train::checkpoint::Checkpoint;
-use lpips_train::{Config, Ended, Event, Folder, Judgments, Trainer, folder};
+use lpips_train::data::Look;
+use lpips_train::{Config, Ended, Event, Folder, Judgments, Skipped, Trainer, folder};
 use toml::{Table, Value};
 
 use super::{Failure, Result, note, print};
@@ -38,9 +40,9 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Go on from the latest checkpoint in the folder, or from this one.
-    #[arg(long, value_name = "CHECKPOINT", num_args = 0..=1, default_missing_value = "")]
-    resume: Option<String>,
+    /// Go on with the run in the folder, from its latest checkpoint; or with that of this folder or checkpoint.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<OsString>,
 
     /// A settings file.
     #[arg(long, value_name = "FILE.toml")]
@@ -59,19 +61,19 @@ pub(crate) struct Train {
     loss: Option<String>,
 
     /// Triplets in a batch.
-    #[arg(long, value_name = "N", help_heading = "Steps")]
+    #[arg(long, value_name = "N", help_heading = "Steps", allow_negative_numbers = true)]
     batch: Option<i64>,
 
     /// Batches that one step adds up.
-    #[arg(long, value_name = "K", help_heading = "Steps")]
+    #[arg(long, value_name = "K", help_heading = "Steps", allow_negative_numbers = true)]
     accumulate: Option<i64>,
 
-    /// Epochs at the full learning rate.
-    #[arg(long, value_name = "E", help_heading = "Steps")]
+    /// Epochs at the full learning rate [default: 5].
+    #[arg(long, value_name = "E", help_heading = "Steps", allow_negative_numbers = true)]
     epochs: Option<i64>,
 
-    /// Epochs after those, in which the rate falls.
-    #[arg(long, value_name = "D", help_heading = "Steps")]
+    /// Epochs after those, in which the rate falls [default: 5].
+    #[arg(long, value_name = "D", help_heading = "Steps", allow_negative_numbers = true)]
     decay_epochs: Option<i64>,
 
     /// linear, cosine or constant.
@@ -115,11 +117,11 @@ pub(crate) struct Train {
     skip_broken: bool,
 
     /// Pixels along a side, to which pictures are resized.
-    #[arg(long, value_name = "PIXELS", help_heading = "Data")]
+    #[arg(long, value_name = "PIXELS", help_heading = "Data", allow_negative_numbers = true)]
     size: Option<i64>,
 
     /// Decides orders, augmentation, dropout and what weights start from.
-    #[arg(long, value_name = "N", help_heading = "Data")]
+    #[arg(long, value_name = "N", help_heading = "Data", allow_negative_numbers = true)]
     seed: Option<i64>,
 
     /// auto, cpu, cuda, cuda:N or metal.
@@ -131,7 +133,7 @@ pub(crate) struct Train {
     threads: Option<u16>,
 
     /// Threads that decode pictures.
-    #[arg(long, value_name = "N", help_heading = "Machine")]
+    #[arg(long, value_name = "N", help_heading = "Machine", allow_negative_numbers = true)]
     workers: Option<i64>,
 
     /// The network in 16 bits: off, f16 or bf16.
@@ -147,14 +149,15 @@ pub(crate) struct Train {
     cache_features: bool,
 
     /// Steps between checkpoints, beside those at the end of each epoch.
-    #[arg(long, value_name = "N", help_heading = "Machine")]
+    #[arg(long, value_name = "N", help_heading = "Machine", allow_negative_numbers = true)]
     checkpoint_steps: Option<i64>,
 }
 
 impl Train {
     pub(crate) fn run(&self, quiet: bool) -> Result<()> {
-        let out = self.out.clone().unwrap_or_else(|| PathBuf::from("lpips-training"));
-        let config = self.settings(&out)?;
+        let start = self.start()?;
+        let mut config = self.settings(&start)?;
+        config.make_absolute()?;
         start_threads(self.threads)?;
         if config.data.train.is_empty() && !quiet {
             print(
@@ -165,21 +168,33 @@ impl Train {
         if config.augment.values.independent && !config.augment.values.is_off() {
             tracing::warn!("each picture of a triplet is changed in its own way: judgments need not hold any more");
         }
-        if self.resume.is_none() && folder::holds_run(&out) {
+        if !start.resumes && folder::holds_run(&start.out) {
             return Err(Failure::Error(format!(
                 "{} holds a training already: go on with it by --resume, or name another folder with --out",
-                out.display()
+                start.out.display()
             )));
         }
         let device = &config.run.device;
         let choice: DeviceChoice =
             device.parse().map_err(|error| Failure::Error(format!("run.device is '{device}': {error}")))?;
-        let judgments = Judgments::open(&config)?;
+        // A run that goes on has looked at every pixel before.
+        let look = if start.resumes { Look::Headers } else { Look::Pixels };
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let style = "looking at the pictures {bar:24} {pos}/{len} triplets";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let judgments = Judgments::open(&config, look, &|event| match event {
+            Event::Looked(Some(count)) => bar.inc_length(*count as u64),
+            _ => bar.inc(1),
+        });
+        bar.finish_and_clear();
+        let judgments = judgments?;
         let device = choice.open()?;
         let mut trainer = Trainer::new(config.clone(), judgments, &Finder::default(), &device)?;
-        let mut folder = Folder::open(&out)?;
-        let cached = self.restore(&mut trainer, &folder)?;
-        lpips_train::write_file(&out.join("config.toml"), config.to_toml()?.as_bytes())?;
+        let cached = restore(&mut trainer, &start)?;
+        let mut folder = Folder::open(&start.out, &config)?;
+        if !quiet {
+            plan(&trainer, &config);
+        }
 
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
@@ -196,26 +211,65 @@ impl Train {
         bar.finish_and_clear();
         match ended? {
             Ended::Stopped => {
-                note(&format!("stopped; go on with: lpips-train --resume --out {}", out.display()));
+                note(&format!("stopped; go on with: lpips-train --resume --out {}", start.out.display()));
                 Err(Failure::Stopped)
             }
-            Ended::Complete => summary(&folder),
+            Ended::Complete => summary(&folder, &trainer),
         }
     }
 
-    /// The defaults, under what the folder's run was started with where it goes on, under a settings file, under flags.
-    fn settings(&self, out: &Path) -> Result<Config> {
-        let mut layers = Vec::new();
-        let earlier = out.join("config.toml");
-        if self.resume.is_some() && earlier.is_file() {
-            layers.push((earlier.display().to_string(), lpips_train::config::read(&earlier)?));
+    /// Where the run is or is to be, and what it goes on from.
+    fn start(&self) -> Result<Start> {
+        let named = |out: &Path| self.out.clone().unwrap_or_else(|| out.to_path_buf());
+        let default = Path::new("lpips-training");
+        let Some(resume) = &self.resume else {
+            return Ok(Start { out: named(default), settings: None, checkpoint: None, resumes: false });
+        };
+        let resume = Path::new(resume);
+        // A checkpoint lies in a folder of the run's.
+        let (run, checkpoint) = if resume.is_file() {
+            (resume.parent().and_then(Path::parent).map(Path::to_path_buf), Some(resume.to_path_buf()))
+        } else {
+            let run = if resume.as_os_str().is_empty() { named(default) } else { resume.to_path_buf() };
+            let latest = folder::latest_checkpoint(&run);
+            (Some(run), Some(latest).filter(|latest| latest.exists()))
+        };
+        let run = run.unwrap_or_default();
+        let settings = Some(run.join(folder::CONFIG)).filter(|settings| settings.is_file());
+        let says_what = !self.data.is_empty() || self.config.is_some();
+        if settings.is_none() && !resume.is_file() && !says_what {
+            return Err(Failure::Error(format!(
+                "{} holds no training to go on with: expected the {} that a run writes; name the run's folder, or start one \
+                 without --resume",
+                run.display(),
+                folder::CONFIG
+            )));
         }
+        Ok(Start { out: named(&run), settings, checkpoint, resumes: true })
+    }
+
+    /// The defaults, under what the run was started with where it goes on, under a settings file, under flags.
+    fn settings(&self, start: &Start) -> Result<Config> {
+        let mut layers = Vec::new();
+        if let Some(earlier) = &start.settings {
+            layers.push((earlier.display().to_string(), lpips_train::config::read(earlier)?));
+        }
+        let before = layers.clone();
         if let Some(file) = &self.config {
             layers.push((file.display().to_string(), lpips_train::config::read(file)?));
         }
         let flags = toml::to_string(&self.flags()).map_err(|error| Failure::Error(error.to_string()))?;
         layers.push(("the command line".to_string(), flags));
-        Ok(Config::merged(layers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?)
+        let merged = |layers: &[(String, String)]| {
+            Config::merged(layers.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+        };
+        let config = merged(&layers)?;
+        if !before.is_empty() {
+            for difference in lpips_train::config::differences(&merged(&before)?, &config)? {
+                tracing::warn!("other than when the run began: {difference}");
+            }
+        }
+        Ok(config)
     }
 
     /// The flags that were given, as settings.
@@ -269,26 +323,52 @@ impl Train {
         set("run", "checkpoint_steps", integer(self.checkpoint_steps));
         table
     }
+}
 
-    /// Goes on where `--resume` says; the triplets whose features are kept.
-    fn restore(&self, trainer: &mut Trainer, folder: &Folder) -> Result<Vec<u32>> {
-        let Some(resume) = &self.resume else { return Ok(Vec::new()) };
-        let latest = folder.checkpoints.latest();
-        let path = match resume {
-            path if !path.is_empty() => PathBuf::from(path),
-            _ if latest.exists() => latest,
-            _ => {
-                note("there is no checkpoint yet: starting from the beginning");
-                return Ok(Vec::new());
-            }
-        };
-        let checkpoint = Checkpoint::load(&path)?;
-        let cached = checkpoint.cached.clone();
-        trainer.restore(checkpoint, &path)?;
-        let position = trainer.position();
-        tracing::info!("going on after epoch {} and {} batches", position.epoch, position.batch);
-        Ok(cached)
+/// Where a run starts.
+struct Start {
+    /// Its folder.
+    out: PathBuf,
+    /// The settings of a run that is gone on with.
+    settings: Option<PathBuf>,
+    checkpoint: Option<PathBuf>,
+    resumes: bool,
+}
+
+/// Goes on where `--resume` says; the triplets whose features are kept.
+fn restore(trainer: &mut Trainer, start: &Start) -> Result<Vec<u32>> {
+    let Some(path) = &start.checkpoint else {
+        if start.resumes {
+            note("there is no checkpoint yet: starting from the beginning");
+        }
+        return Ok(Vec::new());
+    };
+    let checkpoint = Checkpoint::load(path)?;
+    // They lie in the folder of the run that the checkpoint is of.
+    let is_own = *path == folder::latest_checkpoint(&start.out);
+    let cached = if is_own { checkpoint.cached.clone() } else { Vec::new() };
+    trainer.restore(checkpoint, path)?;
+    Ok(cached)
+}
+
+/// Says what is going to be done.
+fn plan(trainer: &Trainer, config: &Config) {
+    let counts = trainer.judgments().counts();
+    for (folder, count) in counts.iter().filter(|_| !config.data.train.is_empty()) {
+        note(&format!("{count:>8} triplets  {folder}"));
     }
+    let triplets: usize = counts.iter().map(|(_, count)| count).sum();
+    let (position, steps) = (trainer.position(), trainer.total_steps());
+    let from = match position.step {
+        0 => String::new(),
+        taken => format!(", of which {taken} are taken"),
+    };
+    note(&format!(
+        "training {} in the phase {} on {triplets} triplets: {} epochs, {steps} steps{from}",
+        config.model.net,
+        config.model.phase,
+        config.schedule().total_epochs()
+    ));
 }
 
 fn progress(trainer: &Trainer, quiet: bool) -> ProgressBar {
@@ -303,17 +383,33 @@ fn progress(trainer: &Trainer, quiet: bool) -> ProgressBar {
     bar
 }
 
+/// Lines that a run prints about its steps where there is no terminal.
+const LINES: u64 = 20;
+
 fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
     match event {
         Event::Step(step, triplets) => {
             bar.set_position(step.step);
             let rate = bar.per_sec() * *triplets as f64;
-            bar.set_message(format!(
+            let line = format!(
                 "epoch {}, loss {:.4}, accuracy {:.3}, {rate:.0} triplets/s",
                 step.epoch, step.loss, step.accuracy
-            ));
+            );
+            // Where nobody sees the bar, a line now and then.
+            let total = bar.length().unwrap_or_default();
+            if !quiet && bar.is_hidden() && step.step.is_multiple_of((total / LINES).max(1)) {
+                note(&format!("step {} of {total}: {line}", step.step));
+            }
+            bar.set_message(line);
         }
-        Event::Skipped(scale) => tracing::info!("a step was skipped: the loss is now scaled by {scale}"),
+        Event::Skipped(skip) => {
+            let why = match skip.skipped {
+                Skipped::Overflow => "a gradient did not fit into 16 bits, and the loss is scaled less from now on",
+                Skipped::Broken => "no picture of it could be read",
+            };
+            bar.suspend(|| tracing::warn!("step {} was left out: {why}", skip.step));
+        }
+        Event::Looked(_) => {}
         Event::Scored(_) if quiet => {}
         Event::Scored(score) => {
             let line = format!("after epoch {}: 2AFC {:.4} on the held-out triplets", score.epoch, score.score);
@@ -324,9 +420,14 @@ fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
 }
 
 /// Prints how it went.
-fn summary(folder: &Folder) -> Result<()> {
+fn summary(folder: &Folder, trainer: &Trainer) -> Result<()> {
     if let Some(last) = folder.steps()?.last() {
         print(&format!("loss {:.4} and accuracy {:.3} in the last of {} steps", last.loss, last.accuracy, last.step))?;
+    }
+    match trainer.position().skipped {
+        0 => {}
+        1 => print("1 step was left out: the log says why")?,
+        skipped => print(&format!("{skipped} steps were left out: the log says why"))?,
     }
     let scores = folder.validations()?;
     if let (Some(first), Some(last)) = (scores.first(), scores.last()) {

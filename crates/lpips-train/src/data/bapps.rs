@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Tensor};
-
 use super::{Dataset, Problem, Source, Split, Triplet, files, fraction};
 use crate::error::{Error, Result};
 
@@ -35,7 +33,10 @@ pub(super) fn scan(root: &Path, split: Split, dataset: &mut Dataset, problems: &
         ));
     }
     for leaf in leaves {
-        leaf_folder(&leaf, dataset, problems)?;
+        match leaf_folder(&leaf, dataset, problems) {
+            Err(Error::File { path, reason }) => problems.push(Problem { path, reason }),
+            other => other?,
+        }
     }
     Ok(())
 }
@@ -53,8 +54,14 @@ fn leaf_folder(folder: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>
             let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
             if part == JUDGE { extension == "npy" } else { EXTENSIONS.contains(&extension.as_str()) }
         };
-        let stem = |path: PathBuf| path.file_stem().map(|stem| (stem.to_os_string(), path.clone()));
-        let column: BTreeMap<OsString, PathBuf> = files(&path)?.into_iter().filter(wanted).filter_map(stem).collect();
+        let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for path in files(&path)?.into_iter().filter(wanted) {
+            let stem = path.file_stem().unwrap_or_default().to_os_string();
+            if let Some(other) = column.insert(stem, path.clone()) {
+                let reason = format!("has the name of {}: expected one of them", other.display());
+                problems.push(Problem { path, reason });
+            }
+        }
         columns.push((part, column));
     }
     let names: BTreeSet<OsString> = columns.iter().flat_map(|(_, column)| column.keys().cloned()).collect();
@@ -86,14 +93,81 @@ fn leaf_folder(folder: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>
 
 /// The one number of a `.npy` file, the fraction of people who preferred p1.
 fn read_judge(path: &Path) -> Result<f32, String> {
-    let read = || Tensor::read_npy(path)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
-    let expected = "expected one little-endian float in NumPy's format";
-    match read() {
-        Ok(values) if values.len() == 1 => fraction(values[0]),
-        Ok(values) => Err(format!("holds {} numbers: {expected}", values.len())),
-        Err(error) => {
-            let reason = error.to_string();
-            Err(format!("can't be read ({}): {expected}", reason.lines().next().unwrap_or_default()))
+    /// More than any header of one number takes.
+    const LARGEST: u64 = 4096;
+    let fail = |error: std::io::Error| format!("can't be read: {error}");
+    let length = std::fs::metadata(path).map_err(fail)?.len();
+    if length > LARGEST {
+        return Err(format!("is {length} bytes long: expected one number in NumPy's format"));
+    }
+    let number = one_number(&std::fs::read(path).map_err(fail)?);
+    fraction(
+        number.ok_or("does not hold one number in NumPy's format (.npy): expected the fraction that preferred p1")?,
+    )
+}
+
+/// The number in a `.npy` file that holds one; `None` where it is no such file or holds more or fewer.
+fn one_number(bytes: &[u8]) -> Option<f64> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
+    let (major, rest) = (*rest.first()?, rest.get(2..)?);
+    let (length, rest) = match major {
+        1 => (usize::from(u16::from_le_bytes(*rest.first_chunk()?)), &rest[2..]),
+        2 | 3 => (usize::try_from(u32::from_le_bytes(*rest.first_chunk()?)).ok()?, &rest[4..]),
+        _ => return None,
+    };
+    let (header, data) = rest.split_at_checked(length)?;
+    let header = std::str::from_utf8(header).ok()?;
+    let (_, kind) = header.split_once("'descr':")?;
+    let kind = kind.trim_start().strip_prefix('\'')?.split('\'').next()?;
+    macro_rules! read {
+        ($type:ty, $from:ident) => {
+            f64::from(<$type>::$from(data.try_into().ok()?))
+        };
+    }
+    Some(match kind {
+        "<f4" => read!(f32, from_le_bytes),
+        ">f4" => read!(f32, from_be_bytes),
+        "<f8" => read!(f64, from_le_bytes),
+        ">f8" => read!(f64, from_be_bytes),
+        "|u1" | "|b1" => read!(u8, from_le_bytes),
+        "|i1" => read!(i8, from_le_bytes),
+        "<i4" => read!(i32, from_le_bytes),
+        "<i8" => i64::from_le_bytes(data.try_into().ok()?) as f64,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    #[test]
+    fn one_number_is_read_in_whatever_type() {
+        assert_eq!(one_number(&npy("<f4", "(1,)", &0.4f32.to_le_bytes())), Some(f64::from(0.4f32)));
+        assert_eq!(one_number(&npy("<f8", "()", &0.4f64.to_le_bytes())), Some(0.4));
+        assert_eq!(one_number(&npy(">f4", "(1,)", &0.25f32.to_be_bytes())), Some(0.25));
+        assert_eq!(one_number(&npy("<i8", "(1,)", &1i64.to_le_bytes())), Some(1.0));
+        assert_eq!(one_number(&npy("|u1", "(1,)", &[1])), Some(1.0));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        assert_eq!(one_number(&npy("<f4", "(2,)", &[0; 8])), None);
+        assert_eq!(one_number(&npy("<f4", "(1000000000000,)", &[0; 4])), Some(0.0), "the shape is not trusted");
+        assert_eq!(one_number(&npy("<f4", "(0,)", &[])), None);
+        assert_eq!(one_number(&npy("<U3", "(1,)", &[0; 12])), None);
+        let whole = npy("<f4", "(1,)", &0.4f32.to_le_bytes());
+        for length in 0..whole.len() {
+            assert_eq!(one_number(&whole[..length]), None);
         }
     }
 }

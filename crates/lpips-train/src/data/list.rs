@@ -55,9 +55,9 @@ fn csv_lines(list: &Path, text: &str) -> Result<Vec<Line>> {
             Err(error) => return Err(Error::file(list, format!("is no CSV that can be read: {error}"))),
         };
         let line = record.position().map_or(i as u64 + 1, csv::Position::line);
-        if i == 0 && record.iter().any(|field| field == FIELDS[0]) {
+        if i == 0 && record.iter().any(|field| field.eq_ignore_ascii_case(FIELDS[0])) {
             for (place, name) in order.iter_mut().zip(FIELDS) {
-                let Some(found) = record.iter().position(|field| field == name) else {
+                let Some(found) = record.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
                     return Err(Error::file(list, format!("lacks the column {name}: expected ref, p0, p1 and judge")));
                 };
                 *place = found;

@@ -48,6 +48,20 @@ pub struct Batch {
     pub judge: Tensor,
 }
 
+impl Batch {
+    /// Those of its triplets at these places.
+    pub(crate) fn select(&self, places: &[u32]) -> Result<Self> {
+        let at = Tensor::new(places, self.judge.device())?;
+        Ok(Self {
+            numbers: places.iter().map(|place| self.numbers[*place as usize]).collect(),
+            reference: self.reference.index_select(&at, 0)?,
+            p0: self.p0.index_select(&at, 0)?,
+            p1: self.p1.index_select(&at, 0)?,
+            judge: self.judge.index_select(&at, 0)?,
+        })
+    }
+}
+
 /// An epoch's batches in their order, which depends on the seed alone; so does the augmentation.
 #[derive(Debug)]
 pub struct Loader {

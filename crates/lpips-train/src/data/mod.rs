@@ -13,6 +13,7 @@ pub mod sample;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -142,14 +143,27 @@ impl Dataset {
             .map(|triplet| {
                 progress();
                 let Source::Files(files) = &triplet.source else { return Vec::new() };
-                let problem = |path: &PathBuf| {
-                    let error = picture::check(path, look).err()?;
-                    // The error names the file itself.
-                    let reason = error.to_string();
-                    let reason = reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason).to_string();
-                    Some(Problem { path: path.clone(), reason })
-                };
-                files.iter().filter_map(problem).collect()
+                let (mut problems, mut sizes) = (Vec::new(), Vec::new());
+                for path in files.iter() {
+                    match picture::check(path, look) {
+                        Ok(size) => sizes.push((path, size)),
+                        Err(error) => {
+                            // The error names the file itself.
+                            let reason = error.to_string();
+                            let reason = reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason);
+                            problems.push(Problem { path: path.clone(), reason: reason.to_string() });
+                        }
+                    }
+                }
+                if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
+                    let (first, (w0, h0)) = sizes[0];
+                    let reason = format!(
+                        "is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for all three of a triplet",
+                        first.display()
+                    );
+                    problems.push(Problem { path: (*path).clone(), reason });
+                }
+                problems
             })
             .collect();
         let mut broken = problems.iter().map(|problems| !problems.is_empty());
@@ -158,6 +172,29 @@ impl Dataset {
         problems.sort();
         problems.dedup();
         problems
+    }
+
+    /// Tells datasets apart: a hash of their triplets' file names, in their order, and judgments. It does not depend on where
+    /// the folders lie.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for triplet in &self.triplets {
+            match &triplet.source {
+                Source::Files(files) => {
+                    for path in files.iter() {
+                        // Of BAPPS: the distortion, the column and the file.
+                        let parts: Vec<_> = path.components().rev().take(3).collect();
+                        for part in parts.iter().rev() {
+                            hash.update(part.as_os_str().as_encoded_bytes());
+                            hash.update(b"/");
+                        }
+                    }
+                }
+                Source::Sample { seed, index } => hash.update(format!("sample {seed} {index}")),
+            }
+            hash.update(triplet.judge.to_le_bytes());
+        }
+        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Each folder's name and how many triplets it has.
@@ -170,13 +207,20 @@ impl Dataset {
     }
 
     /// Opens roots for a training: what is wrong is an error that names the first few files, or with `skip_broken` a line
-    /// in the log for each.
+    /// in the log for each. `progress` is called with the number of triplets once that is known, and then for each.
     ///
     /// # Errors
     /// Those of [`Self::open`], a file that is wrong, or nothing left to train on.
-    pub fn open_for_training(roots: &[PathBuf], split: Split, skip_broken: bool) -> Result<Self> {
+    pub fn open_for_training(
+        roots: &[PathBuf],
+        split: Split,
+        skip_broken: bool,
+        look: Look,
+        progress: &(dyn Fn(Option<usize>) + Sync),
+    ) -> Result<Self> {
         let (mut dataset, mut problems) = Self::open(roots, split)?;
-        problems.extend(dataset.check_pictures(Look::Headers, || ()));
+        progress(Some(dataset.triplets.len()));
+        problems.extend(dataset.check_pictures(look, || progress(None)));
         if skip_broken {
             for problem in &problems {
                 tracing::warn!("left out: {problem}");

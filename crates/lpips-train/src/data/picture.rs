@@ -36,14 +36,14 @@ impl Square {
     }
 }
 
-/// Whether a picture can be used.
+/// Whether a picture can be used: then its width and height.
 ///
 /// # Errors
 /// It can't.
-pub fn check(path: &Path, look: Look) -> lpips_core::Result<()> {
+pub fn check(path: &Path, look: Look) -> lpips_core::Result<(usize, usize)> {
     match look {
-        Look::Headers => Decoder::default().size(path).map(drop),
-        Look::Pixels => Decoder::default().open(path).map(drop),
+        Look::Headers => Decoder::default().size(path),
+        Look::Pixels => Decoder::default().open(path).map(|picture| (picture.width(), picture.height())),
     }
 }
 
