@@ -47,8 +47,11 @@ impl Cache {
             );
             cache.room = fit;
         }
+        // The file may be another than the run had: it is removed at a run's end.
+        let length = cache.file.metadata().map_err(|error| Error::io(&cache.path, "read", &error))?.len();
         for &number in held {
-            if let Some(held) = cache.held.get_mut(number as usize) {
+            let is_there = (u64::from(number) + 1) * record <= length;
+            if let Some(held) = cache.held.get_mut(number as usize).filter(|_| is_there) {
                 *held = true;
             }
         }
@@ -213,6 +216,9 @@ mod tests {
         let held = cache.held();
         assert_eq!(held, [0, 2, 4]);
         let mut later = Cache::open(path, 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
+        drop(std::fs::remove_file(later.path()));
+        let anew = Cache::open(later.path().to_path_buf(), 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
+        assert!(anew.held().is_empty());
         assert_eq!(values(&later.get(&[4, 0, 2], &[], &[], &Device::Cpu).unwrap()), values(&three));
     }
 

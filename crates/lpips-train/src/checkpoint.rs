@@ -171,14 +171,38 @@ impl Checkpoints {
         self.folder.join("astray.safetensors")
     }
 
+    /// Removes those of epochs after this position, as they are to be done again.
+    ///
+    /// # Errors
+    /// A folder that can't be read or written to.
+    pub fn rewind(&self, position: &Position) -> Result<()> {
+        let remove = |path: &Path| std::fs::remove_file(path).map_err(|error| Error::io(path, "removed", &error));
+        for (_, path) in self.epochs()?.into_iter().filter(|(epoch, _)| *epoch > position.epoch) {
+            remove(&path)?;
+        }
+        let best = self.best();
+        if best.exists() && Checkpoint::load(&best).is_ok_and(|best| best.position.epoch > position.epoch) {
+            remove(&best)?;
+        }
+        Ok(())
+    }
+
     /// Removes all epochs' but the last `keep`, and what a run that was killed has left unfinished here.
     ///
     /// # Errors
     /// A folder that can't be read or written to.
     pub fn tidy(&self, keep: usize) -> Result<()> {
-        let fail = |error: std::io::Error| Error::io(&self.folder, "tidied", &error);
-        let mut epochs = Vec::new();
         files::remove_unfinished(&self.folder)?;
+        for (_, path) in self.epochs()?.iter().rev().skip(keep) {
+            std::fs::remove_file(path).map_err(|error| Error::io(path, "removed", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Those of epochs that are there, in their order.
+    fn epochs(&self) -> Result<Vec<(usize, PathBuf)>> {
+        let fail = |error: std::io::Error| Error::io(&self.folder, "read", &error);
+        let mut epochs = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -188,9 +212,6 @@ impl Checkpoints {
             }
         }
         epochs.sort();
-        for (_, path) in epochs.iter().rev().skip(keep) {
-            std::fs::remove_file(path).map_err(fail)?;
-        }
-        Ok(())
+        Ok(epochs)
     }
 }

@@ -8,6 +8,7 @@ use lpips_core::weights::{Archive, Finder, Weights};
 use lpips_core::{Dropout, Loss, Lpips, Network, Pairing, Version, accuracy};
 use lpips_models::Kept;
 use lpips_models::ops::{self, sum};
+use sha2::{Digest, Sha256};
 
 use crate::config::{Amp, Clamp, Config, Phase};
 use crate::data::loader::Batch;
@@ -74,18 +75,20 @@ fn is_loss(name: &str) -> bool {
 }
 
 impl Model {
-    /// The weights that a configuration starts from.
+    /// The weights that a configuration starts from; any, for those that [`Self::set_state`] is going to set anyway.
     ///
     /// # Errors
     /// Weights that are not found or do not fit, or a tap that the network does not have.
-    pub fn new(config: &Config, finder: &Finder, device: &Device) -> Result<Self> {
+    pub fn new(config: &Config, finder: &Finder, device: &Device, will_be_set: bool) -> Result<Self> {
         let network = config.model.net;
         let arch = network.architecture();
         let published: Vec<String> = arch.taps.iter().map(ToString::to_string).collect();
         let taps = if config.model.taps.is_empty() { published } else { config.model.taps.clone() };
         let positions = arch.positions(&taps).map_err(lpips_core::Error::from)?;
         let channels = arch.channels();
-        let archives = config.model.init.iter().map(Archive::open).collect::<Result<Vec<_>, _>>();
+        let will_be_set = will_be_set && config.model.phase != Phase::Lin;
+        let init = if will_be_set { &[][..] } else { &config.model.init };
+        let archives = init.iter().map(Archive::open).collect::<Result<Vec<_>, _>>();
         let archives = archives.map_err(lpips_core::Error::from)?;
         let given = |name: &str| archives.iter().rev().find(|archive| archive.shape(name).is_some());
         for archive in &archives {
@@ -106,7 +109,7 @@ impl Model {
         let trunk = match archives.iter().rev().find(|archive| archive.names().any(is_trunk)) {
             // Up to the last tap: a training's own file has no more.
             Some(_) => None,
-            None if phase == Phase::Scratch => Some(Weights::random(network, config.run.seed)),
+            None if phase == Phase::Scratch || will_be_set => Some(Weights::random(network, config.run.seed)),
             None => Some(finder.find(network).map_err(lpips_core::Error::from)?),
         };
         let trunk = trunk.map(|weights| weights.into_var_builder(DType::F32, device)).transpose();
@@ -216,6 +219,21 @@ impl Model {
             weight => Some(weight.tensor().copy().map(|tensor| (name.clone(), tensor.detach()))),
         };
         Ok(self.weights.iter().filter_map(moved).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// A hash of the network's weights where they do not move; nothing where they do.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn frozen_digest(&self) -> Result<String> {
+        let mut hash = Sha256::new();
+        for (_, weight) in self.weights.iter().filter(|(name, _)| is_trunk(name)) {
+            let Weight::Fixed(tensor) = weight else { return Ok(String::new()) };
+            let values = tensor.flatten_all()?.to_vec1::<f32>()?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            hash.update(bytes);
+        }
+        Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// Takes over a [`Self::state`].

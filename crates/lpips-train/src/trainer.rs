@@ -99,12 +99,18 @@ impl Judgments {
 }
 
 impl Trainer {
-    /// A training at its start.
+    /// A training at its start. `will_restore` says that [`Self::restore`] follows: what a checkpoint holds is not looked for then.
     ///
     /// # Errors
     /// Weights that are not found or do not fit.
-    pub fn new(config: Config, judgments: Judgments, finder: &Finder, device: &Device) -> Result<Self> {
-        let model = Model::new(&config, finder, device)?;
+    pub fn new(
+        config: Config,
+        judgments: Judgments,
+        finder: &Finder,
+        device: &Device,
+        will_restore: bool,
+    ) -> Result<Self> {
+        let model = Model::new(&config, finder, device, will_restore)?;
         let factor = |name: &str| if name.starts_with("features.") { config.optimizer.trunk_lr_factor } else { 1.0 };
         let variables = model.variables().map(|(name, var)| (name.to_string(), var.clone(), factor(name)));
         let adam = Adam::with_factors(variables, config.adam())?;
@@ -121,7 +127,7 @@ impl Trainer {
         lpips.backbone().check_size(config.data.size, config.data.size).map_err(lpips_core::Error::from)?;
         let Judgments { train, val } = judgments;
         let (scaler, position) = (Scaler::new(config.run.amp), Position::default());
-        let identity = Self::identity(&config, &model, &train);
+        let identity = Self::identity(&config, &model, &train)?;
         Ok(Self { config, identity, model, adam, scaler, position, train, val, batching, cache: None })
     }
 
@@ -146,7 +152,7 @@ impl Trainer {
         (batches.div_ceil(self.config.optimizer.accumulate) * self.config.schedule().total_epochs()) as u64
     }
 
-    fn identity(config: &Config, weights: &Model, train: &Dataset) -> Identity {
+    fn identity(config: &Config, weights: &Model, train: &Dataset) -> Result<Identity> {
         let Config { model, run, data, .. } = config;
         let lowercase = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         let parts = [
@@ -162,8 +168,9 @@ impl Trainer {
             ("batch size", run.batch.to_string()),
             ("16-bit type", lowercase(&run.amp)),
             ("seed", run.seed.to_string()),
+            ("frozen network (a hash of its weights)", weights.frozen_digest()?),
         ];
-        Identity(parts.into_iter().map(|(name, value)| (name.to_string(), value)).collect())
+        Ok(Identity(parts.into_iter().map(|(name, value)| (name.to_string(), value)).collect()))
     }
 
     /// Where the training stands.
@@ -208,6 +215,7 @@ impl Trainer {
         tell: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Ended> {
         folder.rewind(&self.position)?;
+        folder.checkpoints.rewind(&self.position)?;
         folder.checkpoints.tidy(self.config.run.keep)?;
         if self.config.run.cache_features {
             self.cache = Some(self.open_cache(&folder.path().join("features.cache"), cached)?);

@@ -169,6 +169,11 @@ fn kept_features_change_nothing() {
     let (plain, kept) = (run("plain", &[]), run("kept", &["--cache-features"]));
     // A last batch of two is computed by itself in one, and comes out of batches of four in the other.
     assert!(plain.iter().zip(&kept).all(|(a, b)| (a - b).abs() < 1e-6), "{plain:?} {kept:?}");
+    // A run that has ended, and its cache with it, goes on as well.
+    let out = folder.path().join("kept");
+    trained(&["--resume", text(&out), "--epochs", "3", "-q"]);
+    assert_eq!(losses(&out).len(), 12);
+    assert_eq!(losses(&out)[..8], kept);
 }
 
 /// The tensors of the latest checkpoint, the logs and the model: what must be the same however often a run was stopped.
@@ -278,11 +283,11 @@ fn wrong_inputs_get_a_sentence() {
     let error = refused(&small(&data, &out, &["--resume", "--net", "squeeze", "--phase", "scratch"]));
     assert!(error.contains("the network") || error.contains("whose network is alex"), "{error}");
     let error = refused(&["--resume", text(&out), "--data", text(&three.join("..").join("data"))]);
-    assert!(error.contains("number of triplets") && error.contains("data.train was"), "{error}");
+    assert!(error.contains("set of triplets") && error.contains("data.train was"), "{error}");
     let fresh = at("fresh");
     let judged = bapps(&at("judged"), 3, 64);
     std::fs::write(judged.join("judge/000001.npy"), std::fs::read(judged.join("ref/000001.png")).unwrap()).unwrap();
-    says(&small(&judged, &fresh, &[]), &["000001.npy", "one number"]);
+    says(&small(&judged, &fresh, &[]), &["000001.npy", "one real number"]);
     let uneven = bapps(&at("uneven"), 3, 64);
     std::fs::copy(bapps(&at("other"), 1, 80).join("p1/000000.png"), uneven.join("p1/000002.png")).unwrap();
     says(&small(&uneven, &fresh, &[]), &["000002.png", "80x80", "64x64", "one size"]);
@@ -311,6 +316,10 @@ fn wrong_inputs_get_a_sentence() {
     let skips = [&more[..], &["--skip-broken"]].concat();
     trained(&skips);
     assert_eq!(log(&mid).len(), 4);
+    let around = at("around");
+    trained(&small(&data, &around, &["--epochs", "1", "--skip-broken", "-q"]));
+    trained(&["--resume", text(&around), "--epochs", "2", "-q"]);
+    says(&["--resume", text(&around), "--out", text(&mid), "-q"], &["mid holds a training already"]);
     let output = trained(&["--resume", text(&alone), "--epochs", "2", "--skip-broken"]);
     assert!(stdout(&output).contains("1 step was left out"), "{}", stdout(&output));
     let steps = log(&alone);

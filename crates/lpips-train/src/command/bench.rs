@@ -55,7 +55,7 @@ impl Bench {
             self.net, self.checkpoint_activations
         );
         let config = Config::merged([("bench", text.as_str())])?;
-        let mut model = Model::new(&config, &Finder::default(), &Device::Cpu)?;
+        let mut model = Model::new(&config, &Finder::default(), &Device::Cpu, false)?;
         if self.phase == "lin" {
             model.freeze()?;
         }

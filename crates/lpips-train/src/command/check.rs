@@ -26,7 +26,7 @@ impl Check {
         let mut problems = Vec::new();
         // One root after the other, so that one which can't be read does not hide what is wrong with the next.
         for root in &self.data {
-            let (mut dataset, found) = match Dataset::open(std::slice::from_ref(root), split) {
+            let (dataset, found) = match Dataset::open(std::slice::from_ref(root), split) {
                 Err(lpips_train::Error::File { path, reason }) => {
                     problems.push(Problem { path, reason });
                     continue;
@@ -35,7 +35,7 @@ impl Check {
             };
             problems.extend(found);
             let bar = ProgressBar::new(dataset.triplets.len() as u64);
-            problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)));
+            problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)).0);
             bar.finish_and_clear();
             for (folder, count) in dataset.counts() {
                 print(&format!("{count:>8} triplets  {folder}"))?;

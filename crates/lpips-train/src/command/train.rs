@@ -156,8 +156,7 @@ pub(crate) struct Train {
 impl Train {
     pub(crate) fn run(&self, quiet: bool) -> Result<()> {
         let start = self.start()?;
-        let mut config = self.settings(&start)?;
-        config.make_absolute()?;
+        let config = self.settings(&start)?;
         start_threads(self.threads)?;
         if config.data.train.is_empty() && !quiet {
             print(
@@ -168,12 +167,22 @@ impl Train {
         if config.augment.values.independent && !config.augment.values.is_off() {
             tracing::warn!("each picture of a triplet is changed in its own way: judgments need not hold any more");
         }
-        if !start.resumes && folder::holds_run(&start.out) {
+        if !start.is_own && folder::holds_run(&start.out) {
             return Err(Failure::Error(format!(
                 "{} holds a training already: go on with it by --resume, or name another folder with --out",
                 start.out.display()
             )));
         }
+        // Before there is anything to save, a signal ends the command at once.
+        let (stop, saves) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (asked, begun) = (stop.clone(), saves.clone());
+        ctrlc::set_handler(move || {
+            if !begun.load(Ordering::Relaxed) || asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            note("stopping after this step (once more: at once, without saving)");
+        })
+        .map_err(|error| Failure::Error(format!("signals can't be caught: {error}")))?;
         let device = &config.run.device;
         let choice: DeviceChoice =
             device.parse().map_err(|error| Failure::Error(format!("run.device is '{device}': {error}")))?;
@@ -189,22 +198,14 @@ impl Train {
         bar.finish_and_clear();
         let judgments = judgments?;
         let device = choice.open()?;
-        let mut trainer = Trainer::new(config.clone(), judgments, &Finder::default(), &device)?;
+        let will_restore = start.checkpoint.is_some();
+        let mut trainer = Trainer::new(config.clone(), judgments, &Finder::default(), &device, will_restore)?;
         let cached = restore(&mut trainer, &start)?;
         let mut folder = Folder::open(&start.out, &config)?;
         if !quiet {
             plan(&trainer, &config);
         }
-
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = stop.clone();
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-            note("stopping after this step (once more: at once, without saving)");
-        })
-        .map_err(|error| Failure::Error(format!("signals can't be caught: {error}")))?;
+        saves.store(true, Ordering::Relaxed);
 
         let bar = progress(&trainer, quiet);
         let ended = trainer.run(&mut folder, &cached, &stop, &mut |event| tell(event, &bar, quiet));
@@ -223,21 +224,25 @@ impl Train {
         let named = |out: &Path| self.out.clone().unwrap_or_else(|| out.to_path_buf());
         let default = Path::new("lpips-training");
         let Some(resume) = &self.resume else {
-            return Ok(Start { out: named(default), settings: None, checkpoint: None, resumes: false });
+            return Ok(Start { out: named(default), settings: None, checkpoint: None, resumes: false, is_own: false });
         };
-        let resume = Path::new(resume);
+        let absolute = |path: &Path| {
+            std::path::absolute(path).map_err(|error| Failure::Error(format!("{}: {error}", path.display())))
+        };
+        let given = Path::new(resume);
+        let resume = if resume.is_empty() { given.to_path_buf() } else { absolute(given)? };
         // A checkpoint lies in a folder of the run's.
         let (run, checkpoint) = if resume.is_file() {
-            (resume.parent().and_then(Path::parent).map(Path::to_path_buf), Some(resume.to_path_buf()))
+            (resume.parent().and_then(Path::parent).map(Path::to_path_buf), Some(resume.clone()))
         } else {
-            let run = if resume.as_os_str().is_empty() { named(default) } else { resume.to_path_buf() };
+            let run = if resume.as_os_str().is_empty() { named(default) } else { resume };
             let latest = folder::latest_checkpoint(&run);
             (Some(run), Some(latest).filter(|latest| latest.exists()))
         };
         let run = run.unwrap_or_default();
         let settings = Some(run.join(folder::CONFIG)).filter(|settings| settings.is_file());
         let says_what = !self.data.is_empty() || self.config.is_some();
-        if settings.is_none() && !resume.is_file() && !says_what {
+        if settings.is_none() && !says_what {
             return Err(Failure::Error(format!(
                 "{} holds no training to go on with: expected the {} that a run writes; name the run's folder, or start one \
                  without --resume",
@@ -245,7 +250,9 @@ impl Train {
                 folder::CONFIG
             )));
         }
-        Ok(Start { out: named(&run), settings, checkpoint, resumes: true })
+        let out = named(&run);
+        let is_own = absolute(&out)? == absolute(&run)?;
+        Ok(Start { out, settings, checkpoint, resumes: true, is_own })
     }
 
     /// The defaults, under what the run was started with where it goes on, under a settings file, under flags.
@@ -261,7 +268,8 @@ impl Train {
         let flags = toml::to_string(&self.flags()).map_err(|error| Failure::Error(error.to_string()))?;
         layers.push(("the command line".to_string(), flags));
         let merged = |layers: &[(String, String)]| {
-            Config::merged(layers.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            let mut config = Config::merged(layers.iter().map(|(name, text)| (name.as_str(), text.as_str())))?;
+            config.make_absolute().map(|()| config)
         };
         let config = merged(&layers)?;
         if !before.is_empty() {
@@ -333,6 +341,8 @@ struct Start {
     settings: Option<PathBuf>,
     checkpoint: Option<PathBuf>,
     resumes: bool,
+    /// Whether the folder is that of the run that is gone on with.
+    is_own: bool,
 }
 
 /// Goes on where `--resume` says; the triplets whose features are kept.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use half::f16;
+
 use super::{Dataset, Problem, Source, Split, Triplet, files, fraction};
 use crate::error::{Error, Result};
 
@@ -98,11 +100,12 @@ fn read_judge(path: &Path) -> Result<f32, String> {
     let fail = |error: std::io::Error| format!("can't be read: {error}");
     let length = std::fs::metadata(path).map_err(fail)?.len();
     if length > LARGEST {
-        return Err(format!("is {length} bytes long: expected one number in NumPy's format"));
+        return Err(format!("is {length} bytes long: expected one real number in NumPy's format"));
     }
     let number = one_number(&std::fs::read(path).map_err(fail)?);
     fraction(
-        number.ok_or("does not hold one number in NumPy's format (.npy): expected the fraction that preferred p1")?,
+        number
+            .ok_or("does not hold one real number in NumPy's format (.npy): expected the fraction that preferred p1")?,
     )
 }
 
@@ -125,14 +128,24 @@ fn one_number(bytes: &[u8]) -> Option<f64> {
         };
     }
     Some(match kind {
+        "<f2" => read!(f16, from_le_bytes),
+        ">f2" => read!(f16, from_be_bytes),
         "<f4" => read!(f32, from_le_bytes),
         ">f4" => read!(f32, from_be_bytes),
         "<f8" => read!(f64, from_le_bytes),
         ">f8" => read!(f64, from_be_bytes),
         "|u1" | "|b1" => read!(u8, from_le_bytes),
         "|i1" => read!(i8, from_le_bytes),
+        "<u2" => read!(u16, from_le_bytes),
+        ">u2" => read!(u16, from_be_bytes),
+        "<i2" => read!(i16, from_le_bytes),
+        ">i2" => read!(i16, from_be_bytes),
+        "<u4" => read!(u32, from_le_bytes),
+        ">u4" => read!(u32, from_be_bytes),
         "<i4" => read!(i32, from_le_bytes),
-        "<i8" => i64::from_le_bytes(data.try_into().ok()?) as f64,
+        ">i4" => read!(i32, from_be_bytes),
+        "<i8" | "<u8" => i64::from_le_bytes(data.try_into().ok()?) as f64,
+        ">i8" | ">u8" => i64::from_be_bytes(data.try_into().ok()?) as f64,
         _ => return None,
     })
 }
@@ -157,6 +170,8 @@ mod tests {
         assert_eq!(one_number(&npy(">f4", "(1,)", &0.25f32.to_be_bytes())), Some(0.25));
         assert_eq!(one_number(&npy("<i8", "(1,)", &1i64.to_le_bytes())), Some(1.0));
         assert_eq!(one_number(&npy("|u1", "(1,)", &[1])), Some(1.0));
+        assert_eq!(one_number(&npy("<f2", "(1,)", &f16::from_f32(0.5).to_le_bytes())), Some(0.5));
+        assert_eq!(one_number(&npy(">u4", "(1,)", &1u32.to_be_bytes())), Some(1.0));
     }
 
     #[test]

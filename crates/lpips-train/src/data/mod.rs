@@ -135,8 +135,8 @@ impl Dataset {
         Self { folders: vec!["built-in samples".to_string()], triplets: (0..count as u64).map(triplet).collect() }
     }
 
-    /// Looks at every picture, `progress` being called for each triplet, and takes out those that can't be used.
-    pub fn check_pictures(&mut self, look: Look, progress: impl Fn() + Sync) -> Vec<Problem> {
+    /// Looks at every picture, `progress` being called for each triplet: what is wrong, and how many triplets can't be used.
+    pub fn check_pictures(&self, look: Look, progress: impl Fn() + Sync) -> (Vec<Problem>, usize) {
         let problems: Vec<Vec<Problem>> = self
             .triplets
             .par_iter()
@@ -166,12 +166,11 @@ impl Dataset {
                 problems
             })
             .collect();
-        let mut broken = problems.iter().map(|problems| !problems.is_empty());
-        self.triplets.retain(|_| !broken.next().unwrap_or(false));
+        let broken = problems.iter().filter(|problems| !problems.is_empty()).count();
         let mut problems: Vec<Problem> = problems.into_iter().flatten().collect();
         problems.sort();
         problems.dedup();
-        problems
+        (problems, broken)
     }
 
     /// Tells datasets apart: a hash of their triplets' file names, in their order, and judgments. It does not depend on where
@@ -207,7 +206,8 @@ impl Dataset {
     }
 
     /// Opens roots for a training: what is wrong is an error that names the first few files, or with `skip_broken` a line
-    /// in the log for each. `progress` is called with the number of triplets once that is known, and then for each.
+    /// in the log for each. Pictures that are broken stay in the set, which is thereby the same when a run goes on, and are left out
+    /// when they are loaded. `progress` is called with the number of triplets once that is known, and then for each.
     ///
     /// # Errors
     /// Those of [`Self::open`], a file that is wrong, or nothing left to train on.
@@ -218,9 +218,10 @@ impl Dataset {
         look: Look,
         progress: &(dyn Fn(Option<usize>) + Sync),
     ) -> Result<Self> {
-        let (mut dataset, mut problems) = Self::open(roots, split)?;
+        let (dataset, mut problems) = Self::open(roots, split)?;
         progress(Some(dataset.triplets.len()));
-        problems.extend(dataset.check_pictures(look, || progress(None)));
+        let (found, broken) = dataset.check_pictures(look, || progress(None));
+        problems.extend(found);
         if skip_broken {
             for problem in &problems {
                 tracing::warn!("left out: {problem}");
@@ -228,7 +229,7 @@ impl Dataset {
         } else if !problems.is_empty() {
             return Err(Error::Data(summary(&problems)));
         }
-        if dataset.triplets.is_empty() {
+        if dataset.triplets.len() == broken {
             let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
             return Err(Error::Data(format!("{}: nothing is left to train on", roots.join(", "))));
         }
