@@ -8,6 +8,7 @@ pub mod config;
 mod curves;
 pub mod data;
 mod error;
+pub mod eval;
 mod files;
 pub mod folder;
 pub mod model;

@@ -16,6 +16,8 @@ pub(crate) enum Use {
     Weights,
     /// The built-in sample set.
     Samples,
+    /// Draws of scores.
+    Bootstrap,
 }
 
 /// A stream of random numbers (`ChaCha` with 8 rounds).

@@ -19,6 +19,7 @@ use crate::data::augment::Augment;
 use crate::data::loader::{Batch, Batching};
 use crate::data::{Dataset, Look, Split};
 use crate::error::{Error, Result};
+use crate::eval::score::credit;
 use crate::files;
 use crate::folder::{Folder, SkipRecord, Skipped, StepRecord, Validation};
 use crate::model::Model;
@@ -465,13 +466,8 @@ impl Trainer {
             for ((number, d0), d1) in batch.numbers.iter().zip(d0).zip(d1) {
                 let triplet = &dataset.triplets[*number as usize];
                 let judge = f64::from(triplet.judge);
-                let credit = match d0.partial_cmp(&d1) {
-                    Some(std::cmp::Ordering::Less) => 1.0 - judge,
-                    Some(std::cmp::Ordering::Greater) => judge,
-                    _ => 0.5,
-                };
                 let (sum, count) = &mut sums[triplet.folder];
-                *sum += credit;
+                *sum += credit(d0.into(), d1.into(), judge);
                 *count += 1;
                 most += judge.max(1.0 - judge);
             }

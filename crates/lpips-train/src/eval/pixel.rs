@@ -1,0 +1,231 @@
+//! Distances that look at pixels alone, to be seen beside LPIPS: L2, PSNR and SSIM, in RGB and CIE Lab, as the published evaluation and
+//! scikit-image compute them.
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// A distance of two pictures that needs no network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Baseline {
+    /// The mean squared difference of RGB in [-1, 1].
+    L2,
+    /// Half the mean squared difference of Lab over 100.
+    L2Lab,
+    /// The peak signal-to-noise ratio in dB. Larger is nearer: as a distance it is taken negative.
+    Psnr,
+    /// (1 - SSIM) / 2 of RGB.
+    Dssim,
+    /// (1 - SSIM) / 2 of Lab.
+    DssimLab,
+}
+
+impl Baseline {
+    /// All, in the order of the paper's tables.
+    pub const ALL: [Self; 5] = [Self::L2, Self::Psnr, Self::Dssim, Self::L2Lab, Self::DssimLab];
+
+    /// What it is called on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L2Lab => "l2-lab",
+            Self::Psnr => "psnr",
+            Self::Dssim => "dssim",
+            Self::DssimLab => "dssim-lab",
+        }
+    }
+
+    /// The value for two pictures.
+    ///
+    /// # Errors
+    /// Pictures of different sizes, or for SSIM below 7 pixels a side.
+    pub fn value(self, a: &Pixels, b: &Pixels) -> Result<f64> {
+        if (a.width, a.height) != (b.width, b.height) {
+            return Err(Error::Data(format!(
+                "pictures of {}x{} and {}x{} pixels were given: expected one size",
+                a.width, a.height, b.width, b.height
+            )));
+        }
+        Ok(match self {
+            Self::L2 => mean_square(&a.rgb, &b.rgb) / (127.5 * 127.5),
+            Self::Psnr => 10.0 * (255.0 * 255.0 / mean_square(&a.rgb, &b.rgb)).log10(),
+            Self::L2Lab => 0.5 * mean_square(&a.lab(), &b.lab()) / 1e4,
+            Self::Dssim => (1.0 - ssim(&a.rgb, &b.rgb, (a.width, a.height), 255.0)?) / 2.0,
+            Self::DssimLab => (1.0 - ssim(&a.lab(), &b.lab(), (a.width, a.height), 100.0)?) / 2.0,
+        })
+    }
+
+    /// [`Self::value`] as a distance: smaller is nearer.
+    ///
+    /// # Errors
+    /// Those of [`Self::value`].
+    pub fn distance(self, a: &Pixels, b: &Pixels) -> Result<f64> {
+        let value = self.value(a, b)?;
+        Ok(if self == Self::Psnr { -value } else { value })
+    }
+}
+
+/// A picture as numbers from 0 to 255: red, green and blue of each pixel, from the top left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pixels {
+    width: usize,
+    height: usize,
+    rgb: Vec<f64>,
+}
+
+impl Pixels {
+    /// Of bytes, red, green and blue of each pixel.
+    ///
+    /// # Errors
+    /// Another number of bytes than the size has.
+    pub fn from_rgb8(width: usize, height: usize, rgb: &[u8]) -> Result<Self> {
+        if rgb.len() != 3 * width * height || rgb.is_empty() {
+            let given = rgb.len();
+            return Err(Error::Data(format!("{given} bytes were given for a picture of {width}x{height} pixels")));
+        }
+        Ok(Self { width, height, rgb: rgb.iter().map(|v| f64::from(*v)).collect() })
+    }
+
+    /// In CIE Lab, for the light D65 and the observer of 2 degrees: L from 0 to 100, a and b about -128 to 127.
+    fn lab(&self) -> Vec<f64> {
+        let linear: Vec<f64> = (0..=255u8).map(|v| to_linear(f64::from(v) / 255.0)).collect();
+        self.rgb
+            .as_chunks::<3>()
+            .0
+            .iter()
+            .flat_map(|pixel| {
+                // They are whole numbers.
+                let [r, g, b] = pixel.map(|v| linear[v as usize]);
+                let x = (0.412_453 * r + 0.357_580 * g + 0.180_423 * b) / 0.950_47;
+                let y = 0.212_671 * r + 0.715_160 * g + 0.072_169 * b;
+                let z = (0.019_334 * r + 0.119_193 * g + 0.950_227 * b) / 1.088_83;
+                let [x, y, z] = [x, y, z].map(|t| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 });
+                [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+            })
+            .collect()
+    }
+}
+
+/// The light of an sRGB value, both from 0 to 1.
+fn to_linear(v: f64) -> f64 {
+    if v > 0.040_45 { ((v + 0.055) / 1.055).powf(2.4) } else { v / 12.92 }
+}
+
+fn mean_square(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64
+}
+
+/// Pixels along a side of the window.
+const WINDOW: usize = 7;
+
+/// The structural similarity (Wang et al., 2004) as scikit-image's `structural_similarity`: even windows of 7x7 that lie in the
+/// picture, sample covariance, K1 = 0.01, K2 = 0.03, the mean over three channels. Values span `range`.
+fn ssim(a: &[f64], b: &[f64], (width, height): (usize, usize), range: f64) -> Result<f64> {
+    if width < WINDOW || height < WINDOW {
+        return Err(Error::Data(format!(
+            "SSIM of pictures of {width}x{height} pixels: expected at least {WINDOW} pixels a side"
+        )));
+    }
+    let (c1, c2) = ((0.01 * range).powi(2), (0.03 * range).powi(2));
+    let count = (WINDOW * WINDOW) as f64;
+    let (across, down) = (width + 1 - WINDOW, height + 1 - WINDOW);
+    let row = |top: usize| -> f64 {
+        // For each column and channel the sums over the window's rows: a, b, a a, b b, a b.
+        let mut columns = vec![[0.0; 5]; 3 * width];
+        for y in top..top + WINDOW {
+            let line = 3 * y * width..3 * (y + 1) * width;
+            for ((sums, a), b) in columns.iter_mut().zip(&a[line.clone()]).zip(&b[line]) {
+                for (sum, value) in sums.iter_mut().zip([*a, *b, a * a, b * b, a * b]) {
+                    *sum += value;
+                }
+            }
+        }
+        let mut total = 0.0;
+        for left in 0..across {
+            for channel in 0..3 {
+                let mut sums = [0.0; 5];
+                for x in left..left + WINDOW {
+                    for (sum, value) in sums.iter_mut().zip(columns[3 * x + channel]) {
+                        *sum += value;
+                    }
+                }
+                let [ua, ub, aa, bb, ab] = sums.map(|sum| sum / count);
+                let sample = count / (count - 1.0);
+                let (va, vb, vab) = (sample * (aa - ua * ua), sample * (bb - ub * ub), sample * (ab - ua * ub));
+                total += (2.0 * ua * ub + c1) * (2.0 * vab + c2) / ((ua * ua + ub * ub + c1) * (va + vb + c2));
+            }
+        }
+        total
+    };
+    let rows: Vec<f64> = (0..down).into_par_iter().map(row).collect();
+    Ok(rows.into_iter().sum::<f64>() / (3 * across * down) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: u64, width: usize, height: usize) -> Pixels {
+        let mut rng = crate::rng::Rng::new(seed, crate::rng::Use::Samples, (9, 9));
+        let bytes: Vec<u8> = (0..3 * width * height).map(|_| rng.below(256) as u8).collect();
+        Pixels::from_rgb8(width, height, &bytes).unwrap()
+    }
+
+    #[test]
+    fn equal_pictures_are_at_zero() {
+        let a = noise(1, 12, 9);
+        for baseline in Baseline::ALL {
+            let value = baseline.value(&a, &a).unwrap();
+            assert!(if baseline == Baseline::Psnr { value == f64::INFINITY } else { value.abs() < 1e-12 }, "{value}");
+        }
+    }
+
+    #[test]
+    fn known_colours_are_where_cie_has_them() {
+        // Lindbloom's values for sRGB under D65.
+        for (rgb, lab) in [
+            ([255, 255, 255], [100.0, 0.0, 0.0]),
+            ([0, 0, 0], [0.0, 0.0, 0.0]),
+            ([255, 0, 0], [53.24, 80.09, 67.20]),
+            ([0, 0, 255], [32.30, 79.19, -107.86]),
+        ] {
+            let ours = Pixels::from_rgb8(1, 1, &rgb).unwrap().lab();
+            assert!(ours.iter().zip(lab).all(|(a, b)| (a - b).abs() < 0.02), "{rgb:?}: {ours:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_the_formulas() {
+        let (a, b) = (noise(1, 10, 8), noise(2, 10, 8));
+        let squares: f64 = a.rgb.iter().zip(&b.rgb).map(|(a, b)| ((a - b) / 127.5).powi(2)).sum();
+        let l2 = squares / 240.0;
+        assert!((Baseline::L2.value(&a, &b).unwrap() - l2).abs() < 1e-12);
+        assert!((Baseline::Psnr.value(&a, &b).unwrap() - 10.0 * (4.0 / l2).log10()).abs() < 1e-9);
+        assert!(Baseline::Psnr.distance(&a, &b).unwrap() < 0.0);
+        let dssim = Baseline::Dssim.value(&a, &b).unwrap();
+        assert!((0.3..0.7).contains(&dssim), "noise has nothing in common: {dssim}");
+        // One window, by the definition.
+        let (a, b) = (noise(3, 7, 7), noise(4, 7, 7));
+        let mut expected = 0.0;
+        for c in 0..3 {
+            let of = |p: &Pixels| -> Vec<f64> { p.rgb.iter().skip(c).step_by(3).copied().collect() };
+            let (a, b) = (of(&a), of(&b));
+            let mean = |v: &[f64]| v.iter().sum::<f64>() / 49.0;
+            let (ua, ub) = (mean(&a), mean(&b));
+            let cov = |x: &[f64], ux: f64, y: &[f64], uy: f64| {
+                x.iter().zip(y).map(|(x, y)| (x - ux) * (y - uy)).sum::<f64>() / 48.0
+            };
+            let (va, vb, vab) = (cov(&a, ua, &a, ua), cov(&b, ub, &b, ub), cov(&a, ua, &b, ub));
+            expected +=
+                (2.0 * ua * ub + 6.5025) * (2.0 * vab + 58.5225) / ((ua * ua + ub * ub + 6.5025) * (va + vb + 58.5225));
+        }
+        assert!((Baseline::Dssim.value(&a, &b).unwrap() - (1.0 - expected / 3.0) / 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        assert!(Baseline::L2.value(&noise(1, 8, 8), &noise(1, 8, 9)).is_err());
+        assert!(Baseline::Dssim.value(&noise(1, 6, 8), &noise(2, 6, 8)).is_err());
+        assert!(Pixels::from_rgb8(2, 2, &[0; 11]).is_err());
+    }
+}

@@ -1,0 +1,222 @@
+//! Tests on paired differences, and intervals of means.
+//!
+//! Differences are those of two models' scores on the same triplets.
+
+use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Use};
+
+/// What a test says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Test {
+    /// Student's t, or Wilcoxon's smaller sum of ranks.
+    pub statistic: f64,
+    /// How probable a statistic at least as far from what is expected would be, were there no difference; two-sided.
+    pub p: f64,
+}
+
+/// Up to this many differences Wilcoxon's distribution is counted out; above it is taken for normal.
+const EXACT: usize = 50;
+
+/// Student's paired t test of a mean of zero, as `scipy.stats.ttest_rel`.
+///
+/// # Errors
+/// Fewer than two differences, or one that is no finite number.
+pub fn paired_t(differences: &[f64]) -> Result<Test> {
+    let (mean, deviation) = moments(differences)?;
+    let n = differences.len() as f64;
+    if deviation == 0.0 {
+        // No spread: either nothing differs, or all does by the same.
+        let p = if mean == 0.0 { 1.0 } else { 0.0 };
+        return Ok(Test { statistic: if mean == 0.0 { 0.0 } else { mean.signum() * f64::INFINITY }, p });
+    }
+    let statistic = mean / (deviation / n.sqrt());
+    let student = StudentsT::new(0.0, 1.0, n - 1.0).map_err(|error| Error::Data(error.to_string()))?;
+    Ok(Test { statistic, p: (2.0 * student.cdf(-statistic.abs())).min(1.0) })
+}
+
+/// Wilcoxon's signed-rank test of a distribution around zero, as `scipy.stats.wilcoxon`: zeros are left out, equal differences share
+/// their ranks. Up to 50 differences the distribution is exact, with ties as well; above it is normal, with corrections for ties and
+/// continuity.
+///
+/// # Errors
+/// No differences, or one that is no finite number.
+pub fn wilcoxon(differences: &[f64]) -> Result<Test> {
+    check(differences, 1)?;
+    let mut left: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    left.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let n = left.len();
+    if n == 0 {
+        return Ok(Test { statistic: 0.0, p: 1.0 });
+    }
+    // Twice the ranks, which are whole numbers where equal differences share the mean of theirs.
+    let mut ranks = Vec::with_capacity(n);
+    let mut ties = 0.0;
+    for group in left.chunk_by(|a, b| a.abs().total_cmp(&b.abs()).is_eq()) {
+        let (first, count) = (ranks.len(), group.len());
+        ranks.resize(first + count, 2 * first + count + 1);
+        ties += (count * count * count - count) as f64;
+    }
+    let above: usize = left.iter().zip(&ranks).filter(|(d, _)| **d > 0.0).map(|(_, rank)| rank).sum();
+    let all: usize = ranks.iter().sum();
+    let smaller = above.min(all - above);
+    let statistic = smaller as f64 / 2.0;
+    let p = if n <= EXACT {
+        // How probable each sum is, one difference's sign after the other.
+        let mut chances = vec![0.0; all + 1];
+        chances[0] = 1.0;
+        for rank in ranks {
+            for sum in (0..=all).rev() {
+                let with = if sum >= rank { chances[sum - rank] } else { 0.0 };
+                chances[sum] = f64::midpoint(chances[sum], with);
+            }
+        }
+        2.0 * chances[..=smaller].iter().sum::<f64>()
+    } else {
+        let count = n as f64;
+        let mean = count * (count + 1.0) / 4.0;
+        let variance = (count * (count + 1.0) * (2.0 * count + 1.0) - ties / 2.0) / 24.0;
+        let far = (mean - statistic - 0.5).max(0.0) / variance.sqrt();
+        2.0 * Normal::standard().cdf(-far)
+    };
+    Ok(Test { statistic, p: p.min(1.0) })
+}
+
+/// Cohen's d of paired differences: their mean in units of their standard deviation.
+///
+/// # Errors
+/// Fewer than two differences, or one that is no finite number.
+pub fn effect_size(differences: &[f64]) -> Result<f64> {
+    let (mean, deviation) = moments(differences)?;
+    Ok(if mean == 0.0 { 0.0 } else { mean / deviation })
+}
+
+/// Holm's correction for several tests: p-values that may be compared with the level that one test would be (Holm, 1979).
+pub fn holm(ps: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..ps.len()).collect();
+    order.sort_by(|a, b| ps[*a].total_cmp(&ps[*b]));
+    let mut corrected = vec![0.0; ps.len()];
+    let mut highest = 0f64;
+    for (place, at) in order.into_iter().enumerate() {
+        highest = highest.max(((ps.len() - place) as f64 * ps[at]).min(1.0));
+        corrected[at] = highest;
+    }
+    corrected
+}
+
+/// The bootstrap interval of a mean (Efron, 1979): between which values the means of `resamples` draws of the values, as many as there
+/// are and with replacement, lie in a fraction `level` of cases. The same seed gives the same interval, on any number of threads.
+///
+/// # Errors
+/// No values, or one that is no finite number.
+pub fn bootstrap_mean(values: &[f64], level: f64, resamples: usize, seed: u64) -> Result<(f64, f64)> {
+    check(values, 1)?;
+    let n = values.len();
+    let mean = |resample: usize| {
+        let mut rng = Rng::new(seed, Use::Bootstrap, (resample as u64, 0));
+        (0..n).map(|_| values[rng.below(n)]).sum::<f64>() / n as f64
+    };
+    let mut means: Vec<f64> = (0..resamples.max(1)).into_par_iter().map(mean).collect();
+    means.sort_by(f64::total_cmp);
+    Ok((quantile(&means, (1.0 - level) / 2.0), quantile(&means, f64::midpoint(1.0, level))))
+}
+
+/// Between sorted values, linearly, as `numpy.quantile`.
+fn quantile(sorted: &[f64], part: f64) -> f64 {
+    let at = part.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    below + (above - below) * at.fract()
+}
+
+/// Mean and standard deviation (over n - 1).
+fn moments(values: &[f64]) -> Result<(f64, f64)> {
+    check(values, 2)?;
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    Ok((mean, (squares / (n - 1.0)).sqrt()))
+}
+
+fn check(values: &[f64], least: usize) -> Result<()> {
+    if values.len() < least {
+        return Err(Error::Data(format!("{} scores were given: expected at least {least}", values.len())));
+    }
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::Data(format!("a score is {value}: expected finite numbers"))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp)] // Where nothing is rounded.
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize)]
+    struct Row {
+        name: String,
+        differences: Vec<f64>,
+        t: f64,
+        t_p: f64,
+        w: f64,
+        w_p: f64,
+    }
+
+    #[test]
+    fn tests_agree_with_scipy() {
+        let rows: Vec<Row> = serde_json::from_str(include_str!("../../tests/fixtures/statistics.json")).unwrap();
+        assert_eq!(rows.len(), 7);
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1e-3);
+        for Row { name, differences, t, t_p, w, w_p } in rows {
+            let student = paired_t(&differences).unwrap();
+            assert!(close(student.statistic, t) && close(student.p, t_p), "{name}: {student:?} for {t} and {t_p}");
+            let ranks = wilcoxon(&differences).unwrap();
+            assert!(close(ranks.statistic, w) && close(ranks.p, w_p), "{name}: {ranks:?} for {w} and {w_p}");
+        }
+    }
+
+    #[test]
+    fn differences_of_nothing_are_no_evidence() {
+        assert_eq!(paired_t(&[0.0; 5]).unwrap().p, 1.0);
+        assert_eq!(wilcoxon(&[0.0; 5]).unwrap().p, 1.0);
+        assert_eq!(effect_size(&[0.0; 5]).unwrap(), 0.0);
+        assert_eq!(paired_t(&[0.5; 5]).unwrap().p, 0.0);
+        assert!(paired_t(&[1.0]).is_err() && wilcoxon(&[]).is_err() && paired_t(&[1.0, f64::NAN]).is_err());
+    }
+
+    #[test]
+    fn holm_steps_down() {
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.9]);
+        for (corrected, expected) in corrected.iter().zip([0.04, 0.09, 0.09, 0.9]) {
+            assert!((corrected - expected).abs() < 1e-12, "{corrected} for {expected}");
+        }
+        assert!(holm(&[]).is_empty());
+    }
+
+    #[test]
+    fn intervals_hold_the_mean_as_often_as_they_say() {
+        // Five votes a triplet, as scores have: of 400 sets of 100 about 380 intervals must hold the true mean.
+        let mut held = 0;
+        for set in 0..400 {
+            let mut rng = Rng::new(set, Use::Samples, (0, 0));
+            let values: Vec<f64> = (0..100).map(|_| (0..5).filter(|_| rng.chance(0.7)).count() as f64 / 5.0).collect();
+            let (low, high) = bootstrap_mean(&values, 0.95, 400, set).unwrap();
+            held += usize::from((low..=high).contains(&0.7));
+        }
+        // Six standard deviations of the count.
+        assert!((354..=400).contains(&held), "{held} of 400");
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_interval_on_any_number_of_threads() {
+        let values: Vec<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| bootstrap_mean(&values, 0.9, 100, 3).unwrap())
+        };
+        assert_eq!(run(1), run(4));
+        assert_ne!(run(1), bootstrap_mean(&values, 0.9, 100, 4).unwrap());
+    }
+}
