@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Amp, Clamp, Config, Phase};
 use crate::data::loader::Batch;
+use crate::data::short_hex;
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Use};
 
@@ -72,6 +73,12 @@ fn is_trunk(name: &str) -> bool {
 
 fn is_loss(name: &str) -> bool {
     name.starts_with("rank.")
+}
+
+/// Whether a weight is held at 0 or above.
+fn is_held(clamp: Clamp, name: &str, weight: &Weight) -> bool {
+    let spared = is_loss(name) || (clamp == Clamp::Heads && is_trunk(name));
+    !spared && weight.tensor().dims().ends_with(&[1, 1])
 }
 
 impl Model {
@@ -233,7 +240,7 @@ impl Model {
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             hash.update(bytes);
         }
-        Ok(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+        Ok(short_hex(hash))
     }
 
     /// Takes over a [`Self::state`].
@@ -272,17 +279,17 @@ impl Model {
 
     /// Whether a network that is frozen stays what it is: the published trainer clamps some of its weights after the first step.
     pub fn is_settled(&self) -> bool {
-        let would_change = |(name, weight): (&String, &Weight)| matches!(weight, Weight::Fixed(tensor) if is_trunk(name) && tensor.dims().ends_with(&[1, 1]));
-        self.choices.phase == Phase::Lin
-            && (self.trunk_changed || self.choices.clamp == Clamp::Heads || !self.weights.iter().any(would_change))
+        let clamp = self.choices.clamp;
+        let would_change =
+            |(name, weight): (&String, &Weight)| matches!(weight, Weight::Fixed(_)) && is_held(clamp, name, weight);
+        self.choices.phase == Phase::Lin && (self.trunk_changed || !self.weights.iter().any(would_change))
     }
 
     /// Holds weights at 0 or above, after a step.
     pub fn clamp(&mut self) -> Result<()> {
         let mut fixed_changed = false;
         for (name, weight) in &mut self.weights {
-            let heads_only = self.choices.clamp == Clamp::Heads;
-            if is_loss(name) || (heads_only && is_trunk(name)) || !weight.tensor().dims().ends_with(&[1, 1]) {
+            if !is_held(self.choices.clamp, name, weight) {
                 continue;
             }
             match weight {

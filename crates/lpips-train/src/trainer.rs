@@ -57,8 +57,6 @@ pub enum Event<'a> {
     Step(&'a StepRecord, usize),
     /// A step was not taken.
     Skipped(&'a SkipRecord),
-    /// So many triplets of a set are to be looked at, or one of them has been.
-    Looked(Option<usize>),
     /// An epoch was scored.
     Scored(&'a Validation),
     /// A checkpoint was written.
@@ -78,11 +76,12 @@ pub struct Judgments {
 const SAMPLES: (usize, usize) = (400, 200);
 
 impl Judgments {
-    /// Opens them, and looks at each picture; without any to train on, the built-in samples.
+    /// Opens them, and looks at each picture; without any to train on, the built-in samples. `progress` is called as
+    /// [`Dataset::open_for_training`] does it.
     ///
     /// # Errors
     /// Those of [`Dataset::open_for_training`].
-    pub fn open(config: &Config, look: Look, tell: &(dyn Fn(&Event<'_>) + Sync)) -> Result<Self> {
+    pub fn open(config: &Config, look: Look, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let data = &config.data;
         if data.train.is_empty() {
             // Other seeds than those of the training, so that both sets stay what they are.
@@ -90,8 +89,7 @@ impl Judgments {
             return Ok(Self { train: Arc::new(Dataset::samples(1, SAMPLES.0)), val: Some(Arc::new(val)) });
         }
         let open = |roots: &[PathBuf], split| {
-            let progress = |count| tell(&Event::Looked(count));
-            Dataset::open_for_training(roots, split, data.skip_broken, look, &progress).map(Arc::new)
+            Dataset::open_for_training(roots, split, data.skip_broken, look, progress).map(Arc::new)
         };
         let train = open(&data.train, Split::Train)?;
         let val = if data.val.is_empty() { None } else { Some(open(&data.val, Split::Val)?) };

@@ -10,7 +10,6 @@ use super::{Backbone, Block};
 use crate::error::Result;
 use crate::ops;
 use crate::ops::pool;
-use crate::ops::rows::Rows;
 use crate::ops::sum;
 
 /// The layers from one tap, or the pictures, to the next tap.
@@ -86,14 +85,10 @@ impl Segment {
     /// # Errors
     /// Those of candle, and an input that is too small.
     pub fn forward(&self, x: &Tensor) -> Result<Kept> {
-        let step = |operator: &Operator<'_>, x: &Tensor| {
-            let height = x.dims4()?.1;
-            operator.forward(x, &Rows::whole(height, operator.reach().outputs(height).unwrap_or(0)), None)
-        };
         if ops::has_kernels(x) {
             let mut values: Vec<Tensor> = Vec::new();
             for operator in Self::operators(&self.detached) {
-                let y = step(&operator, values.last().unwrap_or(x))?;
+                let y = operator.forward_whole(values.last().unwrap_or(x))?;
                 values.push(y);
             }
             return Ok(Kept { leaf: None, values });
@@ -101,7 +96,7 @@ impl Segment {
         let leaf = Var::from_tensor(x)?;
         let mut y = leaf.as_tensor().clone();
         for operator in Self::operators(&self.blocks) {
-            y = step(&operator, &y)?;
+            y = operator.forward_whole(&y)?;
         }
         Ok(Kept { leaf: Some(leaf), values: vec![y] })
     }

@@ -55,10 +55,7 @@ impl Block {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut x = Window { rows: x.clone(), own: false };
         for operator in self.operators() {
-            let height = x.rows.dims4()?.1;
-            // What is too low is the operator's to refuse.
-            let rows = Rows::whole(height, operator.reach().outputs(height).unwrap_or(0));
-            let y = operator.forward(&x.rows, &rows, None)?;
+            let y = operator.forward_whole(&x.rows)?;
             if x.own {
                 ops::recycle(&x.rows, &y)?;
             }
@@ -69,7 +66,15 @@ impl Block {
 }
 
 impl<'a> Operator<'a> {
-    pub(super) fn reach(&self) -> Reach {
+    /// On whole pictures.
+    pub(super) fn forward_whole(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let height = x.dims4()?.1;
+        // What is too low is the operator's to refuse.
+        let rows = Rows::whole(height, self.reach().outputs(height).unwrap_or(0));
+        self.forward(x, &rows, None)
+    }
+
+    fn reach(&self) -> Reach {
         match *self {
             Self::Conv(conv) => conv.reach(),
             Self::Pool { kernel, stride, ceil_mode } => Reach { kernel, stride, padding: 0, ceil_mode },
@@ -104,7 +109,7 @@ impl<'a> Operator<'a> {
         }
     }
 
-    pub(super) fn forward(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> candle_core::Result<Tensor> {
+    fn forward(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> candle_core::Result<Tensor> {
         match *self {
             Self::Conv(conv) => conv.forward_rows(x, rows, above),
             Self::Pool { kernel, stride, ceil_mode } => max_pool_rows(x, (kernel, stride, ceil_mode), rows, above),

@@ -191,9 +191,9 @@ impl Train {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = "looking at the pictures {bar:24} {pos}/{len} triplets";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let judgments = Judgments::open(&config, look, &|event| match event {
-            Event::Looked(Some(count)) => bar.inc_length(*count as u64),
-            _ => bar.inc(1),
+        let judgments = Judgments::open(&config, look, &|count| match count {
+            Some(count) => bar.inc_length(count as u64),
+            None => bar.inc(1),
         });
         bar.finish_and_clear();
         let judgments = judgments?;
@@ -355,8 +355,7 @@ fn restore(trainer: &mut Trainer, start: &Start) -> Result<Vec<u32>> {
     };
     let checkpoint = Checkpoint::load(path)?;
     // They lie in the folder of the run that the checkpoint is of.
-    let is_own = *path == folder::latest_checkpoint(&start.out);
-    let cached = if is_own { checkpoint.cached.clone() } else { Vec::new() };
+    let cached = if start.is_own { checkpoint.cached.clone() } else { Vec::new() };
     trainer.restore(checkpoint, path)?;
     Ok(cached)
 }
@@ -419,7 +418,6 @@ fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
             };
             bar.suspend(|| tracing::warn!("step {} was left out: {why}", skip.step));
         }
-        Event::Looked(_) => {}
         Event::Scored(_) if quiet => {}
         Event::Scored(score) => {
             let line = format!("after epoch {}: 2AFC {:.4} on the held-out triplets", score.epoch, score.score);

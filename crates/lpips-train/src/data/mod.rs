@@ -193,7 +193,7 @@ impl Dataset {
             }
             hash.update(triplet.judge.to_le_bytes());
         }
-        hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        short_hex(hash)
     }
 
     /// Each folder's name and how many triplets it has.
@@ -235,6 +235,11 @@ impl Dataset {
         }
         Ok(dataset)
     }
+}
+
+/// A hash in hex, as much of it as tells things apart that nobody has made to look alike.
+pub(crate) fn short_hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The first few problems in one message.

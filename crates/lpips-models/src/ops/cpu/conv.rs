@@ -107,18 +107,16 @@ impl Algorithm {
     /// The one that should be faster for these shapes, by a count of what each does. It does not ask how many threads there
     /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch.
     pub(crate) fn choose(g: &Geometry) -> Self {
-        if g.stride != 1 || !winograd::has_transform(g.k) {
-            return Self::Direct;
-        }
-        #[cfg(test)]
-        if let Some(forced) = crate::ops::testing::forced_algorithm() {
-            return forced;
-        }
-        if winograd::cost(g) < direct::cost(g) { Self::Winograd } else { Self::Direct }
+        Self::cheaper(g, winograd::cost, direct::cost)
     }
 
     /// The one for the weights' gradient.
     fn for_weights(g: &Geometry) -> Self {
+        Self::cheaper(g, winograd::gradient_cost, Geometry::products)
+    }
+
+    /// The one that costs less, where there is a choice.
+    fn cheaper(g: &Geometry, winograd: fn(&Geometry) -> usize, direct: fn(&Geometry) -> usize) -> Self {
         if g.stride != 1 || !winograd::has_transform(g.k) {
             return Self::Direct;
         }
@@ -126,7 +124,7 @@ impl Algorithm {
         if let Some(forced) = crate::ops::testing::forced_algorithm() {
             return forced;
         }
-        if winograd::gradient_cost(g) < g.products() { Self::Winograd } else { Self::Direct }
+        if winograd(g) < direct(g) { Self::Winograd } else { Self::Direct }
     }
 
     /// Floats of the packed weights, or a few less.

@@ -141,12 +141,17 @@ fn synthesise<S: Simd, const T: usize>(s: S, m: [S::V; T]) -> [S::V; OUTPUTS] {
     out
 }
 
+/// The points above 0 at which tiles for kernels of this size interpolate; their negatives are others, as are 0 and infinity.
+#[inline(always)]
+fn positive(k: usize) -> &'static [f64] {
+    use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
+    if k == 3 { &[FRAC_1_SQRT_2, SQRT_2] } else { &[1.0, 2.0, 0.5] }
+}
+
 /// The transform of a kernel's row or column of `k` weights: its values at the points, each over the product of the point's
 /// distances to the others, which for tiles of 8x8 has its sign turned at 0, as [`analyse`] has.
 fn points(k: usize) -> Vec<[f32; 5]> {
-    use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
-    let positive: &[f64] = if k == 3 { &[FRAC_1_SQRT_2, SQRT_2] } else { &[1.0, 2.0, 0.5] };
-    let all: Vec<f64> = std::iter::once(0.0).chain(positive.iter().flat_map(|x| [*x, -x])).collect();
+    let all: Vec<f64> = std::iter::once(0.0).chain(positive(k).iter().flat_map(|x| [*x, -x])).collect();
     let mut rows: Vec<[f32; 5]> = all
         .iter()
         .map(|x| {

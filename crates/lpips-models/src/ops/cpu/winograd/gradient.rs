@@ -10,7 +10,7 @@ use super::super::conv::Geometry;
 use super::super::correlate::NEAR;
 use super::super::product::{accumulate_outer, blocks, put, with_sizes};
 use super::super::simd::{Kernel, Level, Simd};
-use super::{Analysis, Input, OUTPUTS, Room, Tiles, points, side};
+use super::{Analysis, Input, OUTPUTS, Room, Tiles, points, positive, side};
 
 /// Tiles times channels that are in work at a time.
 const GROUP: usize = 1 << 16;
@@ -112,12 +112,11 @@ impl Spread<'_> {
 /// The transposed of [`super::synthesise`].
 #[inline(always)]
 fn spread<S: Simd, const T: usize>(s: S, e: [S::V; OUTPUTS]) -> [S::V; T] {
-    use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
     let mut out = [e[0]; T];
-    let positive: &[f32] = if T == 6 { &[FRAC_1_SQRT_2, SQRT_2] } else { &[1.0, 2.0, 0.5] };
-    for (i, x) in positive.iter().enumerate() {
+    for (i, x) in positive(T + 1 - OUTPUTS).iter().enumerate() {
+        let x = *x as f32;
         let even = s.fma(s.splat(x * x), e[2], e[0]);
-        let odd = s.fma(s.splat(x * x * x), e[3], s.mul(s.splat(*x), e[1]));
+        let odd = s.fma(s.splat(x * x * x), e[3], s.mul(s.splat(x), e[1]));
         (out[1 + 2 * i], out[2 + 2 * i]) = (s.add(even, odd), s.sub(even, odd));
     }
     out[T - 1] = e[3];
