@@ -31,6 +31,7 @@ struct Cli {
 enum Command {
     Compare(command::compare::Compare),
     Bench(command::bench::Bench),
+    Data(command::data::Data),
     Weights(command::weights::Weights),
     Completions(command::completions::Completions),
 }
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Compare(compare) => compare.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Data(data) => data.run(),
         Command::Weights(weights) => weights.run(),
         Command::Completions(completions) => completions.run(),
     };

@@ -53,6 +53,17 @@ impl From<lpips_models::Error> for Failure {
     }
 }
 
+impl From<lpips_train::Error> for Failure {
+    fn from(error: lpips_train::Error) -> Self {
+        use lpips_train::Error as Train;
+        match error {
+            Train::Choice(message) => Self::Usage(message),
+            Train::Metric(error) => error.into(),
+            other => Self::Work(Some(other.to_string())),
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
     /// Of writing to standard output: the only input or output that a command does by itself.
     fn from(error: io::Error) -> Self {

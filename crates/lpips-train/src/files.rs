@@ -16,7 +16,7 @@ const UNFINISHED: &str = ".unfinished";
 ///
 /// # Errors
 /// A folder that can't be written to, or a full disk; what was there before stays then.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(path, "written", &error);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -38,7 +38,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// A folder that can't be read or written to.
-pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(folder, "tidied", &error);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();

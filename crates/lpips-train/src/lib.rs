@@ -9,7 +9,7 @@ mod curves;
 pub mod data;
 mod error;
 pub mod eval;
-mod files;
+pub mod files;
 pub mod folder;
 pub mod model;
 mod optim;

@@ -7,6 +7,7 @@ pub mod augment;
 mod bapps;
 mod list;
 pub mod loader;
+pub mod npy;
 pub mod picture;
 pub mod sample;
 

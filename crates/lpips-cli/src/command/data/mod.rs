@@ -1,0 +1,27 @@
+//! `lpips data`
+
+pub(crate) mod check;
+
+use clap::{Args, Subcommand};
+
+use crate::output::Result;
+
+/// Make, fetch, check and label sets of pictures for training and evaluation.
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Check(check::Check),
+}
+
+impl Data {
+    pub(crate) fn run(&self) -> Result {
+        match &self.action {
+            Action::Check(check) => check.run(),
+        }
+    }
+}
