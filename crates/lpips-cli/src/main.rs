@@ -31,6 +31,7 @@ struct Cli {
 enum Command {
     Compare(command::compare::Compare),
     Bench(command::bench::Bench),
+    Eval(command::eval::Eval),
     Data(command::data::Data),
     Weights(command::weights::Weights),
     Completions(command::completions::Completions),
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Compare(compare) => compare.run(),
         Command::Bench(bench) => bench.run(),
+        Command::Eval(eval) => eval.run(),
         Command::Data(data) => data.run(),
         Command::Weights(weights) => weights.run(),
         Command::Completions(completions) => completions.run(),
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
             match failure {
                 Failure::Work(_) => ExitCode::from(1),
                 Failure::Usage(_) => ExitCode::from(2),
+                Failure::Stopped => ExitCode::from(130),
                 Failure::ReaderGone => ExitCode::SUCCESS,
             }
         }

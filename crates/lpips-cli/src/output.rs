@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 /// Why a command did not end well, in one sentence.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -10,6 +12,8 @@ pub(crate) enum Failure {
     Work(Option<String>),
     /// Wrong usage: exit code 2.
     Usage(String),
+    /// It was asked to stop: exit code 130.
+    Stopped,
     /// Whoever read standard output has stopped: nobody is left to tell.
     ReaderGone,
 }
@@ -25,7 +29,7 @@ impl Failure {
         match self {
             Self::Work(message) => message.as_deref(),
             Self::Usage(message) => Some(message),
-            Self::ReaderGone => None,
+            Self::Stopped | Self::ReaderGone => None,
         }
     }
 }
@@ -85,6 +89,15 @@ pub(crate) fn note(message: &str) {
     if tracing::enabled!(tracing::Level::WARN) {
         let _ = writeln!(io::stderr(), "note: {message}");
     }
+}
+
+/// How far long work has come, on standard error: on a terminal only, and not with --quiet.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    let shown = io::stderr().is_terminal() && tracing::enabled!(tracing::Level::WARN);
+    let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}, {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.with_message(what.to_string())
 }
 
 /// What is being done, on standard error while it lasts: on a terminal only, and not with --quiet.

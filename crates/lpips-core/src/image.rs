@@ -314,6 +314,19 @@ impl Picture {
         Ok(Self { width, height, pixels })
     }
 
+    /// The bytes of a PNG of 8 bits.
+    ///
+    /// # Errors
+    /// None that is known: every picture has a form as PNG.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let mut png = Vec::new();
+        let encoder = image::codecs::png::PngEncoder::new(&mut png);
+        let (width, height) = (self.width as u32, self.height as u32);
+        image::ImageEncoder::write_image(encoder, &self.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)
+            .map_err(|error| Error::Input(sentence(&error)))?;
+        Ok(png)
+    }
+
     /// Writes the picture as a PNG of 8 bits, whole or not at all.
     ///
     /// # Errors
@@ -328,11 +341,7 @@ impl Picture {
         if path.is_dir() {
             return Err(fail("it is a folder".to_string()));
         }
-        let mut png = Vec::new();
-        let encoder = image::codecs::png::PngEncoder::new(&mut png);
-        let (width, height) = (self.width as u32, self.height as u32);
-        image::ImageEncoder::write_image(encoder, &self.to_rgb8(), width, height, image::ExtendedColorType::Rgb8)
-            .map_err(|error| fail(sentence(&error)))?;
+        let png = self.to_png().map_err(|error| fail(error.to_string()))?;
         let mut file = temporary().tempfile_in(folder).map_err(|error| fail(error.error_text()))?;
         let written = file.as_file_mut().write_all(&png).and_then(|()| file.as_file().sync_all());
         written.map_err(|error| fail(error.error_text()))?;

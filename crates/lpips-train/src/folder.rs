@@ -97,6 +97,8 @@ pub struct Folder {
 
 /// The settings of a run, in its folder.
 pub const CONFIG: &str = "config.toml";
+/// The trained model, in a run's folder.
+pub const MODEL: &str = "model.safetensors";
 const LOG: &str = "log.jsonl";
 const VALIDATION: &str = "validation.jsonl";
 const CHECKPOINTS: &str = "checkpoints";

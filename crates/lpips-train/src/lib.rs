@@ -13,6 +13,7 @@ pub mod files;
 pub mod folder;
 pub mod model;
 mod optim;
+mod plot;
 mod rng;
 mod schedule;
 mod tensorboard;

@@ -18,6 +18,8 @@ pub(crate) enum Use {
     Samples,
     /// Draws of scores.
     Bootstrap,
+    /// Which triplets are held out together.
+    Folds,
 }
 
 /// A stream of random numbers (`ChaCha` with 8 rounds).

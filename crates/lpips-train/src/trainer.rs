@@ -21,7 +21,7 @@ use crate::data::{Dataset, Look, Split};
 use crate::error::{Error, Result};
 use crate::eval::score::credit;
 use crate::files;
-use crate::folder::{Folder, SkipRecord, Skipped, StepRecord, Validation};
+use crate::folder::{self, Folder, SkipRecord, Skipped, StepRecord, Validation};
 use crate::model::Model;
 use crate::optim::{Adam, square_sum};
 use crate::rng::{Rng, Use};
@@ -147,7 +147,7 @@ impl Trainer {
 
     /// Steps in all: those of each epoch times the epochs.
     pub fn total_steps(&self) -> u64 {
-        let batches = self.batching.batches(self.train.triplets.len());
+        let batches = self.batching.batches(self.train.items.len());
         (batches.div_ceil(self.config.optimizer.accumulate) * self.config.schedule().total_epochs()) as u64
     }
 
@@ -162,7 +162,7 @@ impl Trainer {
             ("loss", model.loss.to_string()),
             ("clamp", lowercase(&model.clamp)),
             ("size of pictures", data.size.to_string()),
-            ("number of triplets", train.triplets.len().to_string()),
+            ("number of triplets", train.items.len().to_string()),
             ("set of triplets (a hash of names and judgments)", train.digest()),
             ("batch size", run.batch.to_string()),
             ("16-bit type", lowercase(&run.amp)),
@@ -260,12 +260,12 @@ impl Trainer {
             [h, w, c]
         });
         let limit = (self.config.run.cache_limit * 1e9) as u64;
-        Cache::open(path.to_path_buf(), self.train.triplets.len(), shapes.collect(), limit, cached)
+        Cache::open(path.to_path_buf(), self.train.items.len(), shapes.collect(), limit, cached)
     }
 
     /// The rest of the epoch that is under way.
     fn epoch(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Ended> {
-        let (epoch, total) = (self.position.epoch, self.batching.batches(self.train.triplets.len()));
+        let (epoch, total) = (self.position.epoch, self.batching.batches(self.train.items.len()));
         let mut loader = self.batching.load(&self.train, epoch, self.position.batch, self.model.device());
         while self.position.batch < total {
             if stop.load(Ordering::Relaxed) {
@@ -398,7 +398,7 @@ impl Trainer {
             Ok(()) => format!("the state before it is in {}", path.display()),
             Err(error) => format!("the state before it could not be saved: {error}"),
         };
-        let names: Vec<_> = numbers.iter().map(|at| self.train.triplets[*at as usize].source.name()).collect();
+        let names: Vec<_> = numbers.iter().map(|at| self.train.items[*at as usize].source.name()).collect();
         Error::Astray(format!(
             "step {} of epoch {}: {reason}; {saved}. Lower the learning rate, or look at these triplets: {}",
             self.position.step + 1,
@@ -462,7 +462,7 @@ impl Trainer {
             let Some(batch) = batch? else { continue };
             let (d0, d1) = self.model.distances(&batch)?;
             for ((number, d0), d1) in batch.numbers.iter().zip(d0).zip(d1) {
-                let triplet = &dataset.triplets[*number as usize];
+                let triplet = &dataset.items[*number as usize];
                 let judge = f64::from(triplet.judge);
                 let (sum, count) = &mut sums[triplet.folder];
                 *sum += credit(d0.into(), d1.into(), judge);
@@ -494,6 +494,6 @@ impl Trainer {
             about["2afc"] = last.score.into();
         }
         let metadata = HashMap::from([("lpips".to_string(), about.to_string())]);
-        files::write_tensors(&folder.path().join("model.safetensors"), &self.model.published()?, &metadata)
+        files::write_tensors(&folder.path().join(folder::MODEL), &self.model.published()?, &metadata)
     }
 }

@@ -2,10 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use candle_core::Device;
 use lpips_core::Picture;
+use lpips_core::weights::Finder;
+use lpips_train::data::{Judged, Split};
+use lpips_train::eval::metric::Metric;
 use lpips_train::eval::pixel::{Baseline, Pixels};
+use lpips_train::eval::results::Results;
+use lpips_train::eval::run::{Options, measure};
 use lpips_train::eval::score::{average_precision, credit, precision_recall};
+use lpips_train::eval::statistics::Bootstrap;
+use lpips_train::eval::table;
 use serde_json::Value;
 
 fn shared(path: &str) -> PathBuf {
@@ -54,6 +64,41 @@ fn pixel_baselines_are_the_published_ones() {
         ] {
             let (ours, theirs) = (baseline.value(&a, &b).unwrap(), row[key].as_f64().unwrap());
             assert!((ours - theirs).abs() <= tolerance, "{} {key}: {ours} for {theirs}", row["a"]);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (the networks' weights)"]
+fn whole_evaluations_are_the_published_ones() {
+    fn measured<const N: usize>(root: &str, nets: &[&str]) -> Results {
+        let set = Judged::<N>::open_usable(&[shared(root)], Split::Val, false, &|_| ()).unwrap();
+        let metrics: Vec<Metric> =
+            nets.iter().map(|net| Metric::open(net, &Finder::default(), &Device::Cpu).unwrap()).collect();
+        let stop = AtomicBool::new(false);
+        measure(&Arc::new(set), &metrics, Options::default(), None, &stop, &mut |_| ()).unwrap().unwrap()
+    }
+    let nets = ["alex", "vgg", "squeeze"];
+    let both = [("2afc", measured::<3>("bapps-mini", &nets)), ("jnd", measured::<2>("bapps-mini", &nets))];
+    for (kind, results) in both {
+        let table = table::rows(&results, &Bootstrap { resamples: 10, ..Bootstrap::default() }, None).unwrap();
+        for row in rows(kind) {
+            let (net, split) = (row["net"].as_str().unwrap(), row["split"].as_str().unwrap());
+            let dataset = split.strip_prefix("val/").unwrap();
+            let metric = nets.iter().position(|name| *name == net).unwrap();
+            let at = results.datasets.iter().position(|name| name == dataset).unwrap();
+            let answers: Vec<_> = results.answers.iter().filter(|answer| answer.dataset == at).collect();
+            for (i, key) in if kind == "2afc" { vec!["d0", "d1"] } else { vec!["d"] }.into_iter().enumerate() {
+                let theirs = numbers(&row, key);
+                assert_eq!(answers.len(), theirs.len());
+                for (answer, theirs) in answers.iter().zip(theirs) {
+                    let ours = answer.distances[metric][i];
+                    assert!((ours - theirs).abs() <= 1e-5, "{net} {split} {key}: {ours} for {theirs}");
+                }
+            }
+            let ours = table.iter().find(|row| row.dataset == dataset && row.metric == net).unwrap().score;
+            let theirs = row["score"].as_f64().unwrap();
+            assert!((ours - theirs).abs() <= 1e-6, "{net} {split}: {ours} for {theirs}");
         }
     }
 }

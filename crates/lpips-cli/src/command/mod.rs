@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod data;
+pub(crate) mod eval;
 pub(crate) mod weights;
 
 /// What the environment decides, for the long help of the commands that compute.

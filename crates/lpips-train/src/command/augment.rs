@@ -73,14 +73,14 @@ impl Preview {
                 "--preview {sheet}: the sheet is a PNG: name a file that ends in .png"
             )));
         }
-        let (size, rows) = (config.data.size, (self.rows as usize).min(dataset.triplets.len()));
+        let (size, rows) = (config.data.size, (self.rows as usize).min(dataset.items.len()));
         let groups = self.draws as usize + 1;
         let (wide, tall) = (3 * (size + GAP) + WIDE, size + GAP);
         let (width, height) = (groups * wide - WIDE - GAP, (rows * tall).max(tall) - GAP);
         let mut sheet = vec![255; width * height * 3];
         // Spread over all that there are.
         for row in 0..rows {
-            let triplet = &dataset.triplets[row * dataset.triplets.len() / rows];
+            let triplet = &dataset.items[row * dataset.items.len() / rows];
             let pictures = picture::load(&triplet.source, size)?;
             for group in 0..groups {
                 let mut changed = pictures.clone();

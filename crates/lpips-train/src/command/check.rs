@@ -34,7 +34,7 @@ impl Check {
                 other => other?,
             };
             problems.extend(found);
-            let bar = ProgressBar::new(dataset.triplets.len() as u64);
+            let bar = ProgressBar::new(dataset.items.len() as u64);
             problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)).0);
             bar.finish_and_clear();
             for (folder, count) in dataset.counts() {

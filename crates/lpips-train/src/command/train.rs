@@ -444,7 +444,7 @@ fn summary(folder: &Folder, trainer: &Trainer) -> Result<()> {
             "2AFC on the held-out triplets: {first:.4} at first, {last:.4} now; {most:.4} is the most, as judgments differ"
         ))?;
     }
-    let model = folder.path().join("model.safetensors");
+    let model = folder.path().join(folder::MODEL);
     print(&format!("wrote {}: lpips compare --weights {} A.png B.png", model.display(), model.display()))
 }
 

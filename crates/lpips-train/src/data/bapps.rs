@@ -4,33 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Problem, Source, Split, Triplet, files, fraction, npy};
+use super::{Item, Judged, Kind, Problem, Source, Split, files, fraction, npy};
 use crate::error::{Error, Result};
 
-const PICTURES: [&str; 3] = ["ref", "p0", "p1"];
-const JUDGE: &str = "judge";
 const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
 
-/// Adds the triplets below `root`.
-pub(super) fn scan(root: &Path, split: Split, dataset: &mut Dataset, problems: &mut Vec<Problem>) -> Result<()> {
-    let mut folder = root.to_path_buf();
-    for part in ["2afc", split.name()] {
-        if folder.join(part).is_dir() {
-            folder.push(part);
-        }
-    }
-    let is_leaf = |folder: &Path| folder.join(PICTURES[0]).is_dir();
-    let leaves: Vec<PathBuf> =
-        if is_leaf(&folder) { vec![folder] } else { files(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() };
+/// Adds what is below `root`.
+pub(super) fn scan<const N: usize>(
+    root: &Path,
+    split: Split,
+    dataset: &mut Judged<N>,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    let kind = Judged::<N>::KIND;
+    let leaves = leaves(root, split, kind)?;
     if leaves.is_empty() {
-        return Err(Error::file(
-            root,
-            format!(
-                "holds no triplets: expected the folders ref, p0, p1 and judge, folders of them, or a BAPPS root with \
-                 2afc/{}",
-                split.name()
-            ),
-        ));
+        let other = if kind == Kind::Jnd { Kind::TwoAfc } else { Kind::Jnd };
+        let holds = |split| self::leaves(root, split, other).is_ok_and(|leaves| !leaves.is_empty());
+        let hint = if holds(Split::Train) || holds(Split::Val) {
+            format!("; it holds {} of {other}", other.item())
+        } else {
+            String::new()
+        };
+        let reason = format!(
+            "holds no {}: expected the folders {} and {}, folders of them, or a BAPPS root with {kind}/{}{hint}",
+            kind.item(),
+            kind.pictures().join(", "),
+            kind.vote(),
+            split.name()
+        );
+        return Err(Error::file(root, reason));
     }
     for leaf in leaves {
         match leaf_folder(&leaf, dataset, problems) {
@@ -41,18 +44,34 @@ pub(super) fn scan(root: &Path, split: Split, dataset: &mut Dataset, problems: &
     Ok(())
 }
 
-fn leaf_folder(folder: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>) -> Result<()> {
-    let number = dataset.folders.len();
+/// The folders that hold pictures of a kind, by name.
+fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBuf>> {
+    let mut folder = root.to_path_buf();
+    for part in [kind.name(), split.name()] {
+        if folder.join(part).is_dir() {
+            folder.push(part);
+        }
+    }
+    let is_leaf = |folder: &Path| match kind {
+        Kind::TwoAfc => folder.join("ref").is_dir(),
+        Kind::Jnd => folder.join("p0").is_dir() && !folder.join("ref").is_dir(),
+    };
+    Ok(if is_leaf(&folder) { vec![folder] } else { files(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
+}
+
+fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut Judged<N>, problems: &mut Vec<Problem>) -> Result<()> {
+    let (number, kind) = (dataset.folders.len(), Judged::<N>::KIND);
     dataset.folders.push(folder.display().to_string());
     let mut columns = Vec::new();
-    for part in PICTURES.into_iter().chain([JUDGE]) {
+    let expected = || format!("{} and {}", kind.pictures().join(", "), kind.vote());
+    for part in kind.pictures().iter().copied().chain([kind.vote()]) {
         let path = folder.join(part);
         if !path.is_dir() {
-            return Err(Error::file(folder, format!("lacks the folder {part}: expected ref, p0, p1 and judge")));
+            return Err(Error::file(folder, format!("lacks the folder {part}: expected {}", expected())));
         }
         let wanted = |path: &PathBuf| {
             let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            if part == JUDGE { extension == "npy" } else { EXTENSIONS.contains(&extension.as_str()) }
+            if part == kind.vote() { extension == "npy" } else { EXTENSIONS.contains(&extension.as_str()) }
         };
         let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
         for path in files(&path)?.into_iter().filter(wanted) {
@@ -66,18 +85,18 @@ fn leaf_folder(folder: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>
     }
     let names: BTreeSet<OsString> = columns.iter().flat_map(|(_, column)| column.keys().cloned()).collect();
     if names.is_empty() {
-        return Err(Error::file(folder, "is empty: expected pictures in ref, p0 and p1, and judgments in judge"));
+        return Err(Error::file(folder, format!("is empty: expected pictures and judgments in {}", expected())));
     }
     for name in names {
         let found: Vec<Option<&PathBuf>> = columns.iter().map(|(_, column)| column.get(&name)).collect();
-        if let [Some(reference), Some(p0), Some(p1), Some(judge)] = found[..] {
+        if let [pictures @ .., Some(judge)] = &found[..]
+            && let Ok(pictures) = pictures.iter().copied().flatten().cloned().collect::<Vec<_>>().try_into()
+        {
             match read_judge(judge) {
-                Ok(judge) => dataset.triplets.push(Triplet {
-                    source: Source::Files(Box::new([reference.clone(), p0.clone(), p1.clone()])),
-                    judge,
-                    folder: number,
-                }),
-                Err(reason) => problems.push(Problem { path: judge.clone(), reason }),
+                Ok(judge) => {
+                    dataset.items.push(Item { source: Source::Files(Box::new(pictures)), judge, folder: number });
+                }
+                Err(reason) => problems.push(Problem { path: (*judge).clone(), reason }),
             }
             continue;
         }
@@ -91,7 +110,7 @@ fn leaf_folder(folder: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>
     Ok(())
 }
 
-/// The one number of a `.npy` file, the fraction of people who preferred p1.
+/// The one number of a `.npy` file, a fraction of people.
 fn read_judge(path: &Path) -> Result<f32, String> {
     /// More than any header of one number takes.
     const LARGEST: u64 = 4096;
@@ -101,8 +120,5 @@ fn read_judge(path: &Path) -> Result<f32, String> {
         return Err(format!("is {length} bytes long: expected one real number in NumPy's format"));
     }
     let number = npy::one_number(&std::fs::read(path).map_err(fail)?);
-    fraction(
-        number
-            .ok_or("does not hold one real number in NumPy's format (.npy): expected the fraction that preferred p1")?,
-    )
+    fraction(number.ok_or("does not hold one real number in NumPy's format (.npy): expected the fraction of people")?)
 }

@@ -1,25 +1,26 @@
-//! Lists of triplets: CSV or JSON lines, each with ref, p0, p1 and judge; paths are relative to the list.
+//! Lists: CSV or JSON lines, each with ref, p0, p1 and judge, or p0, p1 and same; paths are relative to the list.
 
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, Problem, Source, Triplet, fraction};
+use super::{Item, Judged, Kind, Problem, Source, fraction};
 use crate::error::{Error, Result};
 
-const FIELDS: [&str; 4] = ["ref", "p0", "p1", "judge"];
+/// One line: its number and either its fields, pictures and then what people said, or what is wrong with it.
+type Line = (u64, Result<Vec<String>, String>);
 
-/// One line: its number and either its four fields or what is wrong with it.
-type Line = (u64, Result<[String; 4], String>);
-
-/// Adds the triplets of a list.
-pub(super) fn scan(list: &Path, dataset: &mut Dataset, problems: &mut Vec<Problem>) -> Result<()> {
+/// Adds what is in a list.
+pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problems: &mut Vec<Problem>) -> Result<()> {
+    let names = Names::of(Judged::<N>::KIND);
     let text = std::fs::read_to_string(list).map_err(|error| Error::io(list, "read", &error))?;
     let extension = list.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let lines = match extension.as_str() {
-        "csv" => csv_lines(list, &text)?,
-        "jsonl" | "ndjson" => json_lines(&text),
+        "csv" => csv_lines(list, &text, &names)?,
+        "jsonl" | "ndjson" => json_lines(&text, &names),
         _ => {
-            let reason =
-                "is neither a folder nor a list of triplets: expected a .csv or .jsonl with ref, p0, p1 and judge";
+            let reason = format!(
+                "is neither a folder nor a list of {}: expected a .csv or .jsonl with {names}",
+                Judged::<N>::KIND.item()
+            );
             return Err(Error::file(list, reason));
         }
     };
@@ -27,14 +28,15 @@ pub(super) fn scan(list: &Path, dataset: &mut Dataset, problems: &mut Vec<Proble
     dataset.folders.push(list.display().to_string());
     let folder = list.parent().unwrap_or(Path::new(""));
     for (line, fields) in lines {
-        let triplet = fields.and_then(|[reference, p0, p1, judge]| {
+        let item = fields.and_then(|mut fields| {
+            let judge = fields.pop().unwrap_or_default();
             let judge = judge.trim().parse().map_err(|_| format!("the judgment '{judge}' is no number"))?;
-            let path = |name: String| -> PathBuf { folder.join(name.trim()) };
-            let source = Source::Files(Box::new([reference, p0, p1].map(path)));
-            Ok(Triplet { source, judge: fraction(judge)?, folder: number })
+            let paths: Vec<PathBuf> = fields.iter().map(|name| folder.join(name.trim())).collect();
+            let paths = paths.try_into().map_err(|_| format!("expected {names}"))?;
+            Ok(Item { source: Source::Files(Box::new(paths)), judge: fraction(judge)?, folder: number })
         });
-        match triplet {
-            Ok(triplet) => dataset.triplets.push(triplet),
+        match item {
+            Ok(item) => dataset.items.push(item),
             Err(reason) => {
                 problems.push(Problem { path: list.to_path_buf(), reason: format!("line {line}: {reason}") });
             }
@@ -43,11 +45,27 @@ pub(super) fn scan(list: &Path, dataset: &mut Dataset, problems: &mut Vec<Proble
     Ok(())
 }
 
-/// With a line of names the fields go by name, without one in the order ref, p0, p1, judge.
-fn csv_lines(list: &Path, text: &str) -> Result<Vec<Line>> {
+/// The fields of a line.
+struct Names(Vec<&'static str>);
+
+impl Names {
+    fn of(kind: Kind) -> Self {
+        Self([kind.pictures(), &[kind.vote()]].concat())
+    }
+}
+
+impl std::fmt::Display for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (last, others) = self.0.split_last().ok_or(std::fmt::Error)?;
+        write!(f, "{} and {last}", others.join(", "))
+    }
+}
+
+/// With a line of names the fields go by name, without one in the usual order.
+fn csv_lines(list: &Path, text: &str, names: &Names) -> Result<Vec<Line>> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let mut order = [0, 1, 2, 3];
+    let mut order: Vec<usize> = (0..names.0.len()).collect();
     let mut lines = Vec::new();
     for (i, record) in reader.records().enumerate() {
         let record = match record {
@@ -55,35 +73,31 @@ fn csv_lines(list: &Path, text: &str) -> Result<Vec<Line>> {
             Err(error) => return Err(Error::file(list, format!("is no CSV that can be read: {error}"))),
         };
         let line = record.position().map_or(i as u64 + 1, csv::Position::line);
-        if i == 0 && record.iter().any(|field| field.eq_ignore_ascii_case(FIELDS[0])) {
-            for (place, name) in order.iter_mut().zip(FIELDS) {
+        if i == 0 && record.iter().any(|field| field.eq_ignore_ascii_case(names.0[0])) {
+            for (place, name) in order.iter_mut().zip(&names.0) {
                 let Some(found) = record.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
-                    return Err(Error::file(list, format!("lacks the column {name}: expected ref, p0, p1 and judge")));
+                    return Err(Error::file(list, format!("lacks the column {name}: expected {names}")));
                 };
                 *place = found;
             }
             continue;
         }
         let field = |at: usize| record.get(at).filter(|field| !field.is_empty()).map(String::from);
-        let fields = match order.map(field) {
-            [Some(reference), Some(p0), Some(p1), Some(judge)] => Ok([reference, p0, p1, judge]),
-            _ => Err("expected ref, p0, p1 and judge".to_string()),
-        };
-        lines.push((line, fields));
+        let fields: Option<Vec<String>> = order.iter().map(|at| field(*at)).collect();
+        lines.push((line, fields.ok_or_else(|| format!("expected {names}"))));
     }
     Ok(lines)
 }
 
-fn json_lines(text: &str) -> Vec<Line> {
+fn json_lines(text: &str, names: &Names) -> Vec<Line> {
     let parse = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("is no JSON: {error}"))?;
         let field = |name: &str| match &value[name] {
             serde_json::Value::String(text) => Ok(text.clone()),
             serde_json::Value::Number(number) => Ok(number.to_string()),
-            _ => Err(format!("lacks {name}: expected ref, p0, p1 and judge")),
+            _ => Err(format!("lacks {name}: expected {names}")),
         };
-        let [reference, p0, p1, judge] = FIELDS.map(field);
-        Ok([reference?, p0?, p1?, judge?])
+        names.0.iter().map(|name| field(name)).collect()
     };
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     lines.map(|(line, number)| (number, parse(line))).collect()

@@ -1,18 +1,14 @@
 //! Batches, decoded and augmented ahead of the step.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
 
 use candle_core::{Device, Tensor};
 
+use super::ahead::Ahead;
 use super::augment::Augment;
 use super::{Dataset, picture};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rng::{Rng, Use};
-
-/// Batches that each worker has ready at most.
-const AHEAD: usize = 2;
 
 /// How triplets become batches.
 #[derive(Debug, Clone)]
@@ -62,16 +58,9 @@ impl Batch {
     }
 }
 
-/// An epoch's batches in their order, which depends on the seed alone; so does the augmentation.
-#[derive(Debug)]
-pub struct Loader {
-    /// One for each worker: of the batches from `first` on each takes its turn.
-    queues: Vec<Receiver<Result<Option<Batch>>>>,
-    workers: Vec<JoinHandle<()>>,
-    first: usize,
-    next: usize,
-    end: usize,
-}
+/// An epoch's batches in their order, which depends on the seed alone; so does the augmentation. Nothing stands in the place of a
+/// batch of which every picture is broken.
+pub type Loader = Ahead<Option<Batch>>;
 
 impl Batching {
     /// The numbers of an epoch's triplets in the order they are trained in.
@@ -90,27 +79,13 @@ impl Batching {
 
     /// Starts to load an epoch from batch `first` on, for a trainer on `device`.
     pub fn load(&self, dataset: &Arc<Dataset>, epoch: usize, first: usize, device: &Device) -> Loader {
-        let order: Arc<[u32]> = self.order(dataset.triplets.len(), epoch).into();
-        let end = self.batches(order.len());
-        let count = self.workers.clamp(1, end.saturating_sub(first).max(1));
-        let (mut queues, mut workers) = (Vec::new(), Vec::new());
-        for worker in 0..count {
-            let (sender, queue) = sync_channel(AHEAD);
-            let (own, dataset, order, device) = (self.clone(), dataset.clone(), order.clone(), device.clone());
-            workers.push(std::thread::spawn(move || {
-                for at in (first + worker..end).step_by(count) {
-                    let numbers = &order[at * own.batch..order.len().min((at + 1) * own.batch)];
-                    let batch = own.make(&dataset, epoch, numbers, &device);
-                    // Nobody waits for more where the training has stopped.
-                    let failed = batch.is_err();
-                    if sender.send(batch).is_err() || failed {
-                        return;
-                    }
-                }
-            }));
-            queues.push(queue);
-        }
-        Loader { queues, workers, first, next: first, end: end.max(first) }
+        let order: Arc<[u32]> = self.order(dataset.items.len(), epoch).into();
+        let end = self.batches(order.len()).max(first);
+        let (own, dataset, device) = (self.clone(), dataset.clone(), device.clone());
+        Ahead::start(first..end, self.workers, move |at| {
+            let numbers = &order[at * own.batch..order.len().min((at + 1) * own.batch)];
+            own.make(&dataset, epoch, numbers, &device)
+        })
     }
 
     /// One batch; none where every picture of it is broken.
@@ -119,7 +94,7 @@ impl Batching {
         let mut columns = [(); 3].map(|()| Vec::with_capacity(numbers.len() * 3 * side * side));
         let (mut judges, mut kept) = (Vec::new(), Vec::new());
         for &number in numbers {
-            let triplet = &dataset.triplets[number as usize];
+            let triplet = &dataset.items[number as usize];
             let mut pictures = match picture::load(&triplet.source, side) {
                 Ok(pictures) => pictures,
                 Err(error) if self.skip_broken => {
@@ -142,30 +117,5 @@ impl Batching {
         let [reference, p0, p1] = columns.map(|column| Tensor::from_vec(column, (n, 3, side, side), device));
         let judge = Tensor::from_vec(judges, n, device)?;
         Ok(Some(Batch { numbers: kept, reference: reference?, p0: p0?, p1: p1?, judge }))
-    }
-}
-
-impl Iterator for Loader {
-    /// A batch, or nothing in its place where every picture of it is broken.
-    type Item = Result<Option<Batch>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.next >= self.end {
-            return None;
-        }
-        let queue = &self.queues[(self.next - self.first) % self.queues.len()];
-        self.next += 1;
-        let gone = || Error::Data("a thread that decodes pictures has stopped unexpectedly".to_string());
-        Some(queue.recv().unwrap_or_else(|_| Err(gone())))
-    }
-}
-
-impl Drop for Loader {
-    fn drop(&mut self) {
-        // A worker that waits to hand over a batch learns that nobody takes it.
-        self.queues.clear();
-        for worker in self.workers.drain(..) {
-            drop(worker.join());
-        }
     }
 }

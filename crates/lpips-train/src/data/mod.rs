@@ -3,6 +3,7 @@
 //! A triplet is a reference, two pictures p0 and p1 made from it, and the fraction of people who found p1 the more similar
 //! (2AFC, two alternatives and a forced choice).
 
+pub mod ahead;
 pub mod augment;
 mod bapps;
 mod list;
@@ -11,29 +12,85 @@ pub mod npy;
 pub mod picture;
 pub mod sample;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
-/// Three pictures and a judgment.
+/// What people were asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Two alternatives and a forced choice: which of p0 and p1 is the more similar to the reference?
+    #[serde(rename = "2afc")]
+    TwoAfc,
+    /// Just noticeable differences: were p0 and p1, shown for a moment each, the same?
+    #[serde(rename = "jnd")]
+    Jnd,
+}
+
+impl Kind {
+    /// Its name, and that of its folder in a BAPPS root.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TwoAfc => "2afc",
+            Self::Jnd => "jnd",
+        }
+    }
+
+    /// The folders of pictures, and fields of a list.
+    pub fn pictures(self) -> &'static [&'static str] {
+        match self {
+            Self::TwoAfc => &["ref", "p0", "p1"],
+            Self::Jnd => &["p0", "p1"],
+        }
+    }
+
+    /// The folder and field of what people said: the fraction that preferred p1, or that took p0 and p1 for the same.
+    pub fn vote(self) -> &'static str {
+        match self {
+            Self::TwoAfc => "judge",
+            Self::Jnd => "same",
+        }
+    }
+
+    /// What one question is called.
+    pub fn item(self) -> &'static str {
+        match self {
+            Self::TwoAfc => "triplets",
+            Self::Jnd => "pairs",
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// N pictures that people were asked about, and what they said.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Triplet {
+pub struct Item<const N: usize> {
     /// The pictures.
-    pub source: Source,
-    /// The fraction of people who preferred p1, in [0, 1].
+    pub source: Source<N>,
+    /// The fraction of people who preferred p1, or took p0 and p1 for the same, in [0, 1].
     pub judge: f32,
     /// Which of the dataset's folders it is from.
     pub folder: usize,
 }
 
+/// A reference, p0 and p1.
+pub type Triplet = Item<3>;
+
 /// Where a triplet's pictures are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// In files: reference, p0, p1.
-    Files(Box<[PathBuf; 3]>),
+pub enum Source<const N: usize> {
+    /// In files: reference, p0, p1, or p0 and p1.
+    Files(Box<[PathBuf; N]>),
     /// Drawn by [`sample`] from this seed, with this number.
     Sample {
         /// The set's seed.
@@ -43,7 +100,7 @@ pub enum Source {
     },
 }
 
-impl Source {
+impl<const N: usize> Source<N> {
     /// A name for messages.
     pub fn name(&self) -> String {
         match self {
@@ -53,14 +110,20 @@ impl Source {
     }
 }
 
-/// Triplets in the order that they were found in: folders as given, files by name.
+/// What people were asked and said, in the order that it was found in: folders as given, files by name.
 #[derive(Debug, Clone, Default)]
-pub struct Dataset {
+pub struct Judged<const N: usize> {
     /// What the folders are called, as they were given or found.
     pub folders: Vec<String>,
-    /// The triplets.
-    pub triplets: Vec<Triplet>,
+    /// The questions.
+    pub items: Vec<Item<N>>,
 }
+
+/// Triplets, to be trained on or scored.
+pub type Dataset = Judged<3>;
+
+/// Pairs that people took for the same or not.
+pub type Pairs = Judged<2>;
 
 /// Something that is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,46 +167,42 @@ pub enum Look {
     Pixels,
 }
 
-impl Dataset {
-    /// The triplets of several roots, in the order given, and all that is wrong with them. What is wrong is left out.
+impl<const N: usize> Judged<N> {
+    /// What people were asked.
+    pub const KIND: Kind = if N == 3 { Kind::TwoAfc } else { Kind::Jnd };
+
+    /// What is in several roots, in the order given, and all that is wrong with them. What is wrong is left out.
     ///
-    /// A root is a folder of triplets (`ref`, `p0`, `p1`, `judge`), a folder of such folders, a BAPPS root (`2afc/train` and
-    /// `2afc/val` in it, of which `split` says the one), or a list (`.csv`, `.jsonl`).
+    /// A root is a folder of triplets (`ref`, `p0`, `p1`, `judge`) or of pairs (`p0`, `p1`, `same`), a folder of such folders, a
+    /// BAPPS root (`2afc/train`, `2afc/val` and `jnd/val` in it, of which `split` says the one), or a list (`.csv`, `.jsonl`).
     ///
     /// # Errors
-    /// A root that is not there, or in which there are no triplets.
+    /// A root that is not there, or in which there are no triplets or pairs.
     pub fn open(roots: &[PathBuf], split: Split) -> Result<(Self, Vec<Problem>)> {
         let (mut dataset, mut problems) = (Self::default(), Vec::new());
         for root in roots {
-            let before = dataset.triplets.len() + problems.len();
+            let before = dataset.items.len() + problems.len();
             let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
             if metadata.is_dir() {
                 bapps::scan(root, split, &mut dataset, &mut problems)?;
             } else {
                 list::scan(root, &mut dataset, &mut problems)?;
             }
-            if dataset.triplets.len() + problems.len() == before {
-                return Err(Error::file(root, "holds no triplets: expected at least one"));
+            if dataset.items.len() + problems.len() == before {
+                return Err(Error::file(root, format!("holds no {}: expected at least one", Self::KIND.item())));
             }
         }
         Ok((dataset, problems))
     }
 
-    /// The built-in set of `count` samples.
-    pub fn samples(seed: u64, count: usize) -> Self {
-        let triplet =
-            |index| Triplet { source: Source::Sample { seed, index }, judge: sample::judge(seed, index), folder: 0 };
-        Self { folders: vec!["built-in samples".to_string()], triplets: (0..count as u64).map(triplet).collect() }
-    }
-
-    /// Looks at every picture, `progress` being called for each triplet: what is wrong, and how many triplets can't be used.
+    /// Looks at every picture, `progress` being called for each item: what is wrong, and how many items can't be used.
     pub fn check_pictures(&self, look: Look, progress: impl Fn() + Sync) -> (Vec<Problem>, usize) {
         let problems: Vec<Vec<Problem>> = self
-            .triplets
+            .items
             .par_iter()
-            .map(|triplet| {
+            .map(|item| {
                 progress();
-                let Source::Files(files) = &triplet.source else { return Vec::new() };
+                let Source::Files(files) = &item.source else { return Vec::new() };
                 let (mut problems, mut sizes) = (Vec::new(), Vec::new());
                 for path in files.iter() {
                     match picture::check(path, look) {
@@ -159,7 +218,7 @@ impl Dataset {
                 if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
                     let (first, (w0, h0)) = sizes[0];
                     let reason = format!(
-                        "is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for all three of a triplet",
+                        "is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for all that are compared",
                         first.display()
                     );
                     problems.push(Problem { path: (*path).clone(), reason });
@@ -174,12 +233,46 @@ impl Dataset {
         (problems, broken)
     }
 
-    /// Tells datasets apart: a hash of their triplets' file names, in their order, and judgments. It does not depend on where
+    /// Opens roots to be scored: what is wrong is an error that names the first few files, or with `skip_broken` left out, with a
+    /// line in the log for each. `progress` is called with the number of items once that is known, and then for each.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`], a file that is wrong, or nothing left to score.
+    pub fn open_usable(
+        roots: &[PathBuf],
+        split: Split,
+        skip_broken: bool,
+        progress: &(dyn Fn(Option<usize>) + Sync),
+    ) -> Result<Self> {
+        let (mut set, mut problems) = Self::open(roots, split)?;
+        progress(Some(set.items.len()));
+        // What is broken further in than its header is met when it is scored; to be left out it has to be found now.
+        let look = if skip_broken { Look::Pixels } else { Look::Headers };
+        problems.extend(set.check_pictures(look, || progress(None)).0);
+        if !skip_broken && !problems.is_empty() {
+            return Err(Error::Data(summary(&problems)));
+        }
+        for problem in &problems {
+            tracing::warn!("left out: {problem}");
+        }
+        let broken: HashSet<&Path> = problems.iter().map(|problem| problem.path.as_path()).collect();
+        set.items.retain(|item| match &item.source {
+            Source::Files(files) => files.iter().all(|file| !broken.contains(file.as_path())),
+            Source::Sample { .. } => true,
+        });
+        if set.items.is_empty() {
+            let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
+            return Err(Error::Data(format!("{}: nothing is left to score", roots.join(", "))));
+        }
+        Ok(set)
+    }
+
+    /// Tells datasets apart: a hash of their files' names, in their order, and judgments. It does not depend on where
     /// the folders lie.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for triplet in &self.triplets {
-            match &triplet.source {
+        for item in &self.items {
+            match &item.source {
                 Source::Files(files) => {
                     for path in files.iter() {
                         // Of BAPPS: the distortion, the column and the file.
@@ -192,18 +285,27 @@ impl Dataset {
                 }
                 Source::Sample { seed, index } => hash.update(format!("sample {seed} {index}")),
             }
-            hash.update(triplet.judge.to_le_bytes());
+            hash.update(item.judge.to_le_bytes());
         }
         short_hex(hash)
     }
 
-    /// Each folder's name and how many triplets it has.
+    /// Each folder's name and how many items it has.
     pub fn counts(&self) -> Vec<(&str, usize)> {
         let mut counts = vec![0; self.folders.len()];
-        for triplet in &self.triplets {
-            counts[triplet.folder] += 1;
+        for item in &self.items {
+            counts[item.folder] += 1;
         }
         self.folders.iter().map(String::as_str).zip(counts).collect()
+    }
+}
+
+impl Dataset {
+    /// The built-in set of `count` samples.
+    pub fn samples(seed: u64, count: usize) -> Self {
+        let triplet =
+            |index| Triplet { source: Source::Sample { seed, index }, judge: sample::judge(seed, index), folder: 0 };
+        Self { folders: vec!["built-in samples".to_string()], items: (0..count as u64).map(triplet).collect() }
     }
 
     /// Opens roots for a training: what is wrong is an error that names the first few files, or with `skip_broken` a line
@@ -220,7 +322,7 @@ impl Dataset {
         progress: &(dyn Fn(Option<usize>) + Sync),
     ) -> Result<Self> {
         let (dataset, mut problems) = Self::open(roots, split)?;
-        progress(Some(dataset.triplets.len()));
+        progress(Some(dataset.items.len()));
         let (found, broken) = dataset.check_pictures(look, || progress(None));
         problems.extend(found);
         if skip_broken {
@@ -230,7 +332,7 @@ impl Dataset {
         } else if !problems.is_empty() {
             return Err(Error::Data(summary(&problems)));
         }
-        if dataset.triplets.len() == broken {
+        if dataset.items.len() == broken {
             let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
             return Err(Error::Data(format!("{}: nothing is left to train on", roots.join(", "))));
         }
@@ -249,7 +351,7 @@ fn summary(problems: &[Problem]) -> String {
     let shown: Vec<_> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = match problems.len().saturating_sub(SHOWN) {
         0 => String::new(),
-        more => format!("; and {more} more, which `lpips-train check` lists"),
+        more => format!("; and {more} more, which `lpips data check` lists"),
     };
     format!("{}{more}: mend them, or leave them out with --skip-broken", shown.join("; "))
 }
@@ -274,6 +376,6 @@ fn fraction(judge: f64) -> Result<f32, String> {
     if (0.0..=1.0).contains(&judge) {
         Ok(judge as f32)
     } else {
-        Err(format!("the judgment is {judge}: expected the fraction that preferred p1, from 0 to 1"))
+        Err(format!("the judgment is {judge}: expected a fraction of people, from 0 to 1"))
     }
 }

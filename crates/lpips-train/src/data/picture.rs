@@ -6,7 +6,7 @@ use lpips_core::Picture;
 use lpips_core::image::Decoder;
 
 use super::{Look, Source, sample};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Values of a square RGB picture, from 0 to 1, red, green and blue of each pixel from the top left.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,24 +47,27 @@ pub fn check(path: &Path, look: Look) -> lpips_core::Result<(usize, usize)> {
     }
 }
 
-/// The pictures of a triplet, reference, p0 and p1, `size` pixels each way.
+/// The pictures of a triplet, reference, p0 and p1, or of a pair, `size` pixels each way.
 ///
 /// Others are resized as the published loader does it, by Pillow's bilinear filter to a shorter side of `size`; of what is
 /// longer the middle is taken.
 ///
 /// # Errors
 /// A picture that can't be read.
-pub fn load(source: &Source, size: usize) -> Result<[Square; 3]> {
-    match source {
-        Source::Files(files) => {
-            let [reference, p0, p1] = files.each_ref().map(|path| open(path, size));
-            Ok([reference?, p0?, p1?])
-        }
-        Source::Sample { seed, index } => Ok(sample::draw(*seed, *index, size)),
-    }
+pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[Square; N]> {
+    let pictures = match source {
+        Source::Files(files) => files.iter().map(|path| open(path, size)).collect::<Result<Vec<_>>>()?,
+        Source::Sample { seed, index } => sample::draw(*seed, *index, size).into(),
+    };
+    let expected = |pictures: Vec<_>| Error::Data(format!("{} pictures were given: expected {N}", pictures.len()));
+    pictures.try_into().map_err(expected)
 }
 
-fn open(path: &Path, size: usize) -> Result<Square> {
+/// A picture, `size` pixels each way.
+///
+/// # Errors
+/// One that can't be read.
+pub fn open(path: &Path, size: usize) -> Result<Square> {
     let mut picture = Picture::open(path)?;
     let (width, height) = (picture.width(), picture.height());
     let short = width.min(height);

@@ -55,13 +55,13 @@ impl Baseline {
         })
     }
 
-    /// [`Self::value`] as a distance: smaller is nearer.
+    /// [`Self::value`] as a distance: smaller is nearer. It is finite: equal pictures have a signal-to-noise ratio of 200 dB.
     ///
     /// # Errors
     /// Those of [`Self::value`].
     pub fn distance(self, a: &Pixels, b: &Pixels) -> Result<f64> {
         let value = self.value(a, b)?;
-        Ok(if self == Self::Psnr { -value } else { value })
+        Ok(if self == Self::Psnr { -value.min(200.0) } else { value })
     }
 }
 

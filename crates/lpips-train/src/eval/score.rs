@@ -16,6 +16,8 @@ pub fn credit(d0: f64, d1: f64, judge: f64) -> f64 {
 pub struct Point {
     /// Pairs at this distance or nearer are called the same.
     pub threshold: f64,
+    /// The fraction of pairs that are, in (0, 1].
+    pub share: f64,
     /// Of those called the same, the fraction that people call the same, in [0, 1].
     pub precision: f64,
     /// Of those that people call the same, the fraction called so, in [0, 1].
@@ -41,7 +43,8 @@ pub fn precision_recall(pairs: &[(f64, f64)]) -> Vec<Point> {
             // Right are those called the same by both, and those called different by both.
             let rejected = count as f64 - all - alarms;
             let accuracy = (hits + rejected) / count as f64;
-            Point { threshold, precision: hits / (hits + alarms), recall: hits / all, accuracy }
+            let called = hits + alarms;
+            Point { threshold, share: called / count as f64, precision: hits / called, recall: hits / all, accuracy }
         })
         .collect()
 }

@@ -106,21 +106,66 @@ pub fn holm(ps: &[f64]) -> Vec<f64> {
     corrected
 }
 
-/// The bootstrap interval of a mean (Efron, 1979): between which values the means of `resamples` draws of the values, as many as there
-/// are and with replacement, lie in a fraction `level` of cases. The same seed gives the same interval, on any number of threads.
-///
-/// # Errors
-/// No values, or one that is no finite number.
-pub fn bootstrap_mean(values: &[f64], level: f64, resamples: usize, seed: u64) -> Result<(f64, f64)> {
-    check(values, 1)?;
-    let n = values.len();
-    let mean = |resample: usize| {
-        let mut rng = Rng::new(seed, Use::Bootstrap, (resample as u64, 0));
-        (0..n).map(|_| values[rng.below(n)]).sum::<f64>() / n as f64
-    };
-    let mut means: Vec<f64> = (0..resamples.max(1)).into_par_iter().map(mean).collect();
-    means.sort_by(f64::total_cmp);
-    Ok((quantile(&means, (1.0 - level) / 2.0), quantile(&means, f64::midpoint(1.0, level))))
+/// How an interval is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bootstrap {
+    /// In which fraction of cases the interval is to hold the true value.
+    pub level: f64,
+    /// How often is drawn.
+    pub resamples: usize,
+    /// The same seed gives the same interval, on any number of threads.
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { level: 0.95, resamples: 1000, seed: 0 }
+    }
+}
+
+impl Bootstrap {
+    /// The interval of a statistic over samples of these sizes (Efron, 1979): each draw takes from every sample as many as there are,
+    /// with replacement, and the statistic is computed from their places; the interval is what the middle part of all draws spans.
+    ///
+    /// # Errors
+    /// An empty sample.
+    pub fn interval(&self, sizes: &[usize], statistic: impl Fn(&[Vec<usize>]) -> f64 + Sync) -> Result<(f64, f64)> {
+        if sizes.is_empty() || sizes.contains(&0) {
+            return Err(Error::Data("no scores were given: expected at least one".to_string()));
+        }
+        let draw = |resample: usize| {
+            let one = |(sample, size): (usize, &usize)| {
+                let mut rng = Rng::new(self.seed, Use::Bootstrap, (resample as u64, sample as u64));
+                (0..*size).map(|_| rng.below(*size)).collect()
+            };
+            let places: Vec<Vec<usize>> = sizes.iter().enumerate().map(one).collect();
+            statistic(&places)
+        };
+        let mut drawn: Vec<f64> = (0..self.resamples.max(1)).into_par_iter().map(draw).collect();
+        // Of a draw in which nothing can be scored there is no statistic.
+        drawn.retain(|value| !value.is_nan());
+        if drawn.is_empty() {
+            return Err(Error::Data("the scores have no interval: expected a score of at least one draw".to_string()));
+        }
+        drawn.sort_by(f64::total_cmp);
+        let outside = (1.0 - self.level) / 2.0;
+        Ok((quantile(&drawn, outside), quantile(&drawn, 1.0 - outside)))
+    }
+
+    /// The interval of a mean of samples' means.
+    ///
+    /// # Errors
+    /// An empty sample, or a value that is no finite number.
+    pub fn mean(&self, samples: &[&[f64]]) -> Result<(f64, f64)> {
+        samples.iter().try_for_each(|values| check(values, 1))?;
+        let sizes: Vec<usize> = samples.iter().map(|values| values.len()).collect();
+        self.interval(&sizes, |places| {
+            let of = |(values, places): (&&[f64], &Vec<usize>)| {
+                places.iter().map(|at| values[*at]).sum::<f64>() / places.len() as f64
+            };
+            samples.iter().zip(places).map(of).sum::<f64>() / samples.len() as f64
+        })
+    }
 }
 
 /// Between sorted values, linearly, as `numpy.quantile`.
@@ -131,7 +176,10 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 }
 
 /// Mean and standard deviation (over n - 1).
-fn moments(values: &[f64]) -> Result<(f64, f64)> {
+///
+/// # Errors
+/// Fewer than two values, or one that is no finite number.
+pub fn moments(values: &[f64]) -> Result<(f64, f64)> {
     check(values, 2)?;
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -202,7 +250,8 @@ mod tests {
         for set in 0..400 {
             let mut rng = Rng::new(set, Use::Samples, (0, 0));
             let values: Vec<f64> = (0..100).map(|_| (0..5).filter(|_| rng.chance(0.7)).count() as f64 / 5.0).collect();
-            let (low, high) = bootstrap_mean(&values, 0.95, 400, set).unwrap();
+            let bootstrap = Bootstrap { resamples: 400, seed: set, ..Bootstrap::default() };
+            let (low, high) = bootstrap.mean(&[&values]).unwrap();
             held += usize::from((low..=high).contains(&0.7));
         }
         // Six standard deviations of the count.
@@ -212,11 +261,12 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_interval_on_any_number_of_threads() {
         let values: Vec<f64> = (0..50).map(|i| f64::from(i % 7)).collect();
-        let run = |threads| {
+        let run = |threads, seed| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| bootstrap_mean(&values, 0.9, 100, 3).unwrap())
+            let bootstrap = Bootstrap { level: 0.9, resamples: 100, seed };
+            pool.install(|| bootstrap.mean(&[&values, &values[..9]]).unwrap())
         };
-        assert_eq!(run(1), run(4));
-        assert_ne!(run(1), bootstrap_mean(&values, 0.9, 100, 4).unwrap());
+        assert_eq!(run(1, 3), run(4, 3));
+        assert_ne!(run(1, 3), run(1, 4));
     }
 }

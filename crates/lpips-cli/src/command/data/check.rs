@@ -24,7 +24,7 @@ impl Check {
     pub(crate) fn run(&self) -> Result {
         let split = if self.train { Split::Train } else { Split::Val };
         let (dataset, mut problems) = Dataset::open(&self.roots, split)?;
-        let bar = ProgressBar::new(dataset.triplets.len() as u64);
+        let bar = ProgressBar::new(dataset.items.len() as u64);
         problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)).0);
         bar.finish_and_clear();
         for (folder, count) in dataset.counts() {

@@ -1,0 +1,137 @@
+//! `lpips eval compare`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lpips_train::eval::compare::{Difference, differences};
+use lpips_train::eval::page::p_value;
+use lpips_train::eval::results::Results;
+use lpips_train::eval::run::measure;
+use lpips_train::eval::table;
+
+use super::report::{self, Report};
+use super::{Intervals, METRICS, Pictures, metrics, stop_flag};
+use crate::output::{self, Failure, Result};
+
+const EXAMPLES: &str = "Examples:
+  lpips eval compare alex run/model.safetensors --data bapps
+  lpips eval compare alex.jsonl mine.jsonl --alpha 0.01   (results of lpips eval 2afc --details)";
+
+/// Test whether metrics really differ in how well they agree with people.
+///
+/// The first metric is compared with each other on the scores of the same triplets: the difference with its bootstrap interval, the
+/// effect (the mean difference in standard deviations), Student's paired t and Wilcoxon's signed-rank test, two-sided and with
+/// Holm's correction for all comparisons.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{METRICS}"))]
+pub(crate) struct Compare {
+    /// Metrics, measured on --data, or files that `lpips eval 2afc --details` has written.
+    #[arg(required = true, value_name = "METRIC")]
+    metrics: Vec<String>,
+
+    /// BAPPS roots, folders of triplets, or lists (.csv, .jsonl).
+    #[arg(long, value_name = "ROOT", num_args = 1..)]
+    data: Vec<PathBuf>,
+
+    /// What p must be below for a difference to be called real.
+    #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = probability)]
+    alpha: f64,
+
+    /// Write every distance to this file as it is measured (JSON lines); what it holds already is not measured again.
+    #[arg(long, value_name = "FILE.jsonl", requires = "data")]
+    details: Option<PathBuf>,
+
+    #[command(flatten)]
+    pictures: Pictures,
+
+    #[command(flatten)]
+    intervals: Intervals,
+
+    #[command(flatten)]
+    report: Report,
+}
+
+fn probability(given: &str) -> std::result::Result<f64, String> {
+    let value = given.parse().ok().filter(|value: &f64| *value > 0.0 && *value < 1.0);
+    value.ok_or_else(|| "expected a number between 0 and 1".into())
+}
+
+impl Compare {
+    pub(crate) fn run(&self) -> Result {
+        self.report.check()?;
+        let results = if self.data.is_empty() { self.read()? } else { self.measure()? };
+        let bootstrap = self.intervals.bootstrap();
+        let found = differences(&results, &bootstrap)?;
+        match (self.report.json, self.report.csv) {
+            (true, _) => report::json(&found)?,
+            (_, true) => report::csv(&found)?,
+            _ => self.print(&found)?,
+        }
+        self.report.files(&results, &table::rows(&results, &bootstrap, None)?, &bootstrap, &found)
+    }
+
+    fn read(&self) -> Result<Results> {
+        let is_file = |name: &String| Path::new(name).extension().is_some_and(|extension| extension == "jsonl");
+        if let Some(name) = self.metrics.iter().find(|name| !is_file(name)) {
+            return Err(Failure::usage(format!(
+                "{name} is no file of results (.jsonl): give --data ROOT to measure metrics, or files that `lpips eval 2afc --details` \
+                 has written"
+            )));
+        }
+        let mut all = self.metrics.iter().map(|name| -> lpips_train::Result<Results> {
+            let mut results = Results::read(Path::new(name))?;
+            // Where two files have a metric of one name, the file tells them apart.
+            let of = |metric: &String| format!("{metric} ({name})");
+            results.header.metrics = results.header.metrics.iter().map(of).collect();
+            Ok(results)
+        });
+        let first = all.next().ok_or_else(|| Failure::usage("no results were given"))??;
+        Ok(all.try_fold(first, |joined, next| joined.joined(next?))?)
+    }
+
+    fn measure(&self) -> Result<Results> {
+        let device = self.pictures.device()?;
+        let metrics = metrics(&self.metrics, &device)?;
+        if metrics.len() < 2 {
+            return Err(Failure::usage(format!("{} was given alone: name another metric", metrics[0].name())));
+        }
+        let set = self.pictures.open::<3>(&self.data)?;
+        let stop = stop_flag("stopping after these pictures (once more: at once)")?;
+        let bar = output::bar("measuring");
+        bar.set_length(set.items.len() as u64);
+        let results = measure(&set, &metrics, self.pictures.options(), self.details.as_deref(), &stop, &mut |count| {
+            bar.set_position(count as u64);
+        });
+        bar.finish_and_clear();
+        results?.ok_or(Failure::Stopped)
+    }
+
+    fn print(&self, found: &[Difference]) -> Result {
+        let head = ["dataset", "n", "A", "B", "B - A", "interval", "effect", "p (t)", "p (Wilcoxon)", ""];
+        let mut lines = vec![head.map(String::from).to_vec()];
+        for d in found {
+            let verdict = match d.better(self.alpha) {
+                Some(better) => format!("{better} is better"),
+                None => "no difference is shown".to_string(),
+            };
+            lines.push(vec![
+                d.dataset.clone(),
+                d.n.to_string(),
+                format!("{:.4}", d.score_a),
+                format!("{:.4}", d.score_b),
+                format!("{:+.4}", d.difference),
+                format!("{:+.4} to {:+.4}", d.low, d.high),
+                format!("{:+.2}", d.effect),
+                p_value(d.t_p_holm),
+                p_value(d.wilcoxon_p_holm),
+                format!("A {}, B {}: {verdict}", d.a, d.b),
+            ]);
+        }
+        report::table_lines(lines)?;
+        output::line(&format!(
+            "Two-sided paired tests; p with Holm's correction for {} comparisons; called better at p (t) < {}.",
+            found.len(),
+            self.alpha
+        ))
+    }
+}

@@ -1,0 +1,108 @@
+//! `lpips eval 2afc --folds`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lpips_core::weights::Finder;
+use lpips_train::eval::folds::{folds, split, train};
+use lpips_train::eval::metric::Metric;
+use lpips_train::eval::results::{Header, Results};
+use lpips_train::eval::run::measure;
+use lpips_train::{Config, Event};
+
+use super::score::Score;
+use super::{metrics, stop_flag};
+use crate::output::{self, Failure, Result};
+
+/// Cross-validation.
+#[derive(Debug, Args)]
+pub(super) struct Folds {
+    /// Train on all but one of K parts of the data and score the rest, for each part in turn; references are never parted.
+    #[arg(id = "folds", long, value_name = "K", requires = "data", help_heading = "Cross-validation",
+        value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub(super) k: Option<u16>,
+
+    /// How to train: a settings file of lpips-train.
+    #[arg(long, value_name = "FILE.toml", requires = "folds", help_heading = "Cross-validation")]
+    train: Option<PathBuf>,
+
+    /// The folder of the trainings; what it holds of an interrupted run is gone on with.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "folds",
+        default_value = "lpips-folds",
+        help_heading = "Cross-validation"
+    )]
+    out: PathBuf,
+}
+
+/// The metric that is trained.
+const TRAINED: &str = "trained";
+
+impl Folds {
+    pub(super) fn run(&self, k: usize, score: &Score, votes: Option<u32>) -> Result {
+        let device = score.pictures.device()?;
+        let mut all = metrics(&score.metrics, &device)?;
+        let set = score.pictures.open::<3>(&score.data)?;
+        let config = self.config(score)?;
+        let folds = folds(&set, k, score.intervals.seed)?;
+        let stop = stop_flag("stopping after this step (once more: at once)")?;
+        let finder = Finder::default();
+        let mut joined: Option<Results> = None;
+        let mut scores = Vec::new();
+        for (number, fold) in (1..).zip(&folds) {
+            let (held, rest) = split(&set, fold);
+            let bar = output::bar(&format!("fold {number} of {k}: training"));
+            let out = self.out.join(format!("fold-{number}"));
+            let lpips = train(&config, rest, &out, (&finder, &device), &stop, &mut |event, steps| {
+                bar.set_length(steps);
+                if let Event::Step(step, _) = event {
+                    bar.set_position(step.step);
+                }
+            });
+            bar.finish_and_clear();
+            let lpips = lpips?.ok_or_else(|| {
+                output::note("stopped; the same command goes on");
+                Failure::Stopped
+            })?;
+            let own = [vec![Metric::trained(TRAINED, lpips)], std::mem::take(&mut all)].concat();
+            let options = score.pictures.options();
+            let results = measure(&std::sync::Arc::new(held), &own, options, None, &stop, &mut |_| ())?;
+            let results = results.ok_or(Failure::Stopped)?;
+            all = own[1..].to_vec();
+            let mean =
+                results.answers.iter().map(|answer| answer.credit(0)).sum::<f64>() / results.answers.len() as f64;
+            scores.push(mean);
+            let whole = joined.get_or_insert_with(|| Results::empty(&set, Header::new(&set, &own, options.size)));
+            for (at, answer) in fold.iter().zip(results.answers) {
+                whole.answers[*at].distances = answer.distances;
+            }
+        }
+        let results = joined.ok_or_else(|| Failure::usage("there are no folds"))?;
+        if let Some(details) = &score.details {
+            results.write(details)?;
+        }
+        if !score.report.json && !score.report.csv {
+            for (number, score) in (1..).zip(&scores) {
+                output::line(&format!("fold {number:<3} {:>6} triplets  {score:.4}", folds[number - 1].len()))?;
+            }
+            let (mean, deviation) = lpips_train::eval::statistics::moments(&scores)?;
+            output::line(&format!("{k} folds: mean {mean:.4}, standard deviation {deviation:.4}\n"))?;
+        }
+        score.report.write(&results, &score.intervals.bootstrap(), votes, &[])
+    }
+
+    fn config(&self, score: &Score) -> Result<Config> {
+        let file = self.train.as_deref().map(lpips_train::config::read).transpose()?;
+        let name = self.train.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let size = format!("[data]\nsize = {}", score.pictures.options().size);
+        let layers =
+            [("--size", size.as_str())].into_iter().chain(file.iter().map(|text| (name.as_str(), text.as_str())));
+        let mut config = Config::merged(layers)?;
+        config.data.train.clone_from(&score.data);
+        config.data.val.clear();
+        config.make_absolute()?;
+        Ok(config)
+    }
+}

@@ -1,0 +1,164 @@
+//! `lpips eval`
+
+mod compare;
+mod folds;
+mod report;
+mod score;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use candle_core::Device;
+use clap::{Args, Subcommand, ValueEnum};
+use lpips_core::device::{self, DeviceChoice};
+use lpips_core::weights::Finder;
+use lpips_train::data::{Judged, Split};
+use lpips_train::eval::metric::Metric;
+use lpips_train::eval::run::Options;
+use lpips_train::eval::statistics::Bootstrap;
+
+use crate::output::{self, Failure, Result};
+
+/// Score metrics by how well they agree with people, and test which agrees better.
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    #[command(name = "2afc")]
+    TwoAfc(Box<score::TwoAfc>),
+    Jnd(Box<score::Jnd>),
+    Compare(Box<compare::Compare>),
+}
+
+impl Eval {
+    pub(crate) fn run(&self) -> Result {
+        match &self.action {
+            Action::TwoAfc(command) => command.run(),
+            Action::Jnd(command) => command.run(),
+            Action::Compare(command) => command.run(),
+        }
+    }
+}
+
+/// What metrics can be named.
+const METRICS: &str = "Metrics: alex, vgg, squeeze, with -0.0 (the first version) or -baseline (no lin heads) after them; l2, psnr, \
+    dssim, l2-lab, dssim-lab; a model.safetensors that lpips-train has written; or NET=FILE for weights from elsewhere.";
+
+/// The pictures, and how they are gone through.
+#[derive(Debug, Args)]
+struct Pictures {
+    /// Take this half of BAPPS roots.
+    #[arg(long, value_name = "HALF", default_value = "val")]
+    split: Half,
+
+    /// Pixels along a side that pictures are brought to.
+    #[arg(long, value_name = "PIXELS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    size: u16,
+
+    /// Leave pictures out that can't be read, and say which.
+    #[arg(long)]
+    skip_broken: bool,
+
+    /// Triplets or pairs that go through a network at once.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+
+    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    device: DeviceChoice,
+
+    /// Threads on the CPU [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+/// The halves of BAPPS.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Half {
+    /// The half that scores are published of.
+    Val,
+    /// The half that heads were trained on.
+    Train,
+}
+
+impl Pictures {
+    fn open<const N: usize>(&self, roots: &[PathBuf]) -> Result<Arc<Judged<N>>> {
+        let split = match self.split {
+            Half::Val => Split::Val,
+            Half::Train => Split::Train,
+        };
+        let bar = output::bar("looking at the pictures");
+        let set = Judged::open_usable(roots, split, self.skip_broken, &|count| match count {
+            Some(count) => bar.inc_length(count as u64),
+            None => bar.inc(1),
+        });
+        bar.finish_and_clear();
+        Ok(Arc::new(set?))
+    }
+
+    fn options(&self) -> Options {
+        Options { size: self.size.into(), batch: self.batch.into(), ..Options::default() }
+    }
+
+    fn device(&self) -> Result<Device> {
+        device::start_threads(self.threads.map(usize::from))?;
+        Ok(self.device.open()?)
+    }
+}
+
+fn metrics(names: &[String], device: &Device) -> Result<Vec<Metric>> {
+    if let Some((at, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(Failure::usage(format!(
+            "the metric {name} is named twice, as number {} too: name each once",
+            at + 1
+        )));
+    }
+    let finder = Finder::default();
+    Ok(names.iter().map(|name| Metric::open(name, &finder, device)).collect::<lpips_train::Result<_>>()?)
+}
+
+/// How intervals are drawn.
+#[derive(Debug, Args)]
+struct Intervals {
+    /// How many of 100 intervals hold the true value.
+    #[arg(long, value_name = "PERCENT", default_value_t = 95.0, value_parser = percent)]
+    level: f64,
+
+    /// How often is drawn for an interval.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    resamples: u32,
+
+    /// Decides the draws.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+impl Intervals {
+    fn bootstrap(&self) -> Bootstrap {
+        Bootstrap { level: self.level / 100.0, resamples: self.resamples as usize, seed: self.seed }
+    }
+}
+
+fn percent(given: &str) -> std::result::Result<f64, String> {
+    let value = given.parse().ok().filter(|value: &f64| *value > 0.0 && *value < 100.0);
+    value.ok_or_else(|| "expected a number between 0 and 100".into())
+}
+
+/// A flag that Ctrl-C sets; once more ends the program at once.
+fn stop_flag(what: &'static str) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        output::note(what);
+    };
+    ctrlc::set_handler(handler).map_err(|error| Failure::Work(Some(format!("signals can't be caught: {error}"))))?;
+    Ok(stop)
+}

@@ -1,0 +1,151 @@
+//! How results are told: a table, JSON, CSV, a page, charts.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lpips_train::eval::compare::Difference;
+use lpips_train::eval::page;
+use lpips_train::eval::plots::plots;
+use lpips_train::eval::results::Results;
+use lpips_train::eval::score::best_threshold;
+use lpips_train::eval::statistics::Bootstrap;
+use lpips_train::eval::table::{self, HUMAN, Row};
+use lpips_train::files;
+use serde::Serialize;
+
+use crate::output::{self, Failure, Result};
+
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// Print one JSON object a line for each dataset and metric.
+    #[arg(long, conflicts_with = "csv")]
+    pub(super) json: bool,
+
+    /// Print CSV.
+    #[arg(long)]
+    pub(super) csv: bool,
+
+    /// Write a page with the table, charts and the pictures that metrics and people disagree on most.
+    #[arg(long, value_name = "FILE.html")]
+    html: Option<PathBuf>,
+
+    /// Write the charts as SVG files to this folder, and their curves as CSV.
+    #[arg(long, value_name = "FOLDER")]
+    plots: Option<PathBuf>,
+}
+
+impl Report {
+    /// What can be told to be wrong before hours of work.
+    pub(super) fn check(&self) -> Result {
+        if let Some(html) = &self.html {
+            let folder = html.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                let message = format!("--html {}: there is no folder {}", html.display(), folder.display());
+                return Err(Failure::usage(message));
+            }
+        }
+        match &self.plots {
+            Some(folder) if folder.exists() && !folder.is_dir() => {
+                Err(Failure::usage(format!("--plots {}: expected a folder, and it is a file", folder.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Scores of results, and what `differences` they were tested for.
+    pub(super) fn write(
+        &self,
+        results: &Results,
+        bootstrap: &Bootstrap,
+        votes: Option<u32>,
+        differences: &[Difference],
+    ) -> Result {
+        let rows = table::rows(results, bootstrap, votes)?;
+        match (self.json, self.csv) {
+            (true, _) => json(&rows)?,
+            (_, true) => csv(&rows)?,
+            _ => print(results, &rows)?,
+        }
+        self.files(results, &rows, bootstrap, differences)
+    }
+
+    /// The page and the charts.
+    pub(super) fn files(
+        &self,
+        results: &Results,
+        rows: &[Row],
+        bootstrap: &Bootstrap,
+        differences: &[Difference],
+    ) -> Result {
+        if self.html.is_none() && self.plots.is_none() {
+            return Ok(());
+        }
+        let plots = plots(results, rows)?;
+        if let Some(folder) = &self.plots {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::Work(Some(format!("the folder {} can't be made: {error}", folder.display())))
+            })?;
+            for plot in &plots {
+                files::write(&folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
+            }
+            let curves = table::curves_csv(results)?;
+            files::write(&folder.join("curves.csv"), curves.as_bytes())?;
+        }
+        if let Some(html) = &self.html {
+            files::write(html, page::page(results, rows, differences, &plots, bootstrap)?.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// One object a line.
+pub(super) fn json(rows: &[impl Serialize]) -> Result {
+    let text = |row| serde_json::to_string(row).map_err(|error| Failure::Work(Some(error.to_string())));
+    rows.iter().try_for_each(|row| output::line(&text(row)?))
+}
+
+pub(super) fn csv(rows: &[impl Serialize]) -> Result {
+    let failed = |error: &dyn std::fmt::Display| Failure::Work(Some(format!("the table can't be written: {error}")));
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| writer.serialize(row)).map_err(|error| failed(&error))?;
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    String::from_utf8_lossy(&bytes).lines().try_for_each(output::line)
+}
+
+/// One row a dataset, one column a metric.
+fn print(results: &Results, rows: &[Row]) -> Result {
+    let mut metrics = results.header.metrics.clone();
+    if rows.iter().any(|row| row.metric == HUMAN) {
+        metrics.push(HUMAN.to_string());
+    }
+    let mut lines = vec![[vec!["dataset".to_string(), "n".to_string()], metrics.clone(), vec![String::new()]].concat()];
+    for rows in rows.chunk_by(|a, b| a.dataset == b.dataset) {
+        let cell = |metric: &String| {
+            let row = rows.iter().find(|row| row.metric == *metric);
+            row.map_or_else(|| "-".to_string(), |row| format!("{:.4} ({:.3}-{:.3})", row.score, row.low, row.high))
+        };
+        let front = vec![rows[0].dataset.clone(), rows[0].n.to_string()];
+        lines.push([front, metrics.iter().map(cell).collect(), vec![String::new()]].concat());
+    }
+    table_lines(lines)?;
+    if results.header.kind == lpips_train::data::Kind::Jnd {
+        for (metric, name) in results.header.metrics.iter().enumerate() {
+            if let Some(best) = best_threshold(&table::curve(results, metric)) {
+                let (distance, agreed) = (best.threshold, 100.0 * best.accuracy);
+                output::line(&format!(
+                    "{name}: pairs up to {distance:.4} are best called the same, in agreement on {agreed:.1} % of pairs"
+                ))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A table whose first column is aligned to the left.
+pub(super) fn table_lines(mut lines: Vec<Vec<String>>) -> Result {
+    let width = lines.iter().map(|line| line[0].chars().count()).max().unwrap_or(0);
+    for line in &mut lines {
+        line[0] = format!("{:<width$}", line[0]);
+    }
+    output::table(&lines).iter().try_for_each(|line| output::line(line.trim_end()))
+}

@@ -1,0 +1,164 @@
+//! Cross-validation: which triplets are held out together.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use candle_core::Device;
+use lpips_core::Lpips;
+use lpips_core::weights::Finder;
+use sha2::{Digest, Sha256};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::data::{Dataset, Source};
+use crate::error::{Error, Result};
+use crate::folder::{self, Folder};
+use crate::rng::{Rng, Use};
+use crate::trainer::{Ended, Event, Judgments, Trainer};
+
+/// Divides a set into `k` folds of like size, by the numbers of the triplets: seeded, each dataset spread over all folds, and triplets of
+/// the same reference in one fold, so that nothing that is scored was seen in training. References are the same where their files hold
+/// the same bytes.
+///
+/// # Errors
+/// A reference that can't be read, or fewer references than folds.
+pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
+    if k < 2 {
+        return Err(Error::Choice(format!("{k} folds were asked for: expected at least 2")));
+    }
+    let mut groups: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut members: Vec<Vec<usize>> = Vec::new();
+    for (at, item) in set.items.iter().enumerate() {
+        let reference = match &item.source {
+            Source::Files(files) => {
+                let bytes = std::fs::read(&files[0]).map_err(|error| Error::io(&files[0], "read", &error))?;
+                Sha256::digest(bytes).to_vec()
+            }
+            Source::Sample { seed, index } => format!("{seed} {index}").into_bytes(),
+        };
+        let group = *groups.entry(reference).or_insert(members.len());
+        if group == members.len() {
+            members.push(Vec::new());
+        }
+        members[group].push(at);
+    }
+    if members.len() < k {
+        return Err(Error::Choice(format!(
+            "{k} folds were asked for, and there are {} references: expected at most one fold a reference",
+            members.len()
+        )));
+    }
+    let mut rng = Rng::new(seed, Use::Folds, (0, 0));
+    rng.shuffle(&mut members);
+    // The largest groups first, each into the fold that has the fewest of its dataset so far, and then the fewest in all.
+    members.sort_by_key(|group| std::cmp::Reverse(group.len()));
+    let dataset = |group: &[usize]| set.items[group[0]].folder;
+    let mut folds: Vec<Vec<usize>> = vec![Vec::new(); k];
+    let mut counts = vec![vec![0; set.folders.len()]; k];
+    for group in members {
+        let folder = dataset(&group);
+        let place = (0..k).min_by_key(|fold| (counts[*fold][folder], folds[*fold].len())).unwrap_or_default();
+        counts[place][folder] += group.len();
+        folds[place].extend(group);
+    }
+    for fold in &mut folds {
+        fold.sort_unstable();
+    }
+    Ok(folds)
+}
+
+/// Those of a set's triplets that are in a fold, and those that are not.
+pub fn split(set: &Dataset, fold: &[usize]) -> (Dataset, Dataset) {
+    let mut held = vec![false; set.items.len()];
+    for at in fold {
+        held[*at] = true;
+    }
+    let of = |wanted: bool| Dataset {
+        folders: set.folders.clone(),
+        items: set.items.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(item, _)| item.clone()).collect(),
+    };
+    (of(true), of(false))
+}
+
+/// Trains on a set in a folder of its own, or goes on with what was begun there: the metric that comes of it. `None` where `stop`
+/// was set before the end.
+///
+/// # Errors
+/// A folder that holds another training, and those of [`Trainer::run`].
+pub fn train(
+    config: &Config,
+    set: Dataset,
+    out: &Path,
+    (finder, device): (&Finder, &Device),
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(&Event<'_>, u64),
+) -> Result<Option<Lpips>> {
+    let latest = folder::latest_checkpoint(out);
+    let resumes = latest.exists();
+    let judgments = Judgments { train: Arc::new(set), val: None };
+    let mut trainer = Trainer::new(config.clone(), judgments, finder, device, resumes)?;
+    let mut cached = Vec::new();
+    if resumes {
+        let checkpoint = Checkpoint::load(&latest)?;
+        cached.clone_from(&checkpoint.cached);
+        trainer.restore(checkpoint, &latest)?;
+    }
+    let steps = trainer.total_steps();
+    let ended = trainer.run(&mut Folder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
+    Ok(match ended {
+        Ended::Complete => Some(trainer.model().lpips()?),
+        Ended::Stopped => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Item;
+
+    /// Two datasets, of which the second has three triplets to each reference.
+    fn set(folder: &std::path::Path) -> Dataset {
+        let mut set = Dataset { folders: vec!["one".to_string(), "two".to_string()], items: Vec::new() };
+        for i in 0..40 {
+            let reference = folder.join(format!("{i}.png"));
+            let (dataset, content) = if i < 22 { (0, i) } else { (1, 100 + i / 3) };
+            std::fs::write(&reference, content.to_string()).unwrap();
+            let source = Source::Files(Box::new([reference.clone(), reference.clone(), reference]));
+            set.items.push(Item { source, judge: 0.5, folder: dataset });
+        }
+        set
+    }
+
+    #[test]
+    fn folds_are_seeded_stratified_and_never_part_a_reference() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = set(folder.path());
+        let folds = super::folds(&set, 4, 7).unwrap();
+        assert_eq!(folds, super::folds(&set, 4, 7).unwrap());
+        assert_ne!(folds, super::folds(&set, 4, 8).unwrap());
+        let mut all: Vec<usize> = folds.iter().flatten().copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..40).collect::<Vec<_>>());
+        for fold in &folds {
+            let first = fold.iter().filter(|at| **at < 22).count();
+            assert!((5..=6).contains(&first) && (3..=6).contains(&(fold.len() - first)), "{fold:?}");
+        }
+        let fold_of = |at: usize| folds.iter().position(|fold| fold.contains(&at));
+        assert!(
+            (22..40).all(|at| (22..40).filter(|other| other / 3 == at / 3).all(|other| fold_of(other) == fold_of(at)))
+        );
+        let (held, rest) = split(&set, &folds[0]);
+        assert_eq!((held.items.len(), rest.items.len()), (folds[0].len(), 40 - folds[0].len()));
+        assert!(held.items.iter().all(|item| !rest.items.contains(item)));
+    }
+
+    #[test]
+    fn too_many_folds_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = super::folds(&set(folder.path()), 41, 0).unwrap_err().to_string();
+        assert!(error.contains("41 folds") && error.contains("28 references"), "{error}");
+        assert!(super::folds(&set(folder.path()), 1, 0).is_err());
+    }
+}

@@ -1,0 +1,258 @@
+//! Results as one HTML page that needs nothing else: no network and no script.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use lpips_core::Picture;
+
+use super::calibration::slope;
+use super::compare::Difference;
+use super::plots::Plot;
+use super::results::{Answer, Results};
+use super::score::best_threshold;
+use super::statistics::Bootstrap;
+use super::table::{ALL, HUMAN, Row, curve};
+use crate::data::{Kind, picture};
+use crate::error::Result;
+
+const PAGE: &str = include_str!("page.html");
+/// Questions that are shown for each metric.
+const SHOWN: usize = 8;
+
+/// The page: what was measured, the scores, what they differ by where that was tested, charts, and where metrics and people disagree
+/// most, with the pictures. Pictures that are no longer there are named.
+///
+/// # Errors
+/// None that is known: every picture has a form that the page can hold.
+pub fn page(
+    results: &Results,
+    rows: &[Row],
+    differences: &[Difference],
+    plots: &[Plot],
+    bootstrap: &Bootstrap,
+) -> Result<String> {
+    let title = match results.header.kind {
+        Kind::TwoAfc => "How metrics agree with people: 2AFC",
+        Kind::Jnd => "How metrics agree with people: just noticeable differences",
+    };
+    let mut body = vec![about(results, bootstrap), scores(results, rows)];
+    if results.header.kind == Kind::Jnd {
+        body.push(thresholds(results));
+    }
+    if !differences.is_empty() {
+        body.push(compared(differences));
+    }
+    let figure =
+        |plot: &Plot| format!("<figure>{}<figcaption>{}</figcaption></figure>", plot.svg, escape(plot.caption));
+    body.push(format!("<h2>Charts</h2>{}", plots.iter().map(figure).collect::<String>()));
+    body.push(disagreements(results)?);
+    Ok(PAGE.replace("{title}", &escape(title)).replacen("{body}", &body.join("\n"), 1))
+}
+
+/// Text as HTML shows it.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn about(results: &Results, bootstrap: &Bootstrap) -> String {
+    let header = &results.header;
+    let what = match header.kind {
+        Kind::TwoAfc => {
+            "A score is the mean share of people who chose as the metric does, of two pictures the one more like the reference; one half \
+             where the metric has them equally near."
+        }
+        Kind::Jnd => {
+            "A score is the mAP: the area under the precision-recall curve of pairs that are called the same, beside what people called \
+             them."
+        }
+    };
+    format!(
+        "<p>{what}</p><p class=\"quiet\">{} {} of {} pixels a side. Intervals hold the true score in {} of 100 cases, by {} bootstrap \
+         draws. The row <em>{ALL}</em> is the mean over datasets.{}</p>",
+        header.items,
+        header.kind.item(),
+        header.size,
+        100.0 * bootstrap.level,
+        bootstrap.resamples,
+        if header.kind == Kind::TwoAfc {
+            format!(" <em>{HUMAN}</em> is how often one person's vote agrees with another's.")
+        } else {
+            String::new()
+        }
+    )
+}
+
+fn table(head: &[String], rows: impl Iterator<Item = (bool, Vec<String>)>) -> String {
+    let cells =
+        |tag: &str, cells: &[String]| -> String { cells.iter().map(|c| format!("<{tag}>{c}</{tag}>")).collect() };
+    let row = |(all, row): (bool, Vec<String>)| {
+        format!("<tr{}>{}</tr>", if all { " class=\"all\"" } else { "" }, cells("td", &row))
+    };
+    format!(
+        "<div class=\"scroll\"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>",
+        cells("th", head),
+        rows.map(row).collect::<String>()
+    )
+}
+
+fn scores(results: &Results, rows: &[Row]) -> String {
+    let has_human = rows.iter().any(|row| row.metric == HUMAN);
+    let metrics: Vec<String> =
+        results.header.metrics.iter().cloned().chain(has_human.then(|| HUMAN.to_string())).collect();
+    let head = ["dataset".to_string(), "n".to_string()].into_iter().chain(metrics.iter().map(|m| escape(m)));
+    let lines = rows.chunk_by(|a, b| a.dataset == b.dataset).map(|rows| {
+        let own = || rows.iter().filter(|row| row.metric != HUMAN);
+        let best = own().map(|row| row.score).fold(f64::NEG_INFINITY, f64::max);
+        let cell = |metric: &String| {
+            let Some(row) = rows.iter().find(|row| row.metric == *metric) else { return String::new() };
+            let class =
+                if row.metric != HUMAN && row.score >= best && own().count() > 1 { " class=\"best\"" } else { "" };
+            let (low, high) = (row.low, row.high);
+            format!("<span{class}>{:.4}</span> <span class=\"interval\">{low:.3}&ndash;{high:.3}</span>", row.score)
+        };
+        let front = [escape(&rows[0].dataset), rows[0].n.to_string()];
+        (rows[0].dataset == ALL, front.into_iter().chain(metrics.iter().map(cell)).collect())
+    });
+    format!("<h2>Scores</h2>{}", table(&head.collect::<Vec<_>>(), lines))
+}
+
+fn thresholds(results: &Results) -> String {
+    let head = ["metric", "threshold", "pairs called the same", "agreement"].map(String::from);
+    let rows = results.header.metrics.iter().enumerate().filter_map(|(metric, name)| {
+        let best = best_threshold(&curve(results, metric))?;
+        let percent = |part: f64| format!("{:.1} %", 100.0 * part);
+        let cells = vec![escape(name), format!("{:.4}", best.threshold), percent(best.share), percent(best.accuracy)];
+        Some((false, cells))
+    });
+    format!(
+        "<h2>Best thresholds</h2><p class=\"quiet\">Pairs up to this distance are best called the same.</p>{}",
+        table(&head, rows)
+    )
+}
+
+fn compared(differences: &[Difference]) -> String {
+    let head =
+        ["dataset", "metrics", "n", "difference", "interval", "effect", "p (t)", "p (Wilcoxon)"].map(String::from);
+    let rows = differences.iter().map(|d| {
+        let cells = vec![
+            escape(&d.dataset),
+            format!("{} &minus; {}", escape(&d.b), escape(&d.a)),
+            d.n.to_string(),
+            format!("{:+.4}", d.difference),
+            format!("{:+.4} to {:+.4}", d.low, d.high),
+            format!("{:+.2}", d.effect),
+            p_value(d.t_p_holm),
+            p_value(d.wilcoxon_p_holm),
+        ];
+        (d.dataset == ALL, cells)
+    });
+    format!(
+        "<h2>Differences</h2><p class=\"quiet\">Paired tests on the scores of the same triplets; p with Holm's correction for all rows.</p>{}",
+        table(&head, rows)
+    )
+}
+
+/// A p-value as people print it.
+pub fn p_value(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_string() } else { format!("{p:.4}") }
+}
+
+/// How far metric and people are apart on each question, in [0, 1].
+fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
+    let answers = &results.answers;
+    match results.header.kind {
+        Kind::TwoAfc => {
+            let difference = |answer: &Answer| answer.distances[metric][0] - answer.distances[metric][1];
+            let k = slope(&answers.iter().map(|answer| (difference(answer), answer.judge)).collect::<Vec<_>>());
+            let share = |x: f64| 1.0 / (1.0 + (-k * x).exp());
+            answers.iter().map(|answer| (share(difference(answer)) - answer.judge).abs()).collect()
+        }
+        Kind::Jnd => {
+            // The farther a pair is among all, the less it is expected to be called the same.
+            let mut order: Vec<usize> = (0..answers.len()).collect();
+            order.sort_by(|a, b| answers[*a].distances[metric][0].total_cmp(&answers[*b].distances[metric][0]));
+            let mut apart = vec![0.0; answers.len()];
+            for (rank, at) in order.into_iter().enumerate() {
+                apart[at] = (1.0 - (rank as f64 + 0.5) / answers.len() as f64 - answers[at].judge).abs();
+            }
+            apart
+        }
+    }
+}
+
+fn disagreements(results: &Results) -> Result<String> {
+    let mut parts = vec!["<h2>Where metric and people disagree most</h2>".to_string()];
+    for (metric, name) in results.header.metrics.iter().enumerate() {
+        let apart = distances_to_people(results, metric);
+        let mut order: Vec<usize> = (0..apart.len()).collect();
+        order.sort_by(|a, b| apart[*b].total_cmp(&apart[*a]));
+        let items = order.iter().take(SHOWN).map(|at| item(results, &results.answers[*at], metric));
+        let items = items.collect::<Result<Vec<_>>>()?.concat();
+        parts.push(format!("<h3>{}</h3><div class=\"items\">{items}</div>", escape(name)));
+    }
+    Ok(parts.join("\n"))
+}
+
+fn item(results: &Results, answer: &Answer, metric: usize) -> Result<String> {
+    let distances = &answer.distances[metric];
+    // The reference stands in the middle.
+    let (order, said): (&[(usize, &str)], String) = match results.header.kind {
+        Kind::TwoAfc => (
+            &[(1, "p0"), (0, "reference"), (2, "p1")],
+            format!(
+                "{:.0} % prefer p1; the distances are {:.4} of p0, {:.4} of p1.",
+                100.0 * answer.judge,
+                distances[0],
+                distances[1]
+            ),
+        ),
+        Kind::Jnd => (
+            &[(0, "p0"), (1, "p1")],
+            format!("{:.0} % take them for the same; the distance is {:.4}.", 100.0 * answer.judge, distances[0]),
+        ),
+    };
+    let mut pictures = String::new();
+    for (at, name) in order {
+        let path = &answer.files[*at];
+        let shown = match picture::open(path, results.header.size) {
+            Ok(square) => {
+                let png = Picture::from_rgb8(square.size, square.size, square.to_rgb8())?.to_png()?;
+                format!("<img alt=\"{name}\" src=\"data:image/png;base64,{}\">", BASE64_STANDARD.encode(png))
+            }
+            Err(_) => format!("<img alt=\"{name} is not there\">"),
+        };
+        pictures.push_str(&shown);
+    }
+    let names: String = order.iter().map(|(_, name)| format!("<span>{name}</span>")).collect();
+    let first = answer.files[0].display().to_string();
+    Ok(format!(
+        "<div class=\"item\"><div class=\"pictures\">{pictures}</div><div class=\"names\">{names}</div><p>{}</p>\
+         <p class=\"quiet\">{}: {}</p></div>",
+        escape(&said),
+        escape(&results.datasets[answer.dataset]),
+        escape(&first)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_named_becomes_a_tag() {
+        assert_eq!(
+            escape("<script>alert('\"&\"')</script>"),
+            "&lt;script&gt;alert(&#39;&quot;&amp;&quot;&#39;)&lt;/script&gt;"
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! Goes through a set: each picture is decoded once, ahead of the metrics that look at it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::metric::{self, Metric};
+use super::results::{Details, Header, Results};
+use crate::data::ahead::Ahead;
+use crate::data::{Judged, picture};
+use crate::error::Result;
+
+/// How a set is gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Pixels along a side that pictures are brought to, as in training. The published 64.
+    pub size: usize,
+    /// Questions that go through a network at once.
+    pub batch: usize,
+    /// Threads that decode.
+    pub workers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { size: 64, batch: 50, workers: 2 }
+    }
+}
+
+/// Measures all distances of a set. With `details` they are written to that file, batch by batch, and those that it holds already are
+/// taken from there. `tell` is called with how many questions are answered. `None` where `stop` was set before the end.
+///
+/// # Errors
+/// A picture that can't be read, one too small for a metric, or a file of other results.
+pub fn measure<const N: usize>(
+    set: &Arc<Judged<N>>,
+    metrics: &[Metric],
+    options: Options,
+    details: Option<&Path>,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(usize),
+) -> Result<Option<Results>> {
+    let mut results = Results::empty(set, Header::new(set, metrics, options.size));
+    let (mut details, answered) = match details {
+        Some(path) => {
+            let (details, answered) = Details::open(path, &mut results, options.batch)?;
+            (Some(details), answered)
+        }
+        None => (None, 0),
+    };
+    tell(answered);
+    let (total, own) = (set.items.len(), set.clone());
+    let batches = answered.div_ceil(options.batch)..total.div_ceil(options.batch);
+    let first = batches.start;
+    let decoded = Ahead::start(batches, options.workers, move |batch| {
+        let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
+        items.iter().map(|item| picture::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
+    });
+    for (batch, questions) in (first..).zip(decoded) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let questions = questions?;
+        let from = batch * options.batch;
+        let range = from..from + questions.len();
+        for distances in metric::distances(metrics, &questions)? {
+            for (answer, distances) in results.answers[range.clone()].iter_mut().zip(distances) {
+                answer.distances.push(distances);
+            }
+        }
+        if let Some(details) = &mut details {
+            details.add(&results, &results.answers[range.clone()])?;
+        }
+        tell(range.end);
+    }
+    Ok(Some(results))
+}

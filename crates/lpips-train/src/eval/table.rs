@@ -1,0 +1,200 @@
+//! Scores by dataset and metric, how sure they are, and what people reach.
+
+use serde::Serialize;
+
+use super::calibration::{BINS, bins};
+use super::results::Results;
+use super::score::{Point, average_precision, precision_recall};
+use super::statistics::Bootstrap;
+use crate::data::Kind;
+use crate::error::{Error, Result};
+
+/// The row over all datasets.
+pub const ALL: &str = "all";
+/// The column of what people reach.
+pub const HUMAN: &str = "human";
+
+/// One score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What people were asked.
+    pub kind: Kind,
+    /// The dataset's name, or [`ALL`].
+    pub dataset: String,
+    /// The metric's name, or [`HUMAN`].
+    pub metric: String,
+    /// The 2AFC score, or the mAP of just noticeable differences, in [0, 1].
+    pub score: f64,
+    /// The lower end of the interval.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+    /// Over how many questions.
+    pub n: usize,
+}
+
+/// The scores of each dataset, and with several datasets that of all: the mean of theirs, as in the paper. Of triplets also what
+/// people reach, where that can be told: with `votes` for each judgment, or as many as the judgments suggest.
+///
+/// # Errors
+/// A dataset without questions.
+pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (name, members) in groups(results) {
+        for metric in 0..results.header.metrics.len() {
+            let metric_name = results.header.metrics[metric].clone();
+            rows.push(match results.header.kind {
+                Kind::TwoAfc => {
+                    let credits: Vec<Vec<f64>> = members
+                        .iter()
+                        .map(|places| places.iter().map(|at| results.answers[*at].credit(metric)).collect())
+                        .collect();
+                    of_means(Kind::TwoAfc, &name, metric_name, &credits, bootstrap)?
+                }
+                Kind::Jnd => of_pairs(results, &name, (metric, metric_name), &members, bootstrap)?,
+            });
+        }
+        if results.header.kind == Kind::TwoAfc
+            && let Some(agreements) = agreements(results, &members, votes)
+        {
+            rows.push(of_means(Kind::TwoAfc, &name, HUMAN.to_string(), &agreements, bootstrap)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The datasets, each with the places of its questions, and with several of them all.
+pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
+    let places = |dataset: usize| -> Vec<usize> {
+        results.answers.iter().enumerate().filter(|(_, answer)| answer.dataset == dataset).map(|(at, _)| at).collect()
+    };
+    let each: Vec<(String, Vec<usize>)> =
+        results.datasets.iter().cloned().zip((0..).map(places)).filter(|(_, places)| !places.is_empty()).collect();
+    let mut groups: Vec<_> = each.iter().map(|(name, places)| (name.clone(), vec![places.clone()])).collect();
+    if each.len() > 1 {
+        groups.push((ALL.to_string(), each.into_iter().map(|(_, places)| places).collect()));
+    }
+    groups
+}
+
+fn of_means(kind: Kind, dataset: &str, metric: String, samples: &[Vec<f64>], bootstrap: &Bootstrap) -> Result<Row> {
+    let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
+    let (low, high) = bootstrap.mean(&samples)?;
+    let mean = |values: &&[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let score = samples.iter().map(mean).sum::<f64>() / samples.len() as f64;
+    let n = samples.iter().map(|values| values.len()).sum();
+    Ok(Row { kind, dataset: dataset.to_string(), metric, score, low, high, n })
+}
+
+fn of_pairs(
+    results: &Results,
+    dataset: &str,
+    (metric, name): (usize, String),
+    members: &[Vec<usize>],
+    bootstrap: &Bootstrap,
+) -> Result<Row> {
+    let samples: Vec<Vec<(f64, f64)>> = members.iter().map(|places| pairs(results, metric, places)).collect();
+    let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len() as f64;
+    let score = mean(samples.iter().map(|pairs| average_precision(&precision_recall(pairs))).collect());
+    if score.is_nan() {
+        return Err(Error::Data(format!(
+            "nobody took any pair of {dataset} for the same: expected at least one, as mAP is a share of those"
+        )));
+    }
+    let sizes: Vec<usize> = samples.iter().map(Vec::len).collect();
+    let (low, high) = bootstrap.interval(&sizes, |places| {
+        let of = |(pairs, places): (&Vec<(f64, f64)>, &Vec<usize>)| {
+            let drawn: Vec<(f64, f64)> = places.iter().map(|at| pairs[*at]).collect();
+            average_precision(&precision_recall(&drawn))
+        };
+        mean(samples.iter().zip(places).map(of).collect())
+    })?;
+    let (kind, n) = (Kind::Jnd, sizes.iter().sum());
+    Ok(Row { kind, dataset: dataset.to_string(), metric: name, score, low, high, n })
+}
+
+/// Distances and what people said.
+fn pairs(results: &Results, metric: usize, places: &[usize]) -> Vec<(f64, f64)> {
+    let of = |at: &usize| (results.answers[*at].distances[metric][0], results.answers[*at].judge);
+    places.iter().map(of).collect()
+}
+
+/// The precision-recall curve of pairs from all datasets by one metric.
+pub fn curve(results: &Results, metric: usize) -> Vec<Point> {
+    let places: Vec<usize> = (0..results.answers.len()).collect();
+    precision_recall(&pairs(results, metric, &places))
+}
+
+/// The curves behind the charts as CSV: of pairs by metric and threshold, of triplets by metric and bin of predictions.
+///
+/// # Errors
+/// None that is known: numbers and names have a form in CSV.
+pub fn curves_csv(results: &Results) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let head: &[&str] = match results.header.kind {
+        Kind::TwoAfc => &["metric", "predicted", "judged", "n"],
+        Kind::Jnd => &["metric", "threshold", "share", "precision", "recall", "accuracy"],
+    };
+    let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
+    for (metric, name) in results.header.metrics.iter().enumerate() {
+        let named = |values: &[f64]| [name.clone()].into_iter().chain(values.iter().map(f64::to_string)).collect();
+        match results.header.kind {
+            Kind::TwoAfc => rows.extend(
+                bins(results, metric, BINS).iter().map(|bin| named(&[bin.predicted, bin.judged, bin.n as f64])),
+            ),
+            Kind::Jnd => rows.extend(
+                curve(results, metric)
+                    .iter()
+                    .map(|p| named(&[p.threshold, p.share, p.precision, p.recall, p.accuracy])),
+            ),
+        }
+    }
+    let failed = |error: &dyn std::fmt::Display| Error::Data(format!("the curves can't be written: {error}"));
+    rows.iter().try_for_each(|row| writer.write_record(row)).map_err(|error| failed(&error))?;
+    let bytes = writer.into_inner().map_err(|error| failed(&error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// How often one vote agrees with another of the same triplet; `None` where that can't be told.
+fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Option<Vec<Vec<f64>>> {
+    let of = |places: &Vec<usize>| {
+        let judges: Vec<f64> = places.iter().map(|at| results.answers[*at].judge).collect();
+        let n = f64::from(votes.or_else(|| votes_behind(&judges))?);
+        if n < 2.0 {
+            return None;
+        }
+        let agreement = |judge: &f64| {
+            // Of n votes k are for p1: of the n - 1 others as many as are left say the same.
+            let k = judge * n;
+            (k * (k - 1.0) + (n - k) * (n - k - 1.0)) / (n * (n - 1.0))
+        };
+        Some(judges.iter().map(agreement).collect())
+    };
+    members.iter().map(of).collect()
+}
+
+/// The smallest number of votes of which all judgments are fractions; `None` where they tell nothing: none is between 0 and 1, or
+/// they are no fractions of a few votes.
+fn votes_behind(judges: &[f64]) -> Option<u32> {
+    const MOST: u32 = 20;
+    let fits = |n: &u32| {
+        judges.iter().all(|judge| {
+            let votes = judge * f64::from(*n);
+            (votes - votes.round()).abs() < 1e-4
+        })
+    };
+    (1..=MOST).find(fits).filter(|n| *n > 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn votes_are_counted_where_judgments_tell() {
+        assert_eq!(votes_behind(&[0.2, 0.4, 1.0, f64::from(0.6f32)]), Some(5));
+        assert_eq!(votes_behind(&[0.5, 0.0]), Some(2));
+        assert_eq!(votes_behind(&[0.0, 1.0]), None);
+        assert_eq!(votes_behind(&[0.123_456, 0.7]), None);
+    }
+}

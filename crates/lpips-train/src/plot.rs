@@ -1,0 +1,188 @@
+//! Charts as SVG.
+
+use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+
+const SIZE: (u32, u32) = (940, 420);
+/// Pixels beside a chart for the names of its series.
+const LEGEND: u32 = 150;
+/// Characters that have room there.
+const NAME: usize = 18;
+const COLOURS: [RGBColor; 10] = [
+    RGBColor(31, 119, 180),
+    RGBColor(255, 127, 14),
+    RGBColor(44, 160, 44),
+    RGBColor(214, 39, 40),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+    RGBColor(23, 190, 207),
+    RGBColor(227, 119, 194),
+    RGBColor(188, 189, 34),
+    RGBColor(127, 127, 127),
+];
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As the thing to be seen.
+    Plain,
+    /// In the background.
+    Faint,
+    /// With a dot at each point.
+    Dotted,
+}
+
+/// A line with a name.
+pub(crate) struct Line {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+    pub(crate) look: Look,
+}
+
+/// What an axis spans, where that is said.
+pub(crate) type Span = Option<(f64, f64)>;
+
+/// What a chart is called, and what its axes show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Labels<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) x: &'a str,
+    pub(crate) y: &'a str,
+}
+
+type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// The least and the largest of some values, with a little room, and never the same.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let finite = values.filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+    if low > high {
+        return (0.0, 1.0);
+    }
+    let room = ((high - low) * 0.05).max(1e-6 + 1e-3 * high.abs());
+    (low - room, high + room)
+}
+
+/// Lines over numbers, on axes that span these values, or what the lines take.
+///
+/// # Errors
+/// What the library that draws says, in a sentence.
+pub(crate) fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result<String, String> {
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let x = x.unwrap_or_else(|| range(points().map(|point| point.0)));
+    let y = y.unwrap_or_else(|| range(points().map(|point| point.1)));
+    let colour =
+        |(i, line): (usize, &Line)| COLOURS[i % COLOURS.len()].mix(if line.look == Look::Faint { 0.25 } else { 1.0 });
+    let series: Vec<_> = lines.iter().enumerate().map(|(i, line)| (line.name.as_str(), colour((i, line)))).collect();
+    drawn(labels, (x, y), &series, |chart| {
+        chart
+            .configure_mesh()
+            .x_desc(labels.x)
+            .y_desc(labels.y)
+            .x_label_formatter(&|x| number(*x))
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        for (line, (_, colour)) in lines.iter().zip(&series) {
+            let style = colour.stroke_width(if line.look == Look::Faint { 1 } else { 2 });
+            let points = || line.points.iter().copied().filter(|point| point.1.is_finite());
+            chart.draw_series(LineSeries::new(points(), style))?;
+            if line.look == Look::Dotted {
+                chart.draw_series(points().map(|point| Circle::new(point, 4, colour.filled())))?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A bar's height, and the ends of its interval.
+pub(crate) type Bar = (f64, f64, f64);
+
+/// Bars beside each other for each group, by series: a name and for each group a bar, or none.
+///
+/// # Errors
+/// What the library that draws says, in a sentence.
+pub(crate) fn bars(
+    labels: Labels<'_>,
+    groups: &[String],
+    series: &[(String, Vec<Option<Bar>>)],
+) -> Result<String, String> {
+    let sides = (-0.5, groups.len() as f64 - 0.5);
+    let colours = COLOURS.iter().cycle().map(|colour| colour.mix(0.75));
+    let names: Vec<_> = series.iter().map(|(name, _)| name.as_str()).zip(colours).collect();
+    drawn(labels, (sides, (0.0, 1.0)), &names, |chart| {
+        let name = |x: &f64| {
+            let is_group = (x - x.round()).abs() < 1e-6 && *x >= 0.0;
+            groups.get(x.round() as usize).filter(|_| is_group).cloned().unwrap_or_default()
+        };
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .x_labels(groups.len() + 1)
+            .x_desc(labels.x)
+            .y_desc(labels.y)
+            .x_label_formatter(&name)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
+        let width = 0.8 / series.len().max(1) as f64;
+        for (i, ((_, bars), (_, colour))) in series.iter().zip(&names).enumerate() {
+            let left = |group: usize| group as f64 - 0.4 + i as f64 * width;
+            let found = || bars.iter().enumerate().filter_map(|(group, bar)| Some((group, (*bar)?)));
+            let bar = |(group, (score, ..)): (usize, Bar)| {
+                Rectangle::new([(left(group), 0.0), (left(group) + 0.9 * width, score)], colour.filled())
+            };
+            chart.draw_series(found().map(bar))?;
+            let whisker = |(group, (_, low, high)): (usize, Bar)| {
+                let middle = left(group) + 0.45 * width;
+                PathElement::new([(middle, low), (middle, high)], BLACK.mix(0.7).stroke_width(2))
+            };
+            chart.draw_series(found().map(whisker))?;
+        }
+        Ok(())
+    })
+}
+
+/// As few digits as tell ticks apart.
+fn number(x: f64) -> String {
+    // Ticks are sums of steps, which are off by a last bit.
+    ((x * 1e9).round() / 1e9).to_string()
+}
+
+/// The names of series, each behind its colour.
+fn legend(area: &DrawingArea<SVGBackend<'_>, Shift>, series: &[(&str, RGBAColor)]) -> Drawn<()> {
+    for ((name, colour), top) in series.iter().zip((40..).step_by(20)) {
+        area.draw(&Rectangle::new([(8, top + 2), (24, top + 10)], colour.filled()))?;
+        // Of a long path its end tells more.
+        let hidden = name.chars().count().saturating_sub(NAME);
+        let shown = if hidden == 0 { name.to_string() } else { name.chars().skip(hidden).collect() };
+        area.draw(&Text::new(shown, (32, top), ("sans-serif", 13)))?;
+    }
+    Ok(())
+}
+
+fn drawn(
+    labels: Labels<'_>,
+    ((left, right), (bottom, top)): ((f64, f64), (f64, f64)),
+    series: &[(&str, RGBAColor)],
+    draw: impl FnOnce(&mut Chart<'_>) -> Drawn<()>,
+) -> Result<String, String> {
+    let mut svg = String::new();
+    let whole = |svg: &mut String| -> Drawn<()> {
+        let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        let (left_part, right_part) = area.split_horizontally(SIZE.0 - LEGEND);
+        let mut chart = ChartBuilder::on(&left_part)
+            .caption(labels.title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(36)
+            .y_label_area_size(56)
+            .build_cartesian_2d(left..right, bottom..top)?;
+        draw(&mut chart)?;
+        legend(&right_part, series)?;
+        area.present()?;
+        Ok(())
+    };
+    whole(&mut svg).map_err(|error| format!("the chart {} can't be drawn: {error}", labels.title))?;
+    Ok(svg)
+}
