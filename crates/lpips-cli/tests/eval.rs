@@ -292,6 +292,33 @@ fn the_page_shows_names_as_text() {
 }
 
 #[test]
+fn a_set_is_checked_and_described() {
+    let sandbox = Sandbox::new();
+    triplets(&sandbox, "set", "one", 6);
+    pairs(&sandbox, "set", 12);
+    let copied = |from: &str, to: &str| std::fs::copy(sandbox.path(from), sandbox.path(to)).unwrap();
+    copied("set/2afc/val/one/ref/000000.png", "set/2afc/val/one/ref/000001.png");
+    let text = succeeded(&sandbox, &["data", "stats", "set", "--json"]);
+    let found = rows(&text);
+    let of = |at: usize, key: &str| found[at][key].clone();
+    assert_eq!((of(0, "kind"), of(0, "items"), of(0, "references")), ("2afc".into(), 6.into(), 5.into()));
+    assert_eq!((of(0, "votes"), of(0, "sizes")), (5.into(), serde_json::json!({ "64x64": 18 })));
+    assert!((found[0]["mean"].as_f64().unwrap() - 0.5).abs() < 1e-6);
+    assert_eq!((of(1, "kind"), of(1, "items"), of(1, "votes")), ("jnd".into(), 12.into(), 3.into()));
+    let text = succeeded(&sandbox, &["data", "check", "set"]);
+    assert!(text.contains("6 triplets  set/2afc/val/one") && text.contains("12 pairs "), "{text}");
+    sandbox.write("set/jnd/val/traditional/p1/000003.png", b"no picture");
+    std::fs::remove_file(sandbox.path("set/2afc/val/one/p0/000002.png")).unwrap();
+    let output = run(&sandbox, &["data", "check", "set", "nowhere"]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1));
+    for expected in ["p1/000003.png: ", "000002.png: has no twin in p0", "nowhere: there is no such file"] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(stderr(&output).contains("3 files can't be used"));
+}
+
+#[test]
 fn wrong_inputs_get_a_sentence() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 3);

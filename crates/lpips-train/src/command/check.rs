@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_train::data::{Dataset, Look, Problem, Split};
+use lpips_train::data::{Look, Split, stats};
 
 use super::{Failure, Result, print};
 
@@ -24,21 +24,16 @@ impl Check {
     pub(crate) fn run(&self) -> Result<()> {
         let split = if self.val { Split::Val } else { Split::Train };
         let mut problems = Vec::new();
-        // One root after the other, so that one which can't be read does not hide what is wrong with the next.
         for root in &self.data {
-            let (dataset, found) = match Dataset::open(std::slice::from_ref(root), split) {
-                Err(lpips_train::Error::File { path, reason }) => {
-                    problems.push(Problem { path, reason });
-                    continue;
-                }
-                other => other?,
-            };
-            problems.extend(found);
-            let bar = ProgressBar::new(dataset.items.len() as u64);
-            problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)).0);
+            let bar = ProgressBar::new(0);
+            let (stats, found) = stats::of::<3>(root, split, Look::Pixels, &|count| match count {
+                Some(count) => bar.inc_length(count as u64),
+                None => bar.inc(1),
+            });
             bar.finish_and_clear();
-            for (folder, count) in dataset.counts() {
-                print(&format!("{count:>8} triplets  {folder}"))?;
+            problems.extend(found);
+            for dataset in stats {
+                print(&format!("{:>8} triplets  {}", dataset.items, dataset.folder))?;
             }
         }
         for problem in &problems {

@@ -45,7 +45,7 @@ pub(super) fn scan<const N: usize>(
 }
 
 /// The folders that hold pictures of a kind, by name.
-fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBuf>> {
+pub(super) fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBuf>> {
     let mut folder = root.to_path_buf();
     for part in [kind.name(), split.name()] {
         if folder.join(part).is_dir() {

@@ -6,11 +6,13 @@
 pub mod ahead;
 pub mod augment;
 mod bapps;
+pub mod human;
 mod list;
 pub mod loader;
 pub mod npy;
 pub mod picture;
 pub mod sample;
+pub mod stats;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -108,6 +110,20 @@ impl<const N: usize> Source<N> {
             Self::Sample { index, .. } => format!("sample {index}"),
         }
     }
+
+    /// A hash of the first picture's file, a triplet's reference: equal where the same picture is shown again.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn first_digest(&self) -> Result<Vec<u8>> {
+        Ok(match self {
+            Self::Files(files) => {
+                let bytes = std::fs::read(&files[0]).map_err(|error| Error::io(&files[0], "read", &error))?;
+                Sha256::digest(bytes).to_vec()
+            }
+            Self::Sample { seed, index } => format!("{seed} {index}").into_bytes(),
+        })
+    }
 }
 
 /// What people were asked and said, in the order that it was found in: folders as given, files by name.
@@ -132,6 +148,20 @@ pub struct Problem {
     pub path: PathBuf,
     /// What is wrong.
     pub reason: String,
+}
+
+impl Problem {
+    /// An error that names its file itself, or is put to `path`.
+    pub(crate) fn of(path: &Path, error: &Error) -> Self {
+        match error {
+            Error::File { path, reason } => Self { path: path.clone(), reason: reason.clone() },
+            other => {
+                let reason = other.to_string();
+                let reason = reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason);
+                Self { path: path.to_path_buf(), reason: reason.to_string() }
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Problem {
@@ -207,12 +237,7 @@ impl<const N: usize> Judged<N> {
                 for path in files.iter() {
                     match picture::check(path, look) {
                         Ok(size) => sizes.push((path, size)),
-                        Err(error) => {
-                            // The error names the file itself.
-                            let reason = error.to_string();
-                            let reason = reason.strip_prefix(&format!("{}: ", path.display())).unwrap_or(&reason);
-                            problems.push(Problem { path: path.clone(), reason: reason.to_string() });
-                        }
+                        Err(error) => problems.push(Problem::of(path, &error.into())),
                     }
                 }
                 if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {

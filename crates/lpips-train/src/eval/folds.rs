@@ -5,18 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use candle_core::Device;
-use lpips_core::Lpips;
-use lpips_core::weights::Finder;
-use sha2::{Digest, Sha256};
-
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::data::{Dataset, Source};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::folder::{self, Folder};
 use crate::rng::{Rng, Use};
 use crate::trainer::{Ended, Event, Judgments, Trainer};
+use candle_core::Device;
+use lpips_core::Lpips;
+use lpips_core::weights::Finder;
 
 /// Divides a set into `k` folds of like size, by the numbers of the triplets: seeded, each dataset spread over all folds, and triplets of
 /// the same reference in one fold, so that nothing that is scored was seen in training. References are the same where their files hold
@@ -31,14 +29,7 @@ pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     let mut groups: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
     for (at, item) in set.items.iter().enumerate() {
-        let reference = match &item.source {
-            Source::Files(files) => {
-                let bytes = std::fs::read(&files[0]).map_err(|error| Error::io(&files[0], "read", &error))?;
-                Sha256::digest(bytes).to_vec()
-            }
-            Source::Sample { seed, index } => format!("{seed} {index}").into_bytes(),
-        };
-        let group = *groups.entry(reference).or_insert(members.len());
+        let group = *groups.entry(item.source.first_digest()?).or_insert(members.len());
         if group == members.len() {
             members.push(Vec::new());
         }
@@ -116,7 +107,7 @@ pub fn train(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Item;
+    use crate::data::{Item, Source};
 
     /// Two datasets, of which the second has three triplets to each reference.
     fn set(folder: &std::path::Path) -> Dataset {

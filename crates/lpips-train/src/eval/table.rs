@@ -6,7 +6,7 @@ use super::calibration::{BINS, bins};
 use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
-use crate::data::Kind;
+use crate::data::{Kind, human};
 use crate::error::{Error, Result};
 
 /// The row over all datasets.
@@ -159,42 +159,7 @@ pub fn curves_csv(results: &Results) -> Result<String> {
 fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Option<Vec<Vec<f64>>> {
     let of = |places: &Vec<usize>| {
         let judges: Vec<f64> = places.iter().map(|at| results.answers[*at].judge).collect();
-        let n = f64::from(votes.or_else(|| votes_behind(&judges))?);
-        if n < 2.0 {
-            return None;
-        }
-        let agreement = |judge: &f64| {
-            // Of n votes k are for p1: of the n - 1 others as many as are left say the same.
-            let k = judge * n;
-            (k * (k - 1.0) + (n - k) * (n - k - 1.0)) / (n * (n - 1.0))
-        };
-        Some(judges.iter().map(agreement).collect())
+        human::agreements(&judges, votes.or_else(|| human::votes_behind(&judges))?)
     };
     members.iter().map(of).collect()
-}
-
-/// The smallest number of votes of which all judgments are fractions; `None` where they tell nothing: none is between 0 and 1, or
-/// they are no fractions of a few votes.
-fn votes_behind(judges: &[f64]) -> Option<u32> {
-    const MOST: u32 = 20;
-    let fits = |n: &u32| {
-        judges.iter().all(|judge| {
-            let votes = judge * f64::from(*n);
-            (votes - votes.round()).abs() < 1e-4
-        })
-    };
-    (1..=MOST).find(fits).filter(|n| *n > 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn votes_are_counted_where_judgments_tell() {
-        assert_eq!(votes_behind(&[0.2, 0.4, 1.0, f64::from(0.6f32)]), Some(5));
-        assert_eq!(votes_behind(&[0.5, 0.0]), Some(2));
-        assert_eq!(votes_behind(&[0.0, 1.0]), None);
-        assert_eq!(votes_behind(&[0.123_456, 0.7]), None);
-    }
 }

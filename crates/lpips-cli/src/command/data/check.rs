@@ -1,42 +1,119 @@
-//! `lpips data check`
+//! `lpips data check` and `lpips data stats`
 
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::ProgressBar;
-use lpips_train::data::{Dataset, Look, Split};
+use lpips_train::data::stats::{self, Stats};
+use lpips_train::data::{Kind, Look, Problem};
 
 use crate::output::{self, Failure, Result};
 
 /// Look at every picture and judgment, and name each that can't be used.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lpips data check bapps")]
 pub(crate) struct Check {
-    /// BAPPS roots, folders of triplets, or lists.
+    /// BAPPS roots, folders of triplets or pairs, or lists (.csv, .jsonl).
+    #[arg(required = true)]
+    roots: Vec<PathBuf>,
+}
+
+/// Say what sets are made of: how many triplets and pairs, sizes of pictures, and how far people agree.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lpips data stats bapps --json")]
+pub(crate) struct Statistics {
+    /// BAPPS roots, folders of triplets or pairs, or lists (.csv, .jsonl).
     #[arg(required = true)]
     roots: Vec<PathBuf>,
 
-    /// Take the half of a BAPPS root that is for training.
+    /// Print one JSON object a line for each dataset.
     #[arg(long)]
-    train: bool,
+    json: bool,
 }
 
 impl Check {
     pub(crate) fn run(&self) -> Result {
-        let split = if self.train { Split::Train } else { Split::Val };
-        let (dataset, mut problems) = Dataset::open(&self.roots, split)?;
-        let bar = ProgressBar::new(dataset.items.len() as u64);
-        problems.extend(dataset.check_pictures(Look::Pixels, || bar.inc(1)).0);
-        bar.finish_and_clear();
-        for (folder, count) in dataset.counts() {
-            output::line(&format!("{count:>8} triplets  {folder}"))?;
+        let (stats, problems) = look(&self.roots, Look::Pixels)?;
+        for dataset in stats {
+            output::line(&format!("{:>8} {:<8}  {}", dataset.items, dataset.kind.item(), dataset.folder))?;
         }
         for problem in &problems {
             output::line(&problem.to_string())?;
         }
-        match problems.len() {
-            0 => Ok(()),
-            1 => Err(Failure::Work(Some("1 file can't be used".to_string()))),
-            count => Err(Failure::Work(Some(format!("{count} files can't be used")))),
+        unusable(&problems)
+    }
+}
+
+impl Statistics {
+    pub(crate) fn run(&self) -> Result {
+        let (stats, problems) = look(&self.roots, Look::Headers)?;
+        if self.json {
+            let text = |row| serde_json::to_string(row).map_err(|error| Failure::Work(Some(error.to_string())));
+            stats.iter().try_for_each(|row| output::line(&text(row)?))?;
+        } else {
+            print(&stats)?;
+        }
+        for problem in &problems {
+            output::error(&problem.to_string());
+        }
+        unusable(&problems)
+    }
+}
+
+fn look(roots: &[PathBuf], look: Look) -> Result<(Vec<Stats>, Vec<Problem>)> {
+    let bar = output::bar("looking at the pictures");
+    let progress = |count: Option<usize>| match count {
+        Some(count) => bar.inc_length(count as u64),
+        None => bar.inc(1),
+    };
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
+    for root in roots {
+        let parts = stats::parts(root)?;
+        if parts.is_empty() {
+            problems.push(Problem { path: root.clone(), reason: "there is no such file or folder".to_string() });
+        }
+        for (kind, split) in parts {
+            let (stats, found) = match kind {
+                Kind::TwoAfc => stats::of::<3>(root, split, look, &progress),
+                Kind::Jnd => stats::of::<2>(root, split, look, &progress),
+            };
+            all.extend(stats);
+            problems.extend(found);
         }
     }
+    bar.finish_and_clear();
+    Ok((all, problems))
+}
+
+fn unusable(problems: &[Problem]) -> Result {
+    match problems.len() {
+        0 => Ok(()),
+        1 => Err(Failure::Work(Some("1 file can't be used".to_string()))),
+        count => Err(Failure::Work(Some(format!("{count} files can't be used")))),
+    }
+}
+
+fn print(stats: &[Stats]) -> Result {
+    let head = ["kind", "n", "references", "mean", "unanimous", "votes", "human", "sizes", "folder"];
+    let mut lines = vec![head.map(String::from).to_vec()];
+    for dataset in stats {
+        let known = |value: Option<String>| value.unwrap_or_else(|| "-".to_string());
+        let sizes: Vec<&str> = dataset.sizes.keys().map(String::as_str).collect();
+        let sizes = match sizes[..] {
+            [] => "-".to_string(),
+            [one] => one.to_string(),
+            [first, ..] => format!("{first} and {} more", sizes.len() - 1),
+        };
+        lines.push(vec![
+            dataset.kind.to_string(),
+            dataset.items.to_string(),
+            dataset.references.to_string(),
+            format!("{:.3}", dataset.mean),
+            format!("{:.3}", dataset.unanimous),
+            known(dataset.votes.map(|votes| votes.to_string())),
+            known(dataset.human.map(|human| format!("{human:.3}"))),
+            sizes,
+            dataset.folder.clone(),
+        ]);
+    }
+    output::table(&lines).iter().try_for_each(|line| output::line(line))
 }

@@ -1,6 +1,6 @@
 //! `lpips data`
 
-pub(crate) mod check;
+mod check;
 
 use clap::{Args, Subcommand};
 
@@ -16,12 +16,14 @@ pub(crate) struct Data {
 #[derive(Debug, Subcommand)]
 enum Action {
     Check(check::Check),
+    Stats(check::Statistics),
 }
 
 impl Data {
     pub(crate) fn run(&self) -> Result {
         match &self.action {
             Action::Check(check) => check.run(),
+            Action::Stats(stats) => stats.run(),
         }
     }
 }

@@ -100,6 +100,12 @@ impl Folds {
         let layers =
             [("--size", size.as_str())].into_iter().chain(file.iter().map(|text| (name.as_str(), text.as_str())));
         let mut config = Config::merged(layers)?;
+        let size = score.pictures.options().size;
+        if config.data.size != size {
+            let own = config.data.size;
+            let message = format!("{name} trains at {own} pixels a side, and --size {size} scores: expected one size");
+            return Err(Failure::usage(message));
+        }
         config.data.train.clone_from(&score.data);
         config.data.val.clear();
         config.make_absolute()?;

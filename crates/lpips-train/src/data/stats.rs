@@ -1,0 +1,106 @@
+//! What a set is made of.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Judged, Kind, Look, Problem, Source, Split, bapps, human, picture};
+use crate::error::Result;
+
+/// One dataset of a set.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stats {
+    /// What people were asked.
+    pub kind: Kind,
+    /// The folder or list.
+    pub folder: String,
+    /// How many triplets or pairs can be used.
+    pub items: usize,
+    /// How many different pictures stand at their first place: references, or p0.
+    pub references: usize,
+    /// Sizes of pictures, as `WxH`, and how many pictures have them.
+    pub sizes: BTreeMap<String, usize>,
+    /// The mean fraction that preferred p1, or took both for the same.
+    pub mean: f64,
+    /// The fraction of questions on which all people said the same.
+    pub unanimous: f64,
+    /// The votes behind each judgment, where judgments tell.
+    pub votes: Option<u32>,
+    /// How often one vote agrees with another, where that can be told: what a metric can score on triplets.
+    pub human: Option<f64>,
+}
+
+/// What is in a root, in the order 2AFC before JND and training before validation.
+///
+/// # Errors
+/// A root that can't be read.
+pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
+    let all = [(Kind::TwoAfc, Split::Train), (Kind::TwoAfc, Split::Val), (Kind::Jnd, Split::Val)];
+    let found: Vec<_> =
+        all.into_iter().filter(|(kind, split)| root.join(kind.name()).join(split.name()).is_dir()).collect();
+    if !found.is_empty() || !root.exists() {
+        return Ok(found);
+    }
+    // A folder or a list that is not laid out as BAPPS is of one kind and no half.
+    let is_jnd = if root.is_dir() {
+        bapps::leaves(root, Split::Val, Kind::TwoAfc)?.is_empty()
+            && !bapps::leaves(root, Split::Val, Kind::Jnd)?.is_empty()
+    } else {
+        let text = std::fs::read_to_string(root).unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        first.contains(Kind::Jnd.vote()) && !first.contains(Kind::TwoAfc.vote())
+    };
+    Ok(vec![(if is_jnd { Kind::Jnd } else { Kind::TwoAfc }, Split::Val)])
+}
+
+/// The datasets of roots one by one, so that one which can't be read does not hide what is wrong with the next, and all that is
+/// wrong. `progress` is called with the number of items once that is known, and then for each.
+pub fn of<const N: usize>(
+    root: &Path,
+    split: Split,
+    look: Look,
+    progress: &(dyn Fn(Option<usize>) + Sync),
+) -> (Vec<Stats>, Vec<Problem>) {
+    let (set, mut problems) = match Judged::<N>::open(&[root.to_path_buf()], split) {
+        Ok(found) => found,
+        Err(error) => return (Vec::new(), vec![Problem::of(root, &error)]),
+    };
+    progress(Some(set.items.len()));
+    problems.extend(set.check_pictures(look, || progress(None)).0);
+    let stats = (0..set.folders.len()).map(|folder| one(&set, folder)).collect();
+    (stats, problems)
+}
+
+fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {
+    let items: Vec<_> = set.items.iter().filter(|item| item.folder == folder).collect();
+    let files = |item: &&super::Item<N>| -> Vec<PathBuf> {
+        match &item.source {
+            Source::Files(files) => files.to_vec(),
+            Source::Sample { .. } => Vec::new(),
+        }
+    };
+    let all: Vec<Vec<PathBuf>> = items.iter().map(files).collect();
+    let size = |path: &PathBuf| picture::check(path, Look::Headers).ok();
+    let found: Vec<(usize, usize)> = all.par_iter().flatten().filter_map(size).collect();
+    let mut sizes = BTreeMap::new();
+    for (w, h) in found {
+        *sizes.entry(format!("{w}x{h}")).or_insert(0) += 1;
+    }
+    let judges: Vec<f64> = items.iter().map(|item| f64::from(item.judge)).collect();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let votes = human::votes_behind(&judges);
+    let kind = Judged::<N>::KIND;
+    Stats {
+        kind,
+        folder: set.folders[folder].clone(),
+        items: items.len(),
+        references: items.par_iter().filter_map(|item| item.source.first_digest().ok()).collect::<HashSet<_>>().len(),
+        sizes,
+        mean: mean(&judges),
+        unanimous: mean(&judges.iter().map(|j| f64::from(u8::from(*j <= 0.0 || *j >= 1.0))).collect::<Vec<_>>()),
+        votes,
+        human: votes.and_then(|votes| human::agreements(&judges, votes)).map(|all| mean(&all)),
+    }
+}
