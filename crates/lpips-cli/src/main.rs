@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod command;
+#[cfg(feature = "label")]
+mod label;
 mod output;
 
 use std::process::ExitCode;

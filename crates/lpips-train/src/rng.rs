@@ -20,6 +20,8 @@ pub(crate) enum Use {
     Bootstrap,
     /// Which triplets are held out together.
     Folds,
+    /// In what order, and on which side, people see pictures.
+    Votes,
 }
 
 /// A stream of random numbers (`ChaCha` with 8 rounds).

@@ -1,6 +1,8 @@
 //! The binary in a folder of its own, with nothing of the machine's environment that could lend it weights.
 #![allow(dead_code)] // Each test binary uses its part.
 
+pub(crate) mod browser;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

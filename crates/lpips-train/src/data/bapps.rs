@@ -22,13 +22,13 @@ pub(super) fn scan<const N: usize>(
         let other = if kind == Kind::Jnd { Kind::TwoAfc } else { Kind::Jnd };
         let holds = |split| self::leaves(root, split, other).is_ok_and(|leaves| !leaves.is_empty());
         let hint = if holds(Split::Train) || holds(Split::Val) {
-            format!("; it holds {} of {other}", other.item())
+            format!("; it holds {}s of {other}", other.noun())
         } else {
             String::new()
         };
         let reason = format!(
-            "holds no {}: expected the folders {} and {}, folders of them, or a BAPPS root with {kind}/{}{hint}",
-            kind.item(),
+            "holds no {}s: expected the folders {} and {}, folders of them, or a BAPPS root with {kind}/{}{hint}",
+            kind.noun(),
             kind.pictures().join(", "),
             kind.vote(),
             split.name()
@@ -44,6 +44,16 @@ pub(super) fn scan<const N: usize>(
     Ok(())
 }
 
+/// What a folder holds, if it is one of pictures.
+pub(super) fn kind_of(folder: &Path) -> Option<Kind> {
+    let has = |part: &str| folder.join(part).is_dir();
+    match ["ref", "p0", "p1"].map(has) {
+        [true, ..] => Some(Kind::TwoAfc),
+        [false, true, true] => Some(Kind::Jnd),
+        _ => None,
+    }
+}
+
 /// The folders that hold pictures of a kind, by name.
 pub(super) fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBuf>> {
     let mut folder = root.to_path_buf();
@@ -52,10 +62,7 @@ pub(super) fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBu
             folder.push(part);
         }
     }
-    let is_leaf = |folder: &Path| match kind {
-        Kind::TwoAfc => folder.join("ref").is_dir(),
-        Kind::Jnd => folder.join("p0").is_dir() && !folder.join("ref").is_dir(),
-    };
+    let is_leaf = |folder: &Path| kind_of(folder) == Some(kind);
     Ok(if is_leaf(&folder) { vec![folder] } else { files(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
 }
 
@@ -69,18 +76,7 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut Judged<N>, problems:
         if !path.is_dir() {
             return Err(Error::file(folder, format!("lacks the folder {part}: expected {}", expected())));
         }
-        let wanted = |path: &PathBuf| {
-            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            if part == kind.vote() { extension == "npy" } else { EXTENSIONS.contains(&extension.as_str()) }
-        };
-        let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-        for path in files(&path)?.into_iter().filter(wanted) {
-            let stem = path.file_stem().unwrap_or_default().to_os_string();
-            if let Some(other) = column.insert(stem, path.clone()) {
-                let reason = format!("has the name of {}: expected one of them", other.display());
-                problems.push(Problem { path, reason });
-            }
-        }
+        let column = if part == kind.vote() { column(&path, &["npy"], problems)? } else { pictures(&path, problems)? };
         columns.push((part, column));
     }
     let names: BTreeSet<OsString> = columns.iter().flat_map(|(_, column)| column.keys().cloned()).collect();
@@ -108,6 +104,28 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut Judged<N>, problems:
         }
     }
     Ok(())
+}
+
+/// The pictures of a folder by the name that they share with their twins in others.
+pub(super) fn pictures(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
+    column(folder, &EXTENSIONS, problems)
+}
+
+/// The files of a folder that end in one of these, by name.
+fn column(folder: &Path, extensions: &[&str], problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
+    let wanted = |path: &PathBuf| {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        extensions.contains(&extension.as_str())
+    };
+    let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    for path in files(folder)?.into_iter().filter(wanted) {
+        let stem = path.file_stem().unwrap_or_default().to_os_string();
+        if let Some(other) = column.insert(stem, path.clone()) {
+            let reason = format!("has the name of {}: expected one of them", other.display());
+            problems.push(Problem { path, reason });
+        }
+    }
+    Ok(column)
 }
 
 /// The one number of a `.npy` file, a fraction of people.

@@ -18,8 +18,8 @@ pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problem
         "jsonl" | "ndjson" => json_lines(&text, &names),
         _ => {
             let reason = format!(
-                "is neither a folder nor a list of {}: expected a .csv or .jsonl with {names}",
-                Judged::<N>::KIND.item()
+                "is neither a folder nor a list of {}s: expected a .csv or .jsonl with {names}",
+                Judged::<N>::KIND.noun()
             );
             return Err(Error::file(list, reason));
         }

@@ -7,15 +7,18 @@ pub mod ahead;
 pub mod augment;
 mod bapps;
 pub mod human;
+pub mod label;
 mod list;
 pub mod loader;
 pub mod npy;
 pub mod picture;
 pub mod sample;
 pub mod stats;
+pub mod votes;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -60,11 +63,20 @@ impl Kind {
     }
 
     /// What one question is called.
-    pub fn item(self) -> &'static str {
+    pub fn noun(self) -> &'static str {
         match self {
-            Self::TwoAfc => "triplets",
-            Self::Jnd => "pairs",
+            Self::TwoAfc => "triplet",
+            Self::Jnd => "pair",
         }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let kind = [Self::TwoAfc, Self::Jnd].into_iter().find(|kind| kind.name() == name);
+        kind.ok_or_else(|| Error::Choice(format!("there is no kind '{name}': expected 2afc or jnd")))
     }
 }
 
@@ -219,7 +231,7 @@ impl<const N: usize> Judged<N> {
                 list::scan(root, &mut dataset, &mut problems)?;
             }
             if dataset.items.len() + problems.len() == before {
-                return Err(Error::file(root, format!("holds no {}: expected at least one", Self::KIND.item())));
+                return Err(Error::file(root, format!("holds no {}s: expected at least one", Self::KIND.noun())));
             }
         }
         Ok((dataset, problems))
@@ -233,22 +245,7 @@ impl<const N: usize> Judged<N> {
             .map(|item| {
                 progress();
                 let Source::Files(files) = &item.source else { return Vec::new() };
-                let (mut problems, mut sizes) = (Vec::new(), Vec::new());
-                for path in files.iter() {
-                    match picture::check(path, look) {
-                        Ok(size) => sizes.push((path, size)),
-                        Err(error) => problems.push(Problem::of(path, &error.into())),
-                    }
-                }
-                if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
-                    let (first, (w0, h0)) = sizes[0];
-                    let reason = format!(
-                        "is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for all that are compared",
-                        first.display()
-                    );
-                    problems.push(Problem { path: (*path).clone(), reason });
-                }
-                problems
+                check_together(files.as_slice(), look)
             })
             .collect();
         let broken = problems.iter().filter(|problems| !problems.is_empty()).count();
@@ -275,7 +272,7 @@ impl<const N: usize> Judged<N> {
         let look = if skip_broken { Look::Pixels } else { Look::Headers };
         problems.extend(set.check_pictures(look, || progress(None)).0);
         if !skip_broken && !problems.is_empty() {
-            return Err(Error::Data(summary(&problems)));
+            return Err(Error::Data(summary(&problems, ADVICE)));
         }
         for problem in &problems {
             tracing::warn!("left out: {problem}");
@@ -355,7 +352,7 @@ impl Dataset {
                 tracing::warn!("left out: {problem}");
             }
         } else if !problems.is_empty() {
-            return Err(Error::Data(summary(&problems)));
+            return Err(Error::Data(summary(&problems, ADVICE)));
         }
         if dataset.items.len() == broken {
             let roots: Vec<_> = roots.iter().map(|root| root.display().to_string()).collect();
@@ -370,15 +367,36 @@ pub(crate) fn short_hex(hash: Sha256) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The first few problems in one message.
-fn summary(problems: &[Problem]) -> String {
+/// What is wrong with pictures that are judged together.
+fn check_together(files: &[PathBuf], look: Look) -> Vec<Problem> {
+    let (mut problems, mut sizes) = (Vec::new(), Vec::new());
+    for path in files {
+        match picture::check(path, look) {
+            Ok(size) => sizes.push((path, size)),
+            Err(error) => problems.push(Problem::of(path, &error.into())),
+        }
+    }
+    if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
+        let (first, (w0, h0)) = sizes[0];
+        let all = if files.len() == 3 { "all three of a triplet" } else { "both of a pair" };
+        let reason = format!("is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for {all}", first.display());
+        problems.push(Problem { path: (*path).clone(), reason });
+    }
+    problems
+}
+
+/// What to do about files that are wrong.
+const ADVICE: &str = "mend them, or leave them out with --skip-broken (`lpips data check` names every one)";
+
+/// The first few problems in one message, with what to do.
+fn summary(problems: &[Problem], advice: &str) -> String {
     const SHOWN: usize = 5;
     let shown: Vec<_> = problems.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = match problems.len().saturating_sub(SHOWN) {
         0 => String::new(),
-        more => format!("; and {more} more, which `lpips data check` lists"),
+        more => format!("; and {more} more"),
     };
-    format!("{}{more}: mend them, or leave them out with --skip-broken", shown.join("; "))
+    format!("{}{more}: {advice}", shown.join("; "))
 }
 
 /// The files of a folder, by name.

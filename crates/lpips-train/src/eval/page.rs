@@ -77,10 +77,10 @@ fn about(results: &Results, bootstrap: &Bootstrap) -> String {
         }
     };
     format!(
-        "<p>{what}</p><p class=\"quiet\">{} {} of {} pixels a side. Intervals hold the true score in {} of 100 cases, by {} bootstrap \
+        "<p>{what}</p><p class=\"quiet\">{} {}s of {} pixels a side. Intervals hold the true score in {} of 100 cases, by {} bootstrap \
          draws. The row <em>{ALL}</em> is the mean over datasets.{}</p>",
         header.items,
-        header.kind.item(),
+        header.kind.noun(),
         header.size,
         100.0 * bootstrap.level,
         bootstrap.resamples,

@@ -179,7 +179,7 @@ impl Results {
         if complete < header.items {
             let all = header.items;
             let reason =
-                format!("holds {complete} of {all} {}: run the command that began it again", header.kind.item());
+                format!("holds {complete} of {all} {}s: run the command that began it again", header.kind.noun());
             return Err(Error::file(path, reason));
         }
         Ok(Self { header, datasets, answers })
@@ -226,7 +226,7 @@ impl Results {
 
     fn described(&self) -> String {
         let Header { kind, size, items, .. } = &self.header;
-        format!("{items} {} of {} at {size} pixels", kind.item(), self.datasets.join(", "))
+        format!("{items} {}s of {} at {size} pixels", kind.noun(), self.datasets.join(", "))
     }
 
     fn lines(&self, answer: &Answer) -> Result<Vec<u8>> {

@@ -34,7 +34,12 @@ impl Check {
     pub(crate) fn run(&self) -> Result {
         let (stats, problems) = look(&self.roots, Look::Pixels)?;
         for dataset in stats {
-            output::line(&format!("{:>8} {:<8}  {}", dataset.items, dataset.kind.item(), dataset.folder))?;
+            output::line(&format!(
+                "{:>8} {:<8}  {}",
+                dataset.items,
+                format!("{}s", dataset.kind.noun()),
+                dataset.folder
+            ))?;
         }
         for problem in &problems {
             output::line(&problem.to_string())?;

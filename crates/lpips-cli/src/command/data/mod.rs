@@ -1,6 +1,8 @@
 //! `lpips data`
 
 mod check;
+#[cfg(feature = "label")]
+mod label;
 
 use clap::{Args, Subcommand};
 
@@ -17,6 +19,8 @@ pub(crate) struct Data {
 enum Action {
     Check(check::Check),
     Stats(check::Statistics),
+    #[cfg(feature = "label")]
+    Label(label::Label),
 }
 
 impl Data {
@@ -24,6 +28,8 @@ impl Data {
         match &self.action {
             Action::Check(check) => check.run(),
             Action::Stats(stats) => stats.run(),
+            #[cfg(feature = "label")]
+            Action::Label(label) => label.run(),
         }
     }
 }

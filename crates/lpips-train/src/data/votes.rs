@@ -1,0 +1,379 @@
+//! Votes: a log that only grows, what it comes to, and the judgments that follow from it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::label::{Choice, Questions};
+use super::{Kind, npy};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// The log's name in the root.
+pub const LOG: &str = "votes.jsonl";
+const LOCK: &str = ".votes.lock";
+/// Characters of a name, or of an id.
+const LONGEST: usize = 64;
+
+/// A vote, as it is cast.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ballot {
+    /// Tells votes apart: one that comes a second time counts once.
+    pub id: String,
+    /// Who votes; see [`name`].
+    pub voter: String,
+    /// The question's place in [`Questions::list`].
+    pub question: usize,
+    /// What was chosen.
+    pub choice: Choice,
+    /// How long it took, in milliseconds.
+    pub ms: u64,
+}
+
+/// How far one person has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// What they have judged.
+    pub judged: usize,
+    /// That, and what is left for them.
+    pub total: usize,
+    /// Their latest vote, which they can take back.
+    pub last: Option<String>,
+}
+
+/// What all votes come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Votes that count.
+    pub votes: usize,
+    /// People who cast them.
+    pub people: usize,
+    /// Questions with a vote.
+    pub judged: usize,
+    /// All questions.
+    pub questions: usize,
+}
+
+/// A line of the log.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Vote(VoteLine),
+    Undo(UndoLine),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct VoteLine {
+    id: String,
+    /// Seconds since 1970.
+    time: f64,
+    voter: String,
+    kind: Kind,
+    folder: String,
+    name: String,
+    choice: Choice,
+    ms: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct UndoLine {
+    undo: String,
+    time: f64,
+    voter: String,
+}
+
+/// A vote that counts.
+#[derive(Debug)]
+struct Cast {
+    id: String,
+    choice: Choice,
+    /// Rises from vote to vote.
+    order: usize,
+}
+
+/// The votes on some questions, in memory and on the disk.
+#[derive(Debug)]
+pub struct Votes {
+    questions: Arc<Questions>,
+    limit: Option<usize>,
+    path: PathBuf,
+    /// Whether the log ends in the middle of a line.
+    is_torn: bool,
+    /// Locked as long as this is open, by the system, so that a killed process leaves no lock.
+    _lock: File,
+    /// Of all votes that ever came.
+    ids: HashSet<String>,
+    /// By person and question.
+    people: BTreeMap<String, BTreeMap<usize, Cast>>,
+    /// Questions whose judgment has yet to be written.
+    unsettled: BTreeSet<usize>,
+}
+
+/// A voter's name as it is kept, without blanks around it.
+///
+/// # Errors
+/// A name that is empty, longer than 64 characters, or holds control characters.
+pub fn name(given: &str) -> Result<String> {
+    let name = given.trim();
+    if name.is_empty() || name.chars().count() > LONGEST || name.chars().any(char::is_control) {
+        let message = format!("a voter's name has 1 to {LONGEST} characters, none of them a control character");
+        return Err(Error::Choice(message));
+    }
+    Ok(name.to_string())
+}
+
+impl Votes {
+    /// Reads the log in the questions' root, if there is one, and brings the judgments up to date. A question is asked until it
+    /// has `limit` votes.
+    ///
+    /// # Errors
+    /// Somebody else has it open, there are judgments that are not from the log, or something can't be read or written.
+    pub fn open(questions: Arc<Questions>, limit: Option<usize>) -> Result<Self> {
+        let path = questions.root.join(LOG);
+        let lock = lock(&questions.root)?;
+        let bytes = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|error| Error::io(&path, "read", &error))?,
+        };
+        let mut votes = Self {
+            questions,
+            limit,
+            path,
+            is_torn: bytes.last().is_some_and(|byte| *byte != b'\n'),
+            _lock: lock,
+            ids: HashSet::new(),
+            people: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
+        };
+        votes.replay(&bytes);
+        let known: HashSet<&Path> =
+            votes.unsettled.iter().map(|question| votes.questions.list[*question].judge.as_path()).collect();
+        let foreign = votes.questions.list.iter().map(|question| question.judge.as_path());
+        if let Some(path) = foreign.filter(|path| !known.contains(path)).find(|path| path.exists()) {
+            return Err(Error::file(
+                path,
+                format!("is a judgment that is not from {LOG}: move it away, or label another folder"),
+            ));
+        }
+        let folders: BTreeSet<&Path> = known.iter().filter_map(|path| path.parent()).collect();
+        folders.into_iter().filter(|folder| folder.is_dir()).try_for_each(files::remove_unfinished)?;
+        votes.settle()?;
+        Ok(votes)
+    }
+
+    /// Takes in the lines of the log.
+    fn replay(&mut self, bytes: &[u8]) {
+        let questions = self.questions.clone();
+        let places: HashMap<(&str, &str), usize> =
+            questions.list.iter().enumerate().map(|(at, q)| ((q.folder.as_str(), q.name.as_str()), at)).collect();
+        let mut strays = 0;
+        for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            match serde_json::from_slice(line) {
+                Ok(Line::Vote(vote)) if vote.kind == questions.kind => {
+                    match places.get(&(vote.folder.as_str(), vote.name.as_str())) {
+                        Some(&question) => {
+                            let VoteLine { id, voter, choice, ms, .. } = vote;
+                            self.count(Ballot { id, voter, question, choice, ms });
+                        }
+                        None => strays += 1,
+                    }
+                }
+                Ok(Line::Vote(_)) => {}
+                Ok(Line::Undo(undo)) => drop(self.take_back(&undo.voter, &undo.undo)),
+                Err(_) if line.is_empty() => {}
+                Err(_) => tracing::warn!("{}: line {} is no whole vote: left out", self.path.display(), at + 1),
+            }
+        }
+        if strays > 0 {
+            tracing::warn!("{}: {strays} votes are on pictures that are not here: left out", self.path.display());
+        }
+    }
+
+    /// The question to show somebody after those that they are `holding` already: of those that they have not judged the one
+    /// with the fewest votes, and among equals by chance. `None` when nothing is left.
+    pub fn next(&self, voter: &str, holding: &[usize]) -> Option<usize> {
+        let (counts, order) = (self.counts(), self.questions.order(voter));
+        let is_left = self.left(voter, &counts);
+        let left = order.into_iter().filter(|question| is_left(*question) && !holding.contains(question));
+        left.min_by_key(|question| counts[*question])
+    }
+
+    /// How far somebody has come.
+    pub fn progress(&self, voter: &str) -> Progress {
+        let own = self.people.get(voter);
+        let judged = own.map_or(0, BTreeMap::len);
+        let last = own.and_then(|own| own.values().max_by_key(|cast| cast.order)).map(|cast| cast.id.clone());
+        let counts = self.counts();
+        let is_left = self.left(voter, &counts);
+        Progress { judged, total: judged + (0..counts.len()).filter(|question| is_left(*question)).count(), last }
+    }
+
+    /// What all votes come to.
+    pub fn summary(&self) -> Summary {
+        let counts = self.counts();
+        Summary {
+            votes: counts.iter().sum(),
+            people: self.people.values().filter(|own| !own.is_empty()).count(),
+            judged: counts.iter().filter(|count| **count > 0).count(),
+            questions: counts.len(),
+        }
+    }
+
+    /// Takes a vote: when this returns it is on the disk. A vote with an id that came before changes nothing; another vote of the
+    /// same person on the same question takes the former one's place.
+    ///
+    /// # Errors
+    /// A vote that can't be, or a log or judgment that can't be written.
+    pub fn vote(&mut self, ballot: Ballot) -> Result<()> {
+        if !self.ids.contains(&ballot.id) {
+            self.append(&self.line(&ballot)?)?;
+            self.count(ballot);
+        }
+        self.settle()
+    }
+
+    /// Takes a vote back: then it returns the question, which is to be asked again. `None` where the vote does not count (any
+    /// more).
+    ///
+    /// # Errors
+    /// A log or judgment that can't be written.
+    pub fn undo(&mut self, voter: &str, id: &str) -> Result<Option<usize>> {
+        let question = self.find(voter, id);
+        if question.is_some() {
+            self.append(&Line::Undo(UndoLine { undo: id.to_string(), time: now(), voter: voter.to_string() }))?;
+            self.take_back(voter, id);
+        }
+        self.settle()?;
+        Ok(question)
+    }
+
+    /// Tells what somebody has not judged and may still be asked.
+    fn left(&self, voter: &str, counts: &[usize]) -> impl Fn(usize) -> bool {
+        let own = self.people.get(voter);
+        move |question| {
+            own.is_none_or(|own| !own.contains_key(&question))
+                && self.limit.is_none_or(|limit| counts[question] < limit)
+        }
+    }
+
+    /// The votes on each question.
+    fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.questions.list.len()];
+        self.people.values().flat_map(BTreeMap::keys).for_each(|question| counts[*question] += 1);
+        counts
+    }
+
+    fn line(&self, ballot: &Ballot) -> Result<Line> {
+        let Ballot { id, voter, question, choice, ms } = ballot.clone();
+        let kind = match choice {
+            Choice::P0 | Choice::P1 => Kind::TwoAfc,
+            Choice::Same | Choice::Different => Kind::Jnd,
+        };
+        let question = self.questions.list.get(question).filter(|_| kind == self.questions.kind);
+        let question = question.ok_or_else(|| Error::Choice("a vote on nothing that is asked here".to_string()))?;
+        if id.is_empty() || id.len() > LONGEST {
+            return Err(Error::Choice(format!("a vote's id has 1 to {LONGEST} bytes")));
+        }
+        let (folder, name) = (question.folder.clone(), question.name.clone());
+        Ok(Line::Vote(VoteLine { id, time: now(), voter, kind, folder, name, choice, ms }))
+    }
+
+    fn append(&mut self, line: &Line) -> Result<()> {
+        let path = &self.path;
+        let fail = |error: io::Error| match error.kind() {
+            io::ErrorKind::StorageFull => Error::file(path, "can't be written: the disk is full; make room and go on"),
+            _ => Error::io(path, "written", &error),
+        };
+        let mut bytes = if self.is_torn { b"\n".to_vec() } else { Vec::new() };
+        serde_json::to_writer(&mut bytes, line).map_err(|error| fail(error.into()))?;
+        bytes.push(b'\n');
+        let mut log = OpenOptions::new().append(true).create(true).open(path).map_err(fail)?;
+        // Until it is there as a whole, nobody knows how much of it is.
+        self.is_torn = true;
+        log.write_all(&bytes).and_then(|()| log.sync_all()).map_err(fail)?;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    fn count(&mut self, ballot: Ballot) {
+        let Ballot { id, voter, question, choice, .. } = ballot;
+        if self.ids.insert(id.clone()) {
+            self.people.entry(voter).or_default().insert(question, Cast { id, choice, order: self.ids.len() });
+            self.unsettled.insert(question);
+        }
+    }
+
+    /// Where a vote that counts is.
+    fn find(&self, voter: &str, id: &str) -> Option<usize> {
+        self.people.get(voter)?.iter().find(|(_, cast)| cast.id == id).map(|(question, _)| *question)
+    }
+
+    fn take_back(&mut self, voter: &str, id: &str) -> Option<usize> {
+        let question = self.find(voter, id)?;
+        self.people.get_mut(voter)?.remove(&question);
+        self.unsettled.insert(question);
+        Some(question)
+    }
+
+    /// Writes the judgments that have changed; what could not be written is tried again the next time.
+    fn settle(&mut self) -> Result<()> {
+        while let Some(&question) = self.unsettled.first() {
+            let path = &self.questions.list[question].judge;
+            match self.fraction(question) {
+                Some(fraction) => {
+                    let bytes = npy::of_number(fraction);
+                    if std::fs::read(path).ok().as_ref() != Some(&bytes) {
+                        let folder = path.parent().unwrap_or(&self.questions.root);
+                        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "made", &error))?;
+                        files::write(path, &bytes)?;
+                    }
+                }
+                None => match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::io(path, "removed", &error));
+                    }
+                    _ => {}
+                },
+            }
+            self.unsettled.remove(&question);
+        }
+        Ok(())
+    }
+
+    /// The fraction of a question's votes that preferred p1, or that said "same".
+    fn fraction(&self, question: usize) -> Option<f32> {
+        let votes = self.people.values().filter_map(|own| own.get(&question));
+        let (mut all, mut yes) = (0, 0);
+        for vote in votes {
+            all += 1;
+            yes += i32::from(matches!(vote.choice, Choice::P1 | Choice::Same));
+        }
+        (all > 0).then(|| yes as f32 / all as f32)
+    }
+}
+
+fn lock(root: &Path) -> Result<File> {
+    let path = root.join(LOCK);
+    let fail = |error: io::Error| Error::io(&path, "written", &error);
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::file(
+            root,
+            "is being labelled by another `lpips data label` already: open the address that it printed, or end it",
+        )),
+        Err(TryLockError::Error(error)) => Err(fail(error)),
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_millis() as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests;
