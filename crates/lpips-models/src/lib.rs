@@ -4,6 +4,8 @@ pub mod arch;
 mod backbone;
 mod error;
 pub mod ops;
+#[cfg(feature = "hub")]
+pub mod transfer;
 pub mod weights;
 
 pub use arch::Network;

@@ -41,12 +41,12 @@ pub struct Trainer {
     cache: Option<Cache>,
 }
 
-/// How a run ended.
+/// How long work ended: a training, or a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// All epochs are done.
+    /// All of it is done.
     Complete,
-    /// It was asked to stop, and can go on from its latest checkpoint.
+    /// It was asked to stop, and can go on: a training from its latest checkpoint.
     Stopped,
 }
 

@@ -7,12 +7,17 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod weights;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::output::{self, Failure, Result};
+
 /// What the environment decides, for the long help of the commands that compute.
 const ENVIRONMENT: &str = "Environment: LPIPS_SIMD (avx512, avx2, neon or portable) makes the CPU compute with these vector \
     instructions in place of the widest that it has.";
 
 /// A number of the command line that must be above 0.
-fn positive(given: &str) -> Result<f32, String> {
+fn positive(given: &str) -> std::result::Result<f32, String> {
     given
         .parse()
         .ok()
@@ -21,7 +26,7 @@ fn positive(given: &str) -> Result<f32, String> {
 }
 
 /// A number of bytes of the command line: 600MB, 1.5GB, 2GiB or plain.
-fn bytes(given: &str) -> Result<usize, String> {
+fn bytes(given: &str) -> std::result::Result<usize, String> {
     let text = given.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -44,6 +49,20 @@ fn bytes(given: &str) -> Result<usize, String> {
     } else {
         Err("expected a size such as 600MB, 1.5GB, 2GiB or a number of bytes".into())
     }
+}
+
+/// A flag that Ctrl-C sets; once more ends the program at once.
+fn stop_flag(what: &'static str) -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = stop.clone();
+    let handler = move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        output::note(what);
+    };
+    ctrlc::set_handler(handler).map_err(|error| Failure::Work(Some(format!("signals can't be caught: {error}"))))?;
+    Ok(stop)
 }
 
 #[cfg(test)]

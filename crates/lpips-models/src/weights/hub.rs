@@ -1,27 +1,23 @@
 //! Downloads from the Hugging Face hub, into the cache that Python's `huggingface_hub` uses too.
 //!
-//! `hf-hub` gives the cache's layout and the addresses; the transfer is our own, over the HTTP client that it brings: it
-//! gives up on a server that stalls, goes on where a cut connection stopped, never joins parts of different files, and
-//! moves a file into the cache only after its contents were accepted.
+//! `hf-hub` gives the cache's layout and the addresses; the transfer is our own, over the HTTP client that it brings (see
+//! [`crate::transfer`]). A file is moved into the cache only after its contents were accepted.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
-use ureq::http::{HeaderMap, Response, StatusCode};
-use ureq::{Agent, Body};
 
 use super::format::LARGEST_FILE;
 use crate::arch::HubFile;
 use crate::error::{Error, Result};
-
-/// How often in a row a transfer may fail without having got any further.
-const ATTEMPTS: u32 = 4;
+use crate::transfer::{Failure, Transfer};
 
 /// The hub and its cache on this machine.
 #[derive(Debug, Clone)]
@@ -32,12 +28,6 @@ pub(super) struct Hub {
     offline: bool,
     stall: Duration,
     pause: Duration,
-}
-
-/// Why one attempt ended, and whether another may help.
-enum Failure {
-    Final(String),
-    Passing(String),
 }
 
 impl Hub {
@@ -145,157 +135,40 @@ impl Hub {
     /// Gets the whole file into `part`, going on where an earlier attempt stopped. Returns the commit it belongs to.
     fn fetch(&self, file: &HubFile, part: &Path) -> Result<String> {
         let url = self.url(file);
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(self.stall))
-            .timeout_recv_response(Some(self.stall))
-            .timeout_per_read(Some(self.stall))
-            .build();
-        let agent = Agent::new_with_config(config);
-        let bar = progress(file.file);
-        let mut failures = 0;
-        let mut farthest = fs::metadata(part).map_or(0, |metadata| metadata.len());
-        loop {
-            let reason = match self.attempt(&agent, &url, part, &bar) {
-                Ok(commit) => {
-                    bar.finish_and_clear();
-                    return Ok(commit.unwrap_or_else(|| file.revision.to_string()));
-                }
-                Err(Failure::Final(reason)) => {
-                    bar.finish_and_clear();
-                    return Err(Error::Download(format!("{url}: {reason}")));
-                }
-                Err(Failure::Passing(reason)) => reason,
-            };
-            let after = fs::metadata(part).map_or(0, |metadata| metadata.len());
-            // A server that alternates between sending a part and refusing the rest gets nowhere, and must not go on.
-            failures = if after > farthest { 1 } else { failures + 1 };
-            farthest = farthest.max(after);
-            if failures >= ATTEMPTS {
-                bar.finish_and_clear();
-                return Err(Error::Download(format!("{url}: {reason} (tried {ATTEMPTS} times)")));
-            }
-            tracing::warn!("{url}: {reason}; trying again");
-            std::thread::sleep(self.pause * 2u32.pow(failures - 1));
-        }
-    }
-
-    fn attempt(&self, agent: &Agent, url: &str, part: &Path, bar: &ProgressBar) -> Result<Option<String>, Failure> {
-        let io = |error: io::Error| Failure::Final(self.unwritable(&error).to_string());
-        let mut target =
-            OpenOptions::new().create(true).append(true).truncate(false).read(true).open(part).map_err(io)?;
-        let have = target.metadata().map_err(io)?.len();
-        let (response, commit) = self.request(agent, url, have)?;
-        let headers = response.headers();
-        let (start, total) = match response.status() {
-            // The server ignored the range: from the beginning again.
-            StatusCode::OK => (0, number(headers, "content-length")),
-            StatusCode::PARTIAL_CONTENT => match content_range(headers) {
-                Some((start, total)) if start == have => (start, total),
-                _ => {
-                    target.set_len(0).map_err(io)?;
-                    return Err(Failure::Passing("the server sent another part than was asked for".to_string()));
-                }
-            },
-            // Nothing is left to send, or the file has become shorter: only a fresh start can tell.
-            StatusCode::RANGE_NOT_SATISFIABLE => {
-                target.set_len(0).map_err(io)?;
-                return Err(Failure::Passing("the server has no such part of the file".to_string()));
-            }
-            StatusCode::NOT_FOUND => return Err(Failure::Final("there is no such file (404)".to_string())),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(Failure::Final(format!("access was refused ({status}); a token can be given in HF_TOKEN")));
-            }
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(Failure::Passing(format!("the server answered {status}")));
-            }
-            status => return Err(Failure::Final(format!("the server answered {status}"))),
+        let transfer = Transfer {
+            url: &url,
+            part,
+            version: None,
+            token: self.token.as_deref(),
+            largest: LARGEST_FILE,
+            secure: false,
+            stall: self.stall,
+            pause: self.pause,
+            stop: &AtomicBool::new(false),
         };
-        let too_large = || Failure::Final("what the server sends is over 2 GB: no weights".to_string());
-        if total.is_some_and(|total| total > LARGEST_FILE) {
-            return Err(too_large());
-        }
-        if start == 0 {
-            target.set_len(0).map_err(io)?;
-        }
-        target.seek(SeekFrom::End(0)).map_err(io)?;
-        if let Some(total) = total {
-            bar.set_length(total);
-        }
-        bar.set_position(start);
-        let mut position = start;
-        let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) => return Err(Failure::Passing(format!("the connection broke ({error})"))),
-            };
-            target.write_all(&buffer[..count]).map_err(io)?;
-            position += count as u64;
-            if position > LARGEST_FILE {
-                target.set_len(0).map_err(io)?;
-                return Err(too_large());
+        let bar = progress(file.file);
+        let headers = transfer.fetch(&mut |position, total| {
+            if let Some(total) = total {
+                bar.set_length(total);
             }
             bar.set_position(position);
-        }
-        match total {
-            Some(total) if position < total => {
-                Err(Failure::Passing(format!("the connection broke after {position} of {total} bytes")))
-            }
-            Some(total) if position > total => {
-                target.set_len(0).map_err(io)?;
-                Err(Failure::Passing(format!("the server sent {position} bytes in place of {total}")))
-            }
-            _ => {
-                target.sync_all().map_err(io)?;
-                Ok(commit)
-            }
-        }
-    }
-
-    /// Asks for the file from byte `have` on and follows redirects. The token goes to the hub itself and nowhere else.
-    fn request(&self, agent: &Agent, url: &str, have: u64) -> Result<(Response<Body>, Option<String>), Failure> {
-        let mut address = url.to_string();
-        let mut commit = None;
-        for _ in 0..10 {
-            let mut request = agent.get(&address).header("user-agent", concat!("lpips/", env!("CARGO_PKG_VERSION")));
-            if have > 0 {
-                request = request.header("range", format!("bytes={have}-"));
-            }
-            if let Some(token) = &self.token
-                && origin(&address) == origin(url)
-            {
-                request = request.header("authorization", format!("Bearer {token}"));
-            }
-            let response = request.call().map_err(|error| match error {
-                ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
-                    Failure::Final(format!("no connection ({error})"))
+        });
+        bar.finish_and_clear();
+        let headers = headers.map_err(|failure| {
+            let reason = match failure {
+                Failure::Access(status) => {
+                    format!("access was refused ({status}); a token can be given in HF_TOKEN")
                 }
-                ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    Failure::Final(format!("no connection ({error})"))
-                }
-                ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::Final(format!("is no address ({error})")),
-                error => Failure::Passing(format!("no answer ({error})")),
-            })?;
-            let text = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(String::from);
-            // A folder's name in the cache: nothing but a commit's digits is taken.
-            let hex = |commit: &String| commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
-            if origin(&address) == origin(url) {
-                commit = commit.or_else(|| text("x-repo-commit").filter(hex));
-            }
-            if !response.status().is_redirection() {
-                return Ok((response, commit));
-            }
-            let Some(location) = text("location") else {
-                return Err(Failure::Final("the server redirects to nowhere".to_string()));
+                Failure::TooLarge(_) => "what the server sends is over 2 GB: no weights".to_string(),
+                Failure::Write(error) => self.unwritable(&error).to_string(),
+                other => other.to_string(),
             };
-            address = resolve(&address, &location);
-        }
-        Err(Failure::Final("the server redirects in a circle".to_string()))
+            Error::Download(format!("{url}: {reason}"))
+        })?;
+        let commits = headers.get_all("x-repo-commit").iter().filter_map(|commit| commit.to_str().ok());
+        // A folder's name in the cache: nothing but a commit's digits is taken.
+        let mut commits = commits.filter(|commit| commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()));
+        Ok(commits.next().unwrap_or(file.revision).to_string())
     }
 
     /// Gives a finished file its place in the cache: the contents under their hash, and a link with the file's name.
@@ -349,39 +222,6 @@ fn progress(name: &str) -> ProgressBar {
     }
     bar.set_message(name.to_string());
     bar
-}
-
-/// Where a `Location` header leads to from an address.
-fn resolve(from: &str, location: &str) -> String {
-    if location.contains("://") {
-        location.to_string()
-    } else if location.starts_with("//") {
-        let scheme = from.split("//").next().unwrap_or_default();
-        format!("{scheme}{location}")
-    } else if location.starts_with('/') {
-        format!("{}{location}", origin(from))
-    } else {
-        let path = from.split(['?', '#']).next().unwrap_or(from);
-        let folder = path.rfind('/').filter(|&at| at >= origin(from).len()).map_or(path, |at| &path[..at]);
-        format!("{folder}/{location}")
-    }
-}
-
-/// Scheme and host of an address.
-fn origin(address: &str) -> &str {
-    let host = address.find("://").map_or(0, |at| at + 3);
-    address[host..].find('/').map_or(address, |end| &address[..host + end])
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.parse().ok()
-}
-
-/// `bytes 5-9/10` as (5, 10).
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let range = headers.get("content-range")?.to_str().ok()?.strip_prefix("bytes ")?;
-    let (range, total) = range.split_once('/')?;
-    Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
 #[cfg(test)]

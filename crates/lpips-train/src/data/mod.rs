@@ -6,6 +6,8 @@
 pub mod ahead;
 pub mod augment;
 mod bapps;
+#[cfg(feature = "hub")]
+pub mod fetch;
 pub mod human;
 pub mod label;
 mod list;
@@ -14,6 +16,8 @@ pub mod npy;
 pub mod picture;
 pub mod sample;
 pub mod stats;
+#[cfg(feature = "hub")]
+mod unpack;
 pub mod votes;
 
 use std::collections::HashSet;

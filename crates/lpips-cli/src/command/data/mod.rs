@@ -1,6 +1,8 @@
 //! `lpips data`
 
 mod check;
+#[cfg(feature = "hub")]
+mod fetch;
 #[cfg(feature = "label")]
 mod label;
 
@@ -21,6 +23,8 @@ enum Action {
     Stats(check::Statistics),
     #[cfg(feature = "label")]
     Label(label::Label),
+    #[cfg(feature = "hub")]
+    Fetch(fetch::Fetch),
 }
 
 impl Data {
@@ -30,6 +34,8 @@ impl Data {
             Action::Stats(stats) => stats.run(),
             #[cfg(feature = "label")]
             Action::Label(label) => label.run(),
+            #[cfg(feature = "hub")]
+            Action::Fetch(fetch) => fetch.run(),
         }
     }
 }

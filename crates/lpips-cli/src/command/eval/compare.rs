@@ -10,7 +10,8 @@ use lpips_train::eval::run::measure;
 use lpips_train::eval::table;
 
 use super::report::{self, Report};
-use super::{Intervals, METRICS, Pictures, metrics, stop_flag};
+use super::{Intervals, METRICS, Pictures, metrics};
+use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:

@@ -10,8 +10,9 @@ use lpips_train::eval::results::{Header, Results};
 use lpips_train::eval::run::measure;
 use lpips_train::{Config, Event};
 
+use super::metrics;
 use super::score::Score;
-use super::{metrics, stop_flag};
+use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
 /// Cross-validation.

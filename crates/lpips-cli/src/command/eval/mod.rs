@@ -7,7 +7,6 @@ mod score;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
@@ -147,18 +146,4 @@ impl Intervals {
 fn percent(given: &str) -> std::result::Result<f64, String> {
     let value = given.parse().ok().filter(|value: &f64| *value > 0.0 && *value < 100.0);
     value.ok_or_else(|| "expected a number between 0 and 100".into())
-}
-
-/// A flag that Ctrl-C sets; once more ends the program at once.
-fn stop_flag(what: &'static str) -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = stop.clone();
-    let handler = move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        output::note(what);
-    };
-    ctrlc::set_handler(handler).map_err(|error| Failure::Work(Some(format!("signals can't be caught: {error}"))))?;
-    Ok(stop)
 }

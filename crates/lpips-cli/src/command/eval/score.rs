@@ -7,7 +7,8 @@ use lpips_train::eval::results::Results;
 use lpips_train::eval::run::measure;
 
 use super::report::Report;
-use super::{Intervals, METRICS, Pictures, folds, metrics, stop_flag};
+use super::{Intervals, METRICS, Pictures, folds, metrics};
+use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:

@@ -1,0 +1,148 @@
+//! `lpips data fetch`
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use lpips_train::Ended;
+use lpips_train::data::fetch::{BASE, Fetch as Work, PARTS, Part, Step};
+
+use crate::command::stop_flag;
+use crate::output::{self, Failure, Progress, Result};
+
+/// Get a published set of judgments and unpack it.
+///
+/// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). What is interrupted,
+/// by Ctrl-C or otherwise, is gone on with by the same command; parts that are there are left as they are. An archive
+/// that lies in ROOT already is unpacked without a download.
+#[derive(Debug, Args)]
+#[command(after_long_help = after())]
+pub(crate) struct Fetch {
+    /// The set.
+    #[arg(value_enum)]
+    set: Set,
+
+    /// The folder to put the set into, as ROOT/2afc and ROOT/jnd.
+    #[arg(long, value_name = "ROOT")]
+    out: PathBuf,
+
+    /// Only these parts, with commas between them.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = names())]
+    only: Vec<String>,
+
+    /// Keep the archives in ROOT after they are unpacked.
+    #[arg(long)]
+    keep_archives: bool,
+
+    /// Take the archives from this address, which their names are added to, in place of the authors' own.
+    #[arg(long, value_name = "BASE_URL", default_value = BASE, hide_default_value = true)]
+    from: String,
+}
+
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(PARTS.map(|part| part.name))
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  lpips data fetch bapps --out bapps
+  lpips data fetch bapps --out bapps --only 2afc-val,jnd
+  lpips data check --train bapps
+  lpips eval 2afc --data bapps
+  lpips-train --data bapps
+
+The repository that publishes BAPPS is under the 2-clause BSD licence. It names no terms for the pictures, which were \
+made from other collections: look there before you use them.
+https://github.com/richzhang/PerceptualSimilarity
+
+No checksums are published. What was unpacked is counted, and each triplet's judgment is read; `lpips data check` \
+looks at every pixel.";
+
+/// The end of the long help: what is fetched, and what to do with it.
+fn after() -> String {
+    let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
+    let rows = PARTS.map(|part| vec![format!("  {:<10}", part.name), gigabytes(part.bytes), part.holds.to_string()]);
+    let all = PARTS.map(|part| part.unpacked()).iter().sum();
+    let largest = PARTS.map(|part| part.bytes).into_iter().max().unwrap_or(0);
+    format!(
+        "Parts, with the size of their archives:\n{}\nAll of them take about {} on the disk, and {} while they are \
+         unpacked.\n\n{EXAMPLES}",
+        output::table(&rows).join("\n"),
+        gigabytes(all),
+        gigabytes(all + largest),
+    )
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Set {
+    Bapps,
+}
+
+impl Fetch {
+    pub(crate) fn run(&self) -> Result {
+        let Set::Bapps = self.set;
+        let mut work = Work::new(&self.out);
+        work.base.clone_from(&self.from);
+        work.keep_archives = self.keep_archives;
+        work.parts.retain(|part| self.only.is_empty() || self.only.iter().any(|name| name == part.name));
+        // Nothing has its own name yet that is not complete, so even at once nothing is lost.
+        let stop = stop_flag("stopping (once more: at once)")?;
+        let bar =
+            if tracing::enabled!(tracing::Level::WARN) { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let style = "{msg} [{wide_bar}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ({eta})";
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let ended = work.run(&stop, &mut |part, step| tell(&work, &bar, part, step));
+        bar.finish_and_clear();
+        match ended? {
+            Ended::Stopped => {
+                output::note("stopped; the same command goes on");
+                Err(Failure::Stopped)
+            }
+            Ended::Complete => self.count(&work),
+        }
+    }
+
+    fn count(&self, work: &Work) -> Result {
+        let mut broken = 0;
+        for part in &work.parts {
+            let counting = Progress::start(&format!("counting {}", part.name));
+            let (counts, problems) = work.count(part)?;
+            drop(counting);
+            let unit = if part.name == "jnd" { "pairs" } else { "triplets" };
+            for (folder, count) in counts {
+                output::line(&format!("{count:>8} {unit:<8}  {folder}"))?;
+            }
+            for problem in &problems {
+                output::line(&problem.to_string())?;
+            }
+            broken += problems.len();
+        }
+        if broken > 0 {
+            return Err(Failure::Work(Some(format!("{broken} files can't be used: --skip-broken leaves them out"))));
+        }
+        let root = self.out.display();
+        output::note(&format!("next: `lpips eval 2afc --data {root}`, or `lpips-train --data {root}`"));
+        Ok(())
+    }
+}
+
+fn tell(work: &Work, bar: &ProgressBar, part: &Part, step: Step) {
+    let (what, position, total) = match step {
+        Step::Skipped => {
+            return output::note(&format!("{} is in {} already", part.name, work.folder(part).display()));
+        }
+        Step::Downloading(position, total) => ("downloading", position, total),
+        Step::Unpacking(position, total) => ("unpacking", position, Some(total)),
+    };
+    let message = format!("{what} {}", part.name);
+    if bar.message() != message {
+        bar.reset();
+        bar.set_message(message);
+    }
+    match total {
+        Some(total) => bar.set_length(total),
+        None => bar.unset_length(),
+    }
+    bar.set_position(position);
+}

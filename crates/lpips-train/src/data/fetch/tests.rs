@@ -1,0 +1,394 @@
+//! Whole fetches from a server on the loopback interface.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::super::npy;
+use super::*;
+use crate::rng::{Rng, Use};
+
+/// What the server does with one request.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Serve,
+    /// Sends this many bytes and hangs up.
+    Cut(usize),
+    /// Sends this many bytes and then nothing, holding the connection.
+    Stall(usize),
+    /// Sends everything whatever range was asked for.
+    IgnoreRange,
+    Status(u16),
+}
+
+/// The requests that a server got, in lower case.
+type Requests = Arc<Mutex<Vec<String>>>;
+
+/// Serves files under `/set/`, in a version, one act a request and the last one for all that follow.
+fn server(files: Vec<(&'static str, Vec<u8>)>, tag: &'static str, acts: &'static [Act]) -> (String, Requests) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/set", listener.local_addr().unwrap());
+    let requests = Requests::default();
+    let seen = requests.clone();
+    thread::spawn(move || {
+        for (turn, stream) in listener.incoming().take(50).enumerate() {
+            let _ = answer(stream.unwrap(), &files, tag, acts[turn.min(acts.len() - 1)], &seen);
+        }
+    });
+    (address, requests)
+}
+
+fn answer(
+    mut stream: TcpStream,
+    files: &[(&str, Vec<u8>)],
+    tag: &str,
+    act: Act,
+    seen: &Requests,
+) -> std::io::Result<()> {
+    let mut head = String::new();
+    let mut lines = BufReader::new(stream.try_clone()?);
+    while !head.ends_with("\r\n\r\n") {
+        if lines.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let head = head.to_lowercase();
+    let after = |name: &str| head.split(&format!("\r\n{name}: ")).nth(1)?.split("\r\n").next();
+    let path = head.split(' ').nth(1).unwrap();
+    let body = files.iter().find(|(name, _)| path == format!("/set/{name}")).map(|(_, body)| &body[..]);
+    let body = body.filter(|_| !matches!(act, Act::Status(_)));
+    let from = after("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let same = after("if-range").is_none_or(|wanted| wanted == tag);
+    let from = from.filter(|_| same && !matches!(act, Act::IgnoreRange));
+    seen.lock().unwrap().push(head.clone());
+    let (status, rest) = match (body, from) {
+        (None, _) => {
+            let code = if let Act::Status(code) = act { code } else { 404 };
+            (format!("{code} No"), &[][..])
+        }
+        (Some(body), None) => ("200 OK".to_string(), body),
+        (Some(body), Some(from)) => {
+            let (last, total) = (body.len() - 1, body.len());
+            (format!("206 Partial Content\r\nContent-Range: bytes {from}-{last}/{total}"), &body[from..])
+        }
+    };
+    let length = rest.len();
+    write!(stream, "HTTP/1.1 {status}\r\nETag: {tag}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    match act {
+        Act::Cut(count) => stream.write_all(&rest[..count.min(length)]),
+        Act::Stall(count) => {
+            stream.write_all(&rest[..count.min(length)])?;
+            thread::spawn(move || {
+                thread::sleep(Duration::from_secs(20));
+                drop(stream);
+            });
+            Ok(())
+        }
+        _ => stream.write_all(rest),
+    }
+}
+
+/// An archive of some triplets (or, without `ref`, pairs) in each of two folders.
+fn packed(parent: &str, columns: [&str; 4], count: u32) -> Vec<u8> {
+    let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    let mut rng = Rng::new(0, Use::Samples, (0, 0));
+    for folder in ["traditional", "cnn"] {
+        for column in columns.into_iter().filter(|column| !column.is_empty()) {
+            for n in 0..count {
+                let is_judgment = column == "judge" || column == "same";
+                let (ending, data) = if is_judgment {
+                    ("npy", npy::of_number(0.5))
+                } else {
+                    // No compression makes this small, as none does of pictures.
+                    ("png", (0..250).flat_map(|_| rng.bits().to_le_bytes()).collect())
+                };
+                let mut header = tar::Header::new_gnu();
+                header.set_size(data.len() as u64);
+                header.set_mode(0o644);
+                header.set_cksum();
+                let name = format!("{parent}/{folder}/{column}/{n:06}.{ending}");
+                tar.append_data(&mut header, name, &data[..]).unwrap();
+            }
+        }
+    }
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+const TRIPLETS: [&str; 4] = ["ref", "p0", "p1", "judge"];
+
+/// The published parts with archives of a few kilobytes.
+fn parts() -> [(Part, Vec<u8>); 3] {
+    let archives =
+        [packed("train", TRIPLETS, 9), packed("val", TRIPLETS, 4), packed("jnd/val", ["", "p0", "p1", "same"], 3)];
+    let mut parts = PARTS.into_iter().zip(archives).map(|(mut part, bytes)| {
+        (part.bytes, part.files) = (bytes.len() as u64, 0);
+        (part, bytes)
+    });
+    std::array::from_fn(|_| parts.next().unwrap())
+}
+
+/// A fetch of the part 2afc-val alone.
+fn fetch_val(root: &Path, base: &str) -> (Fetch, Vec<u8>) {
+    let [_, (part, bytes), _] = parts();
+    let mut fetch = Fetch::new(root);
+    (fetch.base, fetch.parts) = (base.to_string(), vec![part]);
+    (fetch.stall, fetch.pause) = (Duration::from_millis(300), Duration::from_millis(10));
+    (fetch, bytes)
+}
+
+fn serve_val(bytes: Vec<u8>, acts: &'static [Act]) -> (String, Requests) {
+    server(vec![("twoafc_val.tar.gz", bytes)], "\"one\"", acts)
+}
+
+fn run(fetch: &Fetch) -> Result<Ended> {
+    fetch.run(&AtomicBool::new(false), &mut |_, _| {})
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn all_parts_arrive_and_are_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("new/bapps");
+    let parts = parts();
+    let served = parts.iter().map(|(part, bytes)| (part.archive, bytes.clone())).collect();
+    let (base, requests) = server(served, "\"one\"", &[Act::Serve]);
+    let mut fetch = Fetch::new(&root);
+    // A slash at the end is no part of a name.
+    (fetch.base, fetch.parts) = (format!("{base}/"), parts.iter().map(|(part, _)| *part).collect());
+    let mut steps = Vec::new();
+    fetch.run(&AtomicBool::new(false), &mut |part, step| steps.push((part.name, step))).unwrap();
+    for (part, bytes) in &parts {
+        let size = bytes.len() as u64;
+        assert!(steps.contains(&(part.name, Step::Downloading(size, Some(size)))));
+        assert!(steps.contains(&(part.name, Step::Unpacking(size, size))));
+    }
+    assert_eq!(names(&root), [".fetching", "2afc", "jnd"]);
+    for ((part, _), count) in parts.iter().zip([9, 4, 3]) {
+        let (counts, problems) = fetch.count(part).unwrap();
+        let place = |name: &str| root.join(part.folder).join(name).display().to_string();
+        assert_eq!(counts, [(place("cnn"), count), (place("traditional"), count)]);
+        assert_eq!(problems, []);
+    }
+
+    steps.clear();
+    assert_eq!(requests.lock().unwrap().len(), 3);
+    let again = fetch.run_with(&|_| Ok(0), &AtomicBool::new(false), &mut |part, step| steps.push((part.name, step)));
+    assert_eq!(again.unwrap(), Ended::Complete, "what is there needs no space");
+    assert_eq!(steps, PARTS.map(|part| (part.name, Step::Skipped)));
+    assert_eq!(requests.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn the_archive_arrives_however_the_server_behaves() {
+    for acts in [
+        &[Act::Cut(5000), Act::Cut(3000), Act::Serve][..],
+        &[Act::Stall(5000), Act::Serve],
+        &[Act::Cut(5000), Act::IgnoreRange],
+        &[Act::Status(503), Act::Serve],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fetch, bytes) = fetch_val(folder.path(), "");
+        fetch.keep_archives = true;
+        let (base, requests) = serve_val(bytes.clone(), acts);
+        fetch.base = base;
+        run(&fetch).unwrap_or_else(|error| panic!("{acts:?}: {error}"));
+        assert_eq!(names(folder.path()), [".fetching", "2afc", "twoafc_val.tar.gz"], "{acts:?}");
+        assert!(fs::read(folder.path().join("twoafc_val.tar.gz")).unwrap() == bytes, "{acts:?}");
+        if let Act::Cut(_) = acts[0] {
+            let second = &requests.lock().unwrap()[1];
+            assert!(second.contains("range: bytes=5000-") && second.contains("if-range: \"one\""), "{second}");
+        }
+    }
+}
+
+#[test]
+fn a_later_fetch_goes_on_unless_the_archive_has_changed() {
+    for changed in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fetch, bytes) = fetch_val(folder.path(), "");
+        (fetch.base, _) = serve_val(bytes.clone(), &[Act::Cut(5000), Act::Cut(0)]);
+        let error = run(&fetch).unwrap_err().to_string();
+        assert!(error.contains("tried 4 times") && error.contains("the same command goes on"), "{error}");
+        assert!(!folder.path().join("2afc").exists());
+
+        let body = if changed { packed("val", TRIPLETS, 5) } else { bytes };
+        let tag = if changed { "\"two\"" } else { "\"one\"" };
+        let (base, requests) = server(vec![("twoafc_val.tar.gz", body)], tag, &[Act::Serve]);
+        fetch.base = base;
+        run(&fetch).unwrap();
+        assert!(requests.lock().unwrap()[0].contains("range: bytes=5000-"));
+        let (counts, problems) = fetch.count(&fetch.parts[0]).unwrap();
+        assert_eq!((counts[0].1, problems.len()), (if changed { 5 } else { 4 }, 0));
+        assert_eq!(names(folder.path()), [".fetching", "2afc"]);
+    }
+}
+
+#[test]
+fn what_fails_says_why_and_leaves_nothing_under_a_final_name() {
+    for (acts, expected) in [
+        (&[Act::Status(404)][..], "404"),
+        (&[Act::Status(403)], "access was refused (403"),
+        (&[Act::Stall(0)], "tried 4 times"),
+        (&[Act::Stall(5000), Act::Stall(0)], "the same command goes on"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fetch, bytes) = fetch_val(folder.path(), "");
+        (fetch.base, _) = serve_val(bytes, acts);
+        let error = run(&fetch).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("/set/twoafc_val.tar.gz"), "{acts:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(!folder.path().join("2afc").exists() && !folder.path().join("twoafc_val.tar.gz").exists());
+    }
+}
+
+#[test]
+fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
+    let good = parts()[1].1.clone();
+    let mut escaping = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.as_old_mut().name[..10].copy_from_slice(b"../escaped");
+    header.set_size(0);
+    header.set_cksum();
+    escaping.append(&header, std::io::empty()).unwrap();
+    for (bytes, expected) in [
+        (escaping.into_inner().unwrap(), "'../escaped'"),
+        (good[..good.len() / 2].to_vec(), "is damaged"),
+        (packed("train", TRIPLETS, 4), "2afc/val"),
+        (packed("val/more/folders", TRIPLETS, 4), "2afc/val"),
+        (b"<html>".repeat(100), "is damaged"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        let (mut fetch, _) = fetch_val(&root, "");
+        (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
+        let error = run(&fetch).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("not kept"), "{error}");
+        assert_eq!(names(&root), [".fetching"], "{error}");
+        assert_eq!(names(folder.path()), ["root"], "{error}");
+    }
+
+    // Far larger than the archive that is known.
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fetch, bytes) = fetch_val(folder.path(), "");
+    fetch.parts[0].bytes = bytes.len() as u64 / 4;
+    (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
+    let error = run(&fetch).unwrap_err().to_string();
+    assert!(error.contains("expected at most"), "{error}");
+}
+
+#[test]
+fn too_little_space_is_said_before_anything_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, requests) = serve_val(Vec::new(), &[Act::Serve]);
+    let mut fetch = Fetch::new(folder.path());
+    fetch.base = base;
+    let stop = AtomicBool::new(false);
+    let fails = |fetch: &Fetch, free: u64| {
+        let error = fetch.run_with(&|_| Ok(free), &stop, &mut |_, _| {}).unwrap_err().to_string();
+        error.contains("are free").then_some(error)
+    };
+    let error = fails(&fetch, 3_200_000_000).unwrap();
+    for part in ["3.2 GB are free", "2afc-train, 2afc-val, jnd need about 15.3 GB", "6.1 GB", "make room"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(requests.lock().unwrap().is_empty());
+    // Half a gigabyte for the pictures and their archive, and what is here of the archive already needs no more.
+    fetch.parts.retain(|part| part.name == "jnd");
+    assert!(fails(&fetch, 500_000_000).is_some());
+    assert!(fails(&fetch, 600_000_000).is_none(), "it goes on to the server, which does not have it");
+    let part = File::create(folder.path().join("jnd.tar.gz.part")).unwrap();
+    part.set_len(200_000_000).unwrap();
+    assert!(fails(&fetch, 500_000_000).is_none());
+}
+
+#[test]
+fn an_interrupted_unpacking_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fetch, bytes) = fetch_val(folder.path(), "");
+    let (base, requests) = serve_val(bytes, &[Act::Serve]);
+    fetch.base = base;
+    let stop = AtomicBool::new(false);
+    let ended = fetch.run(&stop, &mut |_, step| {
+        stop.store(matches!(step, Step::Unpacking(..)), Ordering::Relaxed);
+    });
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    let unfinished = folder.path().join(".unpacking-2afc-val");
+    assert!(!folder.path().join("2afc").exists() && unfinished.is_dir());
+    // Where the power went, a file may be cut short.
+    fs::create_dir_all(unfinished.join("val/cnn/ref")).unwrap();
+    fs::write(unfinished.join("val/cnn/ref/half.png"), b"half").unwrap();
+    assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+    assert_eq!(names(folder.path()), [".fetching", "2afc"]);
+    assert_eq!(fetch.count(&fetch.parts[0]).unwrap().1, []);
+    assert_eq!(requests.lock().unwrap().len(), 1, "the archive was here");
+}
+
+#[test]
+fn a_stopped_download_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fetch, bytes) = fetch_val(folder.path(), "");
+    let (base, requests) = serve_val(bytes, &[Act::Serve]);
+    fetch.base = base;
+    let (stop, mut begun) = (AtomicBool::new(false), 0);
+    let ended = fetch.run(&stop, &mut |_, step| {
+        if let Step::Downloading(position @ 1.., _) = step {
+            begun = position;
+            stop.store(true, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert!(begun > 0 && !folder.path().join("2afc").exists());
+    assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+    let requests = requests.lock().unwrap();
+    assert!(requests[1].contains(&format!("range: bytes={begun}-")), "{}", requests[1]);
+}
+
+#[test]
+fn nothing_is_asked_for_over_a_line_that_others_can_write_to() {
+    let folder = tempfile::tempdir().unwrap();
+    for base in ["http://example.org/set", "ftp://example.org", "example.org", ""] {
+        let (fetch, _) = fetch_val(&folder.path().join("root"), base);
+        let error = run(&fetch).unwrap_err();
+        assert!(matches!(error, Error::Choice(_)) && error.to_string().contains("https://"), "{error}");
+    }
+    assert!(names(folder.path()).is_empty());
+    assert!(is_secure(BASE));
+}
+
+#[test]
+fn two_do_not_fetch_into_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut fetch, bytes) = fetch_val(folder.path(), "");
+    (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
+    let second = fetch.clone();
+    let mut refused = None;
+    fetch.run(&AtomicBool::new(false), &mut |_, _| refused = Some(run(&second).unwrap_err().to_string())).unwrap();
+    let refused = refused.unwrap();
+    assert!(refused.contains("fetched into already"), "{refused}");
+}
+
+#[test]
+fn pairs_without_twins_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut fetch = Fetch::new(folder.path());
+    fetch.parts.retain(|part| part.name == "jnd");
+    for (column, count) in [("p0", 3), ("p1", 3), ("same", 2)] {
+        let column = folder.path().join("jnd/val/cnn").join(column);
+        fs::create_dir_all(&column).unwrap();
+        (0..count).for_each(|n| fs::write(column.join(format!("{n}.x")), b"").unwrap());
+    }
+    let (counts, problems) = fetch.count(&fetch.parts[0]).unwrap();
+    assert_eq!(counts[0].1, 2);
+    assert!(problems.len() == 1 && problems[0].path.ends_with("cnn/2"), "{problems:?}");
+}
