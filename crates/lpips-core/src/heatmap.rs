@@ -1,8 +1,8 @@
 //! Maps of differences as pictures to look at.
 
 use candle_core::Tensor;
-use font8x8::UnicodeFonts;
 
+use crate::canvas::{Canvas, GLYPH};
 use crate::error::{Error, Result};
 use crate::image::Picture;
 
@@ -14,7 +14,6 @@ const COLOURS: [[u8; 3]; 6] =
 const COMFORTABLE: usize = 320;
 const MARGIN: usize = 8;
 const BAR: usize = 16;
-const GLYPH: usize = 8;
 
 /// How a map is drawn.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,8 +55,8 @@ pub fn draw(map: &Tensor, style: &Style<'_>) -> Result<Picture> {
             canvas.set(x, y, shade(heat, ground));
         }
     }
-    canvas.scale(map_width + MARGIN, &ticks, top);
-    Picture::from_rgb8(canvas.width, canvas.height, canvas.rgb)
+    scale(&mut canvas, map_width + MARGIN, &ticks, top);
+    canvas.into_picture()
 }
 
 /// The colour of a difference between 0 and 1.
@@ -101,50 +100,22 @@ fn ticks(top: f32) -> Vec<(f32, String)> {
         .collect()
 }
 
-struct Canvas {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
-
-impl Canvas {
-    fn new(width: usize, height: usize) -> Self {
-        Self { width, height, rgb: vec![255; 3 * width * height] }
-    }
-
-    fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
-        let at = 3 * (y * self.width + x);
-        self.rgb[at..at + 3].copy_from_slice(&rgb);
-    }
-
-    /// A bar of all colours from `left` on, over the whole height, with its ticks on the right.
-    fn scale(&mut self, left: usize, ticks: &[(f32, String)], top: f32) {
-        let last = self.height - 1;
-        for y in 0..=last {
-            let rgb = colour(1.0 - y as f32 / last as f32);
-            for x in left..left + BAR {
-                self.set(x, y, rgb);
-            }
-        }
-        for (value, text) in ticks {
-            let y = ((1.0 - value / top).clamp(0.0, 1.0) * last as f32).round() as usize;
-            for x in left + BAR - 4..left + BAR {
-                self.set(x, y, if value / top > 0.5 { [0; 3] } else { [255; 3] });
-            }
-            let text_top = y.saturating_sub(GLYPH / 2).min(self.height - GLYPH);
-            self.text(left + BAR + MARGIN / 2, text_top, text);
+/// A bar of all colours from `left` on, over the whole height, with its ticks on the right.
+fn scale(canvas: &mut Canvas, left: usize, ticks: &[(f32, String)], top: f32) {
+    let last = canvas.height() - 1;
+    for y in 0..=last {
+        let rgb = colour(1.0 - y as f32 / last as f32);
+        for x in left..left + BAR {
+            canvas.set(x, y, rgb);
         }
     }
-
-    fn text(&mut self, left: usize, top: usize, text: &str) {
-        for (i, character) in text.chars().enumerate() {
-            let glyph = font8x8::BASIC_FONTS.get(character).unwrap_or_default();
-            for (y, row) in glyph.iter().enumerate() {
-                for x in (0..GLYPH).filter(|x| row >> x & 1 == 1) {
-                    self.set(left + i * GLYPH + x, top + y, [40; 3]);
-                }
-            }
+    for (value, text) in ticks {
+        let y = ((1.0 - value / top).clamp(0.0, 1.0) * last as f32).round() as usize;
+        for x in left + BAR - 4..left + BAR {
+            canvas.set(x, y, if value / top > 0.5 { [0; 3] } else { [255; 3] });
         }
+        let text_top = y.saturating_sub(GLYPH / 2).min(canvas.height() - GLYPH);
+        canvas.text(left + BAR + MARGIN / 2, text_top, text);
     }
 }
 

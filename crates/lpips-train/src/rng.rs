@@ -22,6 +22,8 @@ pub(crate) enum Use {
     Folds,
     /// In what order, and on which side, people see pictures.
     Votes,
+    /// Sets made from pictures.
+    Synth,
 }
 
 /// A stream of random numbers (`ChaCha` with 8 rounds).

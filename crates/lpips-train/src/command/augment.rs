@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_core::Picture;
+use lpips_core::canvas::Canvas;
 use lpips_train::Config;
-use lpips_train::data::picture::{self, Square};
+use lpips_train::data::picture;
 use lpips_train::data::{Dataset, Split};
 
 use super::{Failure, Result, note};
@@ -77,7 +77,7 @@ impl Preview {
         let groups = self.draws as usize + 1;
         let (wide, tall) = (3 * (size + GAP) + WIDE, size + GAP);
         let (width, height) = (groups * wide - WIDE - GAP, (rows * tall).max(tall) - GAP);
-        let mut sheet = vec![255; width * height * 3];
+        let mut sheet = Canvas::new(width, height);
         // Spread over all that there are.
         for row in 0..rows {
             let triplet = &dataset.items[row * dataset.items.len() / rows];
@@ -88,16 +88,11 @@ impl Preview {
                     augment.apply_seeded(&mut changed, self.seed, group as u64, row as u64);
                 }
                 for (i, picture) in changed.iter().enumerate() {
-                    paste(&mut sheet, width, picture, group * wide + i * (size + GAP), row * tall);
+                    let left = group * wide + i * (size + GAP);
+                    sheet.paste(left, row * tall, &picture.to_rgb8(), size, 1);
                 }
             }
         }
-        Ok(Picture::from_rgb8(width, height, sheet)?.save_png(&self.sheet)?)
-    }
-}
-
-fn paste(sheet: &mut [u8], width: usize, picture: &Square, left: usize, top: usize) {
-    for (y, row) in picture.to_rgb8().chunks_exact(picture.size * 3).enumerate() {
-        sheet[((top + y) * width + left) * 3..][..row.len()].copy_from_slice(row);
+        Ok(sheet.into_picture()?.save_png(&self.sheet)?)
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Item, Judged, Kind, Problem, Source, Split, files, fraction, npy};
 use crate::error::{Error, Result};
 
-const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
+pub(super) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
 
 /// Adds what is below `root`.
 pub(super) fn scan<const N: usize>(

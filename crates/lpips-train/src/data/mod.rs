@@ -6,6 +6,7 @@
 pub mod ahead;
 pub mod augment;
 mod bapps;
+pub mod distort;
 #[cfg(feature = "hub")]
 pub mod fetch;
 pub mod human;
@@ -16,6 +17,7 @@ pub mod npy;
 pub mod picture;
 pub mod sample;
 pub mod stats;
+pub mod synth;
 #[cfg(feature = "hub")]
 mod unpack;
 pub mod votes;

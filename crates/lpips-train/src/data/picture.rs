@@ -34,6 +34,63 @@ impl Square {
             out.extend(self.values.iter().skip(channel).step_by(3).map(|v| v * 2.0 - 1.0));
         }
     }
+
+    /// Shows at each place what was at the place that `from` gives for it, bilinearly; past the border the picture is
+    /// reflected. Places are in units of half a side from the middle, to the right and down.
+    pub fn warp(&mut self, from: impl Fn(f64, f64) -> (f64, f64)) {
+        let (size, half, source) = (self.size, self.size as f64 / 2.0, self.values.clone());
+        for (at, pixel) in self.values.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let (u, v) = (((at % size) as f64 + 0.5) / half - 1.0, ((at / size) as f64 + 0.5) / half - 1.0);
+            let (x, y) = from(u, v);
+            let (x, y) = (snap((x + 1.0) * half - 0.5), snap((y + 1.0) * half - 0.5));
+            let (left, top) = (x.floor(), y.floor());
+            let (fx, fy) = ((x - left) as f32, (y - top) as f32);
+            for (channel, value) in pixel.iter_mut().enumerate() {
+                let at = |dx: i64, dy: i64| {
+                    source[3 * (reflect(top as i64 + dy, size) * size + reflect(left as i64 + dx, size)) + channel]
+                };
+                let above = at(0, 0) * (1.0 - fx) + at(1, 0) * fx;
+                let below = at(0, 1) * (1.0 - fx) + at(1, 1) * fx;
+                *value = above * (1.0 - fy) + below * fy;
+            }
+        }
+    }
+
+    /// Blurs by a Gaussian of this standard deviation in pixels, reflecting at the border; less than a twentieth is nothing.
+    pub fn blur(&mut self, deviation: f64) {
+        if deviation <= 0.05 {
+            return;
+        }
+        let reach = (3.0 * deviation).ceil() as i64;
+        let weights: Vec<f64> = (-reach..=reach).map(|at| (-0.5 * (at as f64 / deviation).powi(2)).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let size = self.size;
+        for (along, across) in [(1, size), (size, 1)] {
+            let source = self.values.clone();
+            for (line, at) in (0..size).flat_map(|line| (0..size).map(move |at| (line, at))) {
+                for channel in 0..3 {
+                    let value = |at: i64| source[3 * (line * across + reflect(at, size) * along) + channel];
+                    let sum: f64 =
+                        (-reach..=reach).zip(&weights).map(|(by, w)| w * f64::from(value(at as i64 + by))).sum();
+                    self.values[3 * (line * across + at * along) + channel] = (sum / total) as f32;
+                }
+            }
+        }
+    }
+}
+
+/// The place within 0 to size - 1 that a place beyond is a reflection of.
+pub(super) fn reflect(at: i64, size: usize) -> usize {
+    if (0..size as i64).contains(&at) {
+        return at as usize;
+    }
+    let at = at.rem_euclid(2 * size as i64) as usize;
+    if at < size { at } else { 2 * size - 1 - at }
+}
+
+/// Without the rounding that would mix two pixels where a shift is by whole ones.
+fn snap(v: f64) -> f64 {
+    if (v - v.round()).abs() < 1e-9 { v.round() } else { v }
 }
 
 /// Whether a picture can be used: then its width and height.
@@ -84,4 +141,22 @@ pub fn open(path: &Path, size: usize) -> Result<Square> {
         values.extend(row.iter().map(|v| f32::from(*v) / 255.0));
     }
     Ok(Square { size, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Rng, Use};
+
+    #[test]
+    fn a_blur_keeps_the_mean_and_smooths() {
+        let mut rng = Rng::new(1, Use::Samples, (0, 0));
+        let original = Square { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() };
+        let mut blurred = original.clone();
+        blurred.blur(1.0);
+        let mean = |p: &Square| p.values.iter().sum::<f32>() / p.values.len() as f32;
+        let spread = |p: &Square| p.values.iter().map(|v| (v - mean(p)).powi(2)).sum::<f32>();
+        assert!((mean(&blurred) - mean(&original)).abs() < 1e-4);
+        assert!(spread(&blurred) < 0.5 * spread(&original));
+    }
 }

@@ -5,6 +5,7 @@ mod check;
 mod fetch;
 #[cfg(feature = "label")]
 mod label;
+mod synth;
 
 use clap::{Args, Subcommand};
 
@@ -25,6 +26,7 @@ enum Action {
     Label(label::Label),
     #[cfg(feature = "hub")]
     Fetch(fetch::Fetch),
+    Synth(synth::Synth),
 }
 
 impl Data {
@@ -36,6 +38,7 @@ impl Data {
             Action::Label(label) => label.run(),
             #[cfg(feature = "hub")]
             Action::Fetch(fetch) => fetch.run(),
+            Action::Synth(synth) => synth.run(),
         }
     }
 }

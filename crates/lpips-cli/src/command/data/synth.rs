@@ -1,0 +1,184 @@
+//! `lpips data synth`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use indicatif::ProgressBar;
+use lpips_train::data::distort::Distortion;
+use lpips_train::data::synth::{self, Event, Made};
+
+use crate::command::stop_flag;
+use crate::output::{self, Failure, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  lpips data synth --from photos --preview sheet.png           look at the distortions first
+  lpips data synth --from photos --out set                     2000 to train on, 500 to validate
+  lpips data synth --from photos --out ask --unlabelled --train 0 --val 200
+  lpips data synth --from photos --out set --distortions noise,jpeg --size 128";
+
+const HOW: &str = "\
+References are square patches, cut out of the pictures at random places and scales. Pictures for validation are others than \
+those for training: at least two are needed for both.
+
+Labels are synthetic: no person was asked. p0 and p1 of a triplet show one distortion, with one random draw, at two \
+strengths at least 0.25 apart, and the judgment says that the weaker one is nearer: 0 where that is p0, 1 where it is p1. \
+This orders strengths; it does not say which of two distortions people mind more. Of the pairs that --jnd adds, about half are \
+equal to the last byte (same = 1) and the others strongly distorted (same = 0).
+
+With --unlabelled p0 and p1 show different distortions, one or two after the other, at random strengths, and there are no \
+labels: `lpips data label` asks people for them.
+
+manifest.jsonl in ROOT says how each triplet was made: picture, place, distortions, strengths and seeds. The same command with \
+the same pictures gives the same bytes; where it was stopped (Ctrl-C), it goes on.";
+
+/// Make triplets from a folder of pictures, by the LPIPS paper's traditional distortions.
+#[derive(Debug, Args)]
+#[command(
+    after_help = EXAMPLES,
+    after_long_help = format!("{HOW}\n\nFamilies and distortions for --distortions:\n{}\n\n{EXAMPLES}", families())
+)]
+pub(crate) struct Synth {
+    /// The folder of pictures, with all folders in it.
+    #[arg(long, value_name = "PICTURES")]
+    from: PathBuf,
+
+    /// The folder to make: not there yet, empty, or begun by the same command.
+    #[arg(long, value_name = "ROOT", required_unless_present = "preview")]
+    out: Option<PathBuf>,
+
+    /// Triplets for training.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    train: usize,
+
+    /// Triplets for validation.
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    val: usize,
+
+    /// Pairs to tell apart (just noticeable differences), for validation.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    jnd: usize,
+
+    /// Pixels along a patch's side.
+    #[arg(long, value_name = "PIXELS", default_value_t = 64)]
+    size: usize,
+
+    /// Decides all that is random.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Leave the labels for people.
+    #[arg(long)]
+    unlabelled: bool,
+
+    /// Names of distortions or of their families [default: all].
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    distortions: Vec<String>,
+
+    /// Leave out pictures that can't be read.
+    #[arg(long)]
+    skip_broken: bool,
+
+    /// Draw one patch under every distortion, at strengths from 0 to 1; without --out nothing else is made.
+    #[arg(long, value_name = "OUT.png")]
+    preview: Option<PathBuf>,
+
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+}
+
+/// A line for each family.
+fn families() -> String {
+    let line = |family: &&str| {
+        let members = Distortion::all().into_iter().filter(|distortion| distortion.family() == *family);
+        format!("  {family}: {}", members.map(Distortion::name).collect::<Vec<_>>().join(", "))
+    };
+    Distortion::families().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Synth {
+    pub(crate) fn run(&self) -> Result {
+        let distortions =
+            if self.distortions.is_empty() { Distortion::all() } else { Distortion::named(&self.distortions)? };
+        lpips_core::device::start_threads(self.threads.map(usize::from))?;
+        let synth = synth::Synth {
+            from: self.from.clone(),
+            train: self.train,
+            val: self.val,
+            jnd: self.jnd,
+            size: self.size,
+            seed: self.seed,
+            labelled: !self.unlabelled,
+            distortions,
+            skip_broken: self.skip_broken,
+        };
+        if let Some(sheet) = &self.preview {
+            preview(&synth, sheet)?;
+        }
+        self.out.as_ref().map_or(Ok(()), |out| self.make(&synth, out))
+    }
+
+    fn make(&self, synth: &synth::Synth, out: &Path) -> Result {
+        // Files are whole or not there, so even at once nothing is lost.
+        let stop = stop_flag("stopping (once more: at once)")?;
+        let bar = output::bar("");
+        let made = synth.write(out, &|event| tell(&bar, event), &stop);
+        bar.finish_and_clear();
+        let Made { done, kept, wanted, train_pictures, val_pictures } = made?;
+        if done < wanted {
+            output::note(&format!("stopped after {done} of {wanted}; the same command goes on"));
+            return Err(Failure::Stopped);
+        }
+        let root = out.display();
+        if kept > 0 {
+            output::note(&format!("{kept} of {wanted} were there already"));
+        }
+        for (count, unit, folder, pictures) in [
+            (self.train, "triplets", "2afc/train", train_pictures),
+            (self.val, "triplets", "2afc/val", val_pictures),
+            (self.jnd, "pairs", "jnd/val", val_pictures),
+        ] {
+            if count > 0 {
+                let pictures = if pictures == 1 { "1 picture".to_string() } else { format!("{pictures} pictures") };
+                output::line(&format!("{count:>8} {unit:<8}  {root}/{folder}/synthetic, from {pictures}"))?;
+            }
+        }
+        let next = match (self.unlabelled, self.train, self.val) {
+            (true, ..) => format!("lpips data label {root}"),
+            (_, 0, _) => format!("lpips data check {root}"),
+            (_, _, 0) => format!("lpips-train --data {root}"),
+            _ => format!("lpips-train --data {root} --val {root}"),
+        };
+        output::note(&format!("next: `{next}`"));
+        Ok(())
+    }
+}
+
+fn preview(synth: &synth::Synth, sheet: &Path) -> Result {
+    if sheet.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
+        let sheet = sheet.display();
+        return Err(Failure::usage(format!("--preview {sheet}: the sheet is a PNG: name a file that ends in .png")));
+    }
+    let bar = output::bar("");
+    let picture = synth.preview(&|event| tell(&bar, event));
+    bar.finish_and_clear();
+    picture?.save_png(sheet)?;
+    output::line(&format!("drew {}", sheet.display()))
+}
+
+fn tell(bar: &ProgressBar, event: Event) {
+    match event {
+        Event::Looking(count) => {
+            bar.set_message("looking at the pictures");
+            bar.set_length(bar.position() + count as u64);
+        }
+        Event::Making(count) => {
+            bar.set_message("making");
+            bar.reset();
+            bar.set_length(count as u64);
+        }
+        Event::Looked | Event::Made => bar.inc(1),
+        Event::Note(note) => bar.suspend(|| output::note(&note)),
+    }
+}

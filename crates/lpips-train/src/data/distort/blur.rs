@@ -1,0 +1,58 @@
+//! What takes detail away.
+
+use super::super::picture::{Square, reflect};
+
+/// The standard deviation of the Gaussian at strength 1, in parts of the side.
+const DEVIATION: f64 = 0.05;
+
+/// Wider at first than in proportion: a blur by a small part of a pixel is none.
+pub(super) fn gaussian(picture: &mut Square, strength: f64) {
+    picture.blur(DEVIATION * strength.powf(0.75) * picture.size as f64);
+}
+
+/// Each pixel becomes the mean of those around, weighted by a Gaussian of their place and one of their colour (Tomasi and
+/// Manduchi, 1998). The strength widens the one of colour.
+pub(super) fn bilateral(picture: &mut Square, strength: f64) {
+    if strength <= 0.0 {
+        return;
+    }
+    let deviation = DEVIATION * picture.size as f64;
+    let colour = (-0.5 / (0.25 * strength).powi(2)) as f32;
+    let (size, reach) = (picture.size, (2.0 * deviation).ceil() as i64);
+    let source = picture.values.as_chunks::<3>().0.to_vec();
+    let near = |by: i64| (-0.5 * (by as f64 / deviation).powi(2)).exp() as f32;
+    let near: Vec<f32> = (-reach..=reach).map(near).collect();
+    for (at, pixel) in picture.values.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+        let (y, x) = ((at / size) as i64, (at % size) as i64);
+        let (middle, mut sum, mut total) = (*pixel, [0.0; 3], 0.0);
+        for (dy, down) in (-reach..=reach).zip(&near) {
+            let row = reflect(y + dy, size) * size;
+            for (dx, right) in (-reach..=reach).zip(&near) {
+                let other = source[row + reflect(x + dx, size)];
+                let apart: f32 = middle.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum();
+                let weight = down * right * (colour * apart).exp();
+                total += weight;
+                sum.iter_mut().zip(other).for_each(|(sum, v)| *sum += weight * v);
+            }
+        }
+        *pixel = sum.map(|sum| sum / total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bilateral_filter_smooths_and_keeps_an_edge() {
+        // A step from 0.2 to 0.8 with ripples on both sides.
+        let value =
+            |x: usize, y: usize| if x < 16 { 0.2 } else { 0.8 } + if (x + y).is_multiple_of(2) { 0.03 } else { -0.03 };
+        let values: Vec<f32> = (0..32 * 32).flat_map(|at| [value(at % 32, at / 32); 3]).collect();
+        let mut picture = Square { size: 32, values };
+        bilateral(&mut picture, 0.6);
+        let at = |x: usize| picture.values[3 * (16 * 32 + x)];
+        assert!((at(5) - at(6)).abs() < 0.02, "the ripples go: {} and {}", at(5), at(6));
+        assert!(at(16) - at(15) > 0.5, "the edge stays: {} and {}", at(15), at(16));
+    }
+}

@@ -1,0 +1,204 @@
+//! The pictures that patches are cut from.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use lpips_core::Picture;
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::super::bapps::EXTENSIONS;
+use super::super::picture::check;
+use super::super::{Look, files, short_hex};
+use super::{Event, Part, Place, Synth};
+use crate::error::{Error, Result};
+use crate::rng::{Rng, Use};
+
+/// A picture that can be used.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its path in the folder, with slashes.
+    pub(super) name: String,
+    path: PathBuf,
+    /// Of its pixels.
+    digest: String,
+}
+
+impl Source {
+    pub(super) fn open(&self) -> Result<Picture> {
+        Ok(Picture::open(&self.path)?)
+    }
+}
+
+/// All that are used.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// In the order that they are drawn from: first those for training, then the others.
+    pub(super) pictures: Vec<Source>,
+    /// How many are for training.
+    train: usize,
+}
+
+impl Sources {
+    /// Chooses pictures of a folder: those large enough, at most one for each triplet, none twice.
+    ///
+    /// # Errors
+    /// A folder without any, pictures that can't be read, or too few.
+    pub(super) fn find(synth: &Synth, out: Option<&Path>, progress: &(dyn Fn(Event) + Sync)) -> Result<Self> {
+        let from = &synth.from;
+        let mut paths = Vec::new();
+        walk(from, out.and_then(|out| out.canonicalize().ok()).as_deref(), &mut paths)?;
+        if paths.is_empty() {
+            let kinds = EXTENSIONS.join(", ");
+            return Err(Error::file(from, format!("holds no pictures: expected files that end in one of {kinds}")));
+        }
+        let sizes: Vec<_> = paths.par_iter().map(|path| check(path, Look::Headers)).collect();
+        let mut broken = Vec::new();
+        let mut large = Vec::new();
+        for (path, size) in paths.into_iter().zip(sizes) {
+            match size {
+                Ok((width, height)) if width.min(height) < synth.size => progress(Event::Note(format!(
+                    "{} is left out: {width}x{height} pixels are less than a patch of {}",
+                    name(from, &path),
+                    synth.size
+                ))),
+                Ok(_) => large.push(path),
+                Err(error) => broken.push(error),
+            }
+        }
+        Rng::new(synth.seed, Use::Synth, (u64::MAX, 0)).shuffle(&mut large);
+        let wanted = synth.train + synth.val + synth.jnd;
+        let (mut pictures, mut seen, mut rest) = (Vec::new(), HashMap::new(), large.as_slice());
+        while pictures.len() < wanted && !rest.is_empty() {
+            let (next, later) = rest.split_at(rest.len().min(wanted - pictures.len()));
+            rest = later;
+            progress(Event::Looking(next.len()));
+            let look = |path: &PathBuf| {
+                let found = Picture::open(path).map(|picture| (!is_plain(&picture)).then(|| digest(&picture)));
+                progress(Event::Looked);
+                found
+            };
+            let found: Vec<_> = next.par_iter().map(look).collect();
+            for (path, found) in next.iter().zip(found) {
+                let name = name(from, path);
+                match found {
+                    Ok(None) => {
+                        progress(Event::Note(format!("{name} is left out: it shows one colour and nothing else")));
+                    }
+                    Ok(Some(digest)) => {
+                        if let Some(twin) = seen.get(&digest) {
+                            progress(Event::Note(format!("{name} is left out: it shows what {twin} shows")));
+                        } else {
+                            seen.insert(digest.clone(), name.clone());
+                            pictures.push(Source { name, path: path.clone(), digest });
+                        }
+                    }
+                    Err(error) => broken.push(error),
+                }
+            }
+        }
+        report(&broken, synth.skip_broken, progress)?;
+        if pictures.is_empty() {
+            let size = synth.size;
+            return Err(Error::file(from, format!("holds no picture that patches of {size}x{size} can be cut from")));
+        }
+        let train = split(from, pictures.len(), synth)?;
+        Ok(Self { pictures, train })
+    }
+
+    /// The number of the picture that a triplet or pair is from: each is used as often as any other of its part.
+    pub(super) fn of(&self, (part, number): Place) -> usize {
+        match part {
+            Part::Train => number % self.train,
+            Part::Val | Part::Jnd => self.train + number % (self.pictures.len() - self.train),
+        }
+    }
+
+    /// How many pictures there are for a part.
+    pub(super) fn count(&self, part: Part) -> usize {
+        if part == Part::Train { self.train } else { self.pictures.len() - self.train }
+    }
+
+    /// Tells sets of pictures apart, by their names and pixels.
+    pub(super) fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for picture in &self.pictures {
+            hash.update(format!("{} {}\n", picture.digest, picture.name));
+        }
+        short_hex(hash)
+    }
+}
+
+/// Adds the pictures of a folder and of the folders in it, but not of `except`.
+fn walk(folder: &Path, except: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
+    for path in files(folder)? {
+        // A link to a folder may lead round in a circle.
+        if path.is_dir() {
+            let is_set = except.is_some() && path.canonicalize().ok().as_deref() == except;
+            if !path.is_symlink() && !is_set {
+                walk(&path, except, paths)?;
+            }
+        } else {
+            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+            if EXTENSIONS.contains(&extension.as_str()) {
+                paths.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn name(from: &Path, path: &Path) -> String {
+    let parts = path.strip_prefix(from).unwrap_or(path).components();
+    parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// Whether all pixels are the same.
+fn is_plain(picture: &Picture) -> bool {
+    let rgb = picture.to_rgb8();
+    let mut pixels = rgb.as_chunks::<3>().0.iter();
+    let first = pixels.next();
+    pixels.all(|pixel| Some(pixel) == first)
+}
+
+fn digest(picture: &Picture) -> String {
+    let mut hash = Sha256::new();
+    hash.update((picture.width() as u64).to_le_bytes());
+    hash.update(picture.to_rgb8());
+    short_hex(hash)
+}
+
+/// Says which pictures can't be read; an error unless they are to be left out.
+fn report(broken: &[lpips_core::Error], skip: bool, progress: &(dyn Fn(Event) + Sync)) -> Result<()> {
+    const SHOWN: usize = 5;
+    if skip {
+        for error in broken {
+            progress(Event::Note(format!("left out: {error}")));
+        }
+        return Ok(());
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = broken.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = match broken.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    Err(Error::Data(format!("{}{more}: mend them, or leave them out with --skip-broken", shown.join("; "))))
+}
+
+/// How many of the pictures are for training: their part of all triplets, and at least one on each side that has any.
+fn split(from: &Path, pictures: usize, synth: &Synth) -> Result<usize> {
+    let held_out = synth.val + synth.jnd;
+    if synth.train == 0 || held_out == 0 {
+        return Ok(if synth.train == 0 { 0 } else { pictures });
+    }
+    if pictures < 2 {
+        let reason = "holds one picture that can be used, and what is held out for validation must come from another: \
+            add pictures, or make one side only (--val 0, or --train 0)";
+        return Err(Error::file(from, reason));
+    }
+    let share = pictures as f64 * synth.train as f64 / (synth.train + held_out) as f64;
+    Ok((share.round() as usize).clamp(1, pictures - 1))
+}
