@@ -48,7 +48,7 @@ const EXAMPLES: &str = "\
 Examples:
   lpips data fetch bapps --out bapps
   lpips data fetch bapps --out bapps --only 2afc-val,jnd
-  lpips data check --train bapps
+  lpips data check bapps
   lpips eval 2afc --data bapps
   lpips-train --data bapps
 

@@ -383,12 +383,13 @@ fn pairs_without_twins_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut fetch = Fetch::new(folder.path());
     fetch.parts.retain(|part| part.name == "jnd");
-    for (column, count) in [("p0", 3), ("p1", 3), ("same", 2)] {
+    let vote = crate::data::npy::of_number(1.0);
+    for (column, count, file, bytes) in [("p0", 3, "png", &[][..]), ("p1", 3, "png", &[]), ("same", 2, "npy", &vote)] {
         let column = folder.path().join("jnd/val/cnn").join(column);
         fs::create_dir_all(&column).unwrap();
-        (0..count).for_each(|n| fs::write(column.join(format!("{n}.x")), b"").unwrap());
+        (0..count).for_each(|n| fs::write(column.join(format!("{n}.{file}")), bytes).unwrap());
     }
     let (counts, problems) = fetch.count(&fetch.parts[0]).unwrap();
     assert_eq!(counts[0].1, 2);
-    assert!(problems.len() == 1 && problems[0].path.ends_with("cnn/2"), "{problems:?}");
+    assert!(problems.len() == 1 && problems[0].path.ends_with("cnn/p0/2.png"), "{problems:?}");
 }
