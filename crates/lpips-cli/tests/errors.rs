@@ -2,7 +2,7 @@
 //!
 //! `docs/errors.md` is this table, written out; `LPIPS_BLESS=1 cargo test -p lpips-cli --test errors` writes it anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
-#![cfg(all(feature = "bundled", feature = "hub", not(any(feature = "cuda", feature = "metal"))))]
+#![cfg(all(feature = "bundled", feature = "hub", feature = "label", not(any(feature = "cuda", feature = "metal"))))]
 
 mod support;
 
@@ -11,6 +11,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageFormat};
+use lpips_train::data::npy;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use support::{Sandbox, picture, stderr, stdout};
@@ -168,8 +169,30 @@ const READ_ONLY_FOLDER: &str = "error: the folder readonly/maps can't be made";
 const UNREADABLE: &str = "error: c.png: can't be read: ";
 const FULL: &str = "error: map.png: can't be written: it would be larger than files may be here";
 
+const JUDGMENTS: &[Case] = &[
+    Case("Pairs where triplets are expected", "eval 2afc --data pairs", 1, &["holds no triplets", "pairs of jnd"]),
+    Case("Triplets where pairs are expected", "eval jnd --data set", 1, &["holds no pairs", "triplets of 2afc"]),
+    Case("A judgment that is missing", "eval 2afc --data unjudged", 1, &["1.png", "no twin in judge", "--skip-broken"]),
+    Case("A judgment that is no number", "eval 2afc --data notanumber", 1, &["1.npy", "NaN", "from 0 to 1"]),
+    Case("A list without judgments", "eval 2afc --data list.csv", 1, &["list.csv", "column judge"]),
+    Case("A metric that does not exist", "eval 2afc --data set --metric alexx", 2, &["'alexx'", "did you mean alex?"]),
+    Case("A metric named twice", "eval 2afc --data set --metric l2,l2", 2, &["l2", "twice"]),
+    Case("Weights that do not say of what", "eval 2afc --data set --metric heads.safetensors", 1, &["vgg=heads"]),
+    Case("Details that are something else", "eval 2afc --data set --details a.txt", 1, &["a.txt", "another file"]),
+    Case("A page in no folder", "eval 2afc --data set --html no/page.html", 2, &["no/page.html", "no folder no"]),
+    Case("More folds than references", "eval 2afc --data set --folds 4", 2, &["4 folds", "3 references"]),
+    Case("A comparison with nothing", "eval compare alex --data set", 2, &["alex", "another metric"]),
+    Case("A comparison of names without data", "eval compare alex vgg", 2, &["--data ROOT"]),
+    Case("No level", "eval 2afc --data set --level 100", 2, &["--level", "between 0 and 100"]),
+    Case("Nothing to label", "data label sub", 1, &["sub", "no pictures to judge"]),
+    Case("A set to label that has judgments", "data label set", 1, &["judge", "not from votes"]),
+    Case("Pictures to make a set from that are none", "data synth --from sub --out new", 1, &["sub"]),
+    Case("A distortion that does not exist", "data synth --from set --out new --distortions jpg", 2, &["jpeg"]),
+    Case("A set to fetch over an open line", "data fetch bapps --out new --from http://example.org", 2, &["https://"]),
+];
+
 const GROUPS: &[(&str, &[Case])] =
-    &[("Usage", USAGE), ("Pictures", PICTURES), ("Weights", WEIGHTS), ("Output", OUTPUT)];
+    &[("Usage", USAGE), ("Pictures", PICTURES), ("Weights", WEIGHTS), ("Output", OUTPUT), ("Judgments", JUDGMENTS)];
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -276,6 +299,22 @@ fn files() -> Sandbox {
     sandbox.write("plain.zip", zip("letter.txt", b"text"));
     sandbox.write("list.pth", zip("list/data.pkl", b"\x80\x02]q\x00(K\x01K\x02e."));
     sandbox.write("evil.pth", zip("evil/data.pkl", b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R."));
+    for root in ["set", "unjudged", "notanumber"] {
+        for (part, seed) in [("ref", 0), ("p0", 1), ("p1", 2)] {
+            std::fs::create_dir_all(sandbox.path(format!("{root}/{part}"))).unwrap();
+            (0..3).for_each(|i| sandbox.picture(&format!("{root}/{part}/{i}.png"), 64, 64, seed + 3 * i));
+        }
+        let count = if root == "unjudged" { 1 } else { 3 };
+        (0..count).for_each(|i| sandbox.write(&format!("{root}/judge/{i}.npy"), npy::of_number(0.5)));
+    }
+    sandbox.write("unjudged/judge/2.npy", npy::of_number(1.0));
+    sandbox.write("notanumber/judge/1.npy", npy::of_number(f32::NAN));
+    for part in ["p0", "p1"] {
+        std::fs::create_dir_all(sandbox.path(format!("pairs/{part}"))).unwrap();
+        sandbox.picture(&format!("pairs/{part}/0.png"), 64, 64, 0);
+    }
+    sandbox.write("pairs/same/0.npy", npy::of_number(1.0));
+    sandbox.write("list.csv", "ref,p0,p1\na.png,b.png,c.png\n");
     sandbox.write("legacy.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.");
     sandbox
 }

@@ -8,6 +8,7 @@ use std::process::Output;
 
 use lpips_train::data::npy;
 use serde_json::Value;
+use support::browser::Browser;
 use support::{Sandbox, picture, stderr, stdout};
 
 /// Triplets in BAPPS's layout: p0 is the reference with more noise or less than p1, and people mostly see it.
@@ -289,6 +290,40 @@ fn the_page_shows_names_as_text() {
     assert_eq!(page.matches("src=\"data:image/png;base64,").count(), 9);
     let svg = std::fs::read_to_string(sandbox.path("plots/scores.svg")).unwrap();
     assert!(!svg.contains("<script"));
+}
+
+#[test]
+fn a_browser_shows_the_page() {
+    let Some(browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    triplets(&sandbox, "set", "one", 12);
+    triplets(&sandbox, "set", "<script>alert(1)<%2Fscript>", 6);
+    let metrics = "alex,alex-baseline,l2,ssim";
+    let scored = ["eval", "2afc", "--data", "set", "--metric", metrics, "--html", "2afc.html", "--json"];
+    let scores = rows(&succeeded(&sandbox, &scored));
+    pairs(&sandbox, "set", 12);
+    let scored = ["eval", "jnd", "--data", "set", "--metric", metrics, "--html", "jnd.html", "--json"];
+    let maps = rows(&succeeded(&sandbox, &scored));
+    succeeded(&sandbox, &["eval", "compare", "alex", "l2", "--data", "set", "--html", "compare.html"]);
+    for (page, rows, charts) in [("2afc", &scores, 2), ("jnd", &maps, 3)] {
+        browser.open(&format!("file://{}", sandbox.path(format!("{page}.html")).display()));
+        let text = browser.text("table");
+        for row in rows {
+            let (score, dataset) = (row["score"].as_f64().unwrap(), row["dataset"].as_str().unwrap());
+            assert!(text.contains(&format!("{score:.4}")) && text.contains(dataset), "{row} in {text}");
+        }
+        assert_eq!(browser.run("return document.querySelectorAll('figure svg').length"), charts);
+        let seen =
+            "return [...document.images].every(i => i.complete && i.naturalWidth === 64) && document.images.length";
+        assert!(browser.run(seen).as_u64().unwrap() >= 32);
+        let outside = "return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length";
+        assert_eq!((browser.run(outside), browser.run("return document.scripts.length")), (0.into(), 0.into()));
+        assert_eq!(browser.console(), Vec::<String>::new());
+        browser.screenshot(&format!("eval-{page}"));
+    }
+    browser.open(&format!("file://{}", sandbox.path("compare.html").display()));
+    assert!(browser.text("body").contains("l2 \u{2212} alex"));
+    assert_eq!(browser.console(), Vec::<String>::new());
 }
 
 #[test]
