@@ -34,7 +34,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Removes what [`write`] has left in a folder when it was killed.
+/// Removes what [`write()`] has left in a folder when it was killed.
 ///
 /// # Errors
 /// A folder that can't be read or written to.

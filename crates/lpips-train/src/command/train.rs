@@ -440,9 +440,8 @@ fn summary(folder: &Folder, trainer: &Trainer) -> Result<()> {
     let scores = folder.validations()?;
     if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
         let (first, last, most) = (first.score, last.score, last.ceiling);
-        print(&format!(
-            "2AFC on the held-out triplets: {first:.4} at first, {last:.4} now; {most:.4} is the most, as judgments differ"
-        ))?;
+        let most = if most < 1.0 { format!("; {most:.4} is the most, as judgments differ") } else { String::new() };
+        print(&format!("2AFC on the held-out triplets: {first:.4} at first, {last:.4} now{most}"))?;
     }
     let model = folder.path().join(folder::MODEL);
     print(&format!("wrote {}: lpips compare --weights {} A.png B.png", model.display(), model.display()))

@@ -129,10 +129,13 @@ impl Compare {
             ]);
         }
         report::table_lines(lines)?;
+        let count = match found.len() {
+            1 => "1 comparison".to_string(),
+            count => format!("{count} comparisons"),
+        };
+        let alpha = self.alpha;
         output::line(&format!(
-            "Two-sided paired tests; p with Holm's correction for {} comparisons; called better at p (t) < {}.",
-            found.len(),
-            self.alpha
+            "Two-sided paired tests; p with Holm's correction for {count}; called better at p (t) < {alpha}."
         ))
     }
 }

@@ -111,11 +111,8 @@ impl Pictures {
 }
 
 fn metrics(names: &[String], device: &Device) -> Result<Vec<Metric>> {
-    if let Some((at, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        return Err(Failure::usage(format!(
-            "the metric {name} is named twice, as number {} too: name each once",
-            at + 1
-        )));
+    if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(Failure::usage(format!("the metric {name} is named twice: name each once")));
     }
     let finder = Finder::default();
     Ok(names.iter().map(|name| Metric::open(name, &finder, device)).collect::<lpips_train::Result<_>>()?)
