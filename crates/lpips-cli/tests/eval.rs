@@ -174,6 +174,37 @@ fn an_interrupted_run_goes_on_from_its_details() {
     assert!(error.contains("are of 2afc, not jnd"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_stopped_or_killed_goes_on() {
+    use std::process::{Command, Stdio};
+
+    let sandbox = Sandbox::new();
+    triplets(&sandbox, "set", "one", 120);
+    let arguments = |file| ["eval", "2afc", "--data", "set", "--batch", "1", "--threads", "1", "--details", file];
+    let table = succeeded(&sandbox, &arguments("whole.jsonl"));
+    let whole = std::fs::read(sandbox.path("whole.jsonl")).unwrap();
+    let path = sandbox.path("d.jsonl");
+    let length = || std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
+    for (signal, least) in [("-INT", 1), ("-KILL", 2000), ("-INT", 4000), ("-KILL", 6000)] {
+        let mut child = sandbox.lpips(&arguments("d.jsonl"));
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while length() < least {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it could be stopped");
+            std::thread::yield_now();
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        if signal == "-INT" {
+            assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+            assert!(stderr(&output).contains("the same command goes on"), "{}", stderr(&output));
+        }
+        assert!(length() < whole.len() as u64);
+    }
+    assert_eq!(succeeded(&sandbox, &arguments("d.jsonl")), table);
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
 #[test]
 fn details_of_something_else_are_left_alone() {
     let sandbox = Sandbox::new();

@@ -23,7 +23,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { size: 64, batch: 50, workers: 2 }
+        Self { size: 64, batch: 50, workers: std::thread::available_parallelism().map_or(2, usize::from) }
     }
 }
 

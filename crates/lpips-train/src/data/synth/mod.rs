@@ -28,7 +28,7 @@ use self::manifest::Manifest;
 use self::recipe::Recipe;
 use self::sources::{Source, Sources};
 use super::distort::{Distortion, sheet};
-use super::{files as listed, npy};
+use super::{Kind, files as listed, npy};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::rng::{Rng, Use};
@@ -105,11 +105,11 @@ impl Part {
         }
     }
 
-    /// The folders in that, of pictures and of labels.
-    fn columns(self) -> (&'static [&'static str], &'static str) {
+    /// What people would be asked.
+    fn kind(self) -> Kind {
         match self {
-            Self::Train | Self::Val => (&["ref", "p0", "p1"], "judge"),
-            Self::Jnd => (&["p0", "p1"], "same"),
+            Self::Train | Self::Val => Kind::TwoAfc,
+            Self::Jnd => Kind::Jnd,
         }
     }
 }
@@ -251,12 +251,11 @@ impl Synth {
 
     /// The files of a triplet or pair: its pictures, then its label if it has one.
     fn paths(&self, out: &Path, (part, number): Place) -> Vec<PathBuf> {
-        let (pictures, label) = part.columns();
         let folder = out.join(part.folder());
         let mut paths: Vec<PathBuf> =
-            pictures.iter().map(|column| folder.join(column).join(format!("{number:06}.png"))).collect();
+            part.kind().pictures().iter().map(|column| folder.join(column).join(format!("{number:06}.png"))).collect();
         if self.labelled {
-            paths.push(folder.join(label).join(format!("{number:06}.npy")));
+            paths.push(folder.join(part.kind().vote()).join(format!("{number:06}.npy")));
         }
         paths
     }
