@@ -49,7 +49,7 @@ impl Error {
             io::ErrorKind::NotFound => "there is no such file or folder".to_string(),
             io::ErrorKind::PermissionDenied => format!("can't be {what}: permission denied"),
             io::ErrorKind::StorageFull => {
-                format!("can't be {what}: the disk is full; make room and go on with --resume")
+                format!("can't be {what}: the disk is full; make room and go on (a training with --resume)")
             }
             io::ErrorKind::ReadOnlyFilesystem => format!("can't be {what}: the file system is read-only"),
             _ => format!("can't be {what}: {error}"),

@@ -9,7 +9,7 @@ const SIZE: (u32, u32) = (940, 420);
 const LEGEND: u32 = 150;
 /// Characters that have room there.
 const NAME: usize = 18;
-const COLOURS: [RGBColor; 10] = [
+const COLOURS: [RGBColor; 12] = [
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),
     RGBColor(44, 160, 44),
@@ -20,6 +20,8 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(227, 119, 194),
     RGBColor(188, 189, 34),
     RGBColor(127, 127, 127),
+    RGBColor(52, 73, 94),
+    RGBColor(158, 218, 229),
 ];
 
 /// How a line is drawn.

@@ -40,6 +40,7 @@ def main():
         row("six, ties and a zero", [0.2, -0.2, 0.4, 0.0, 0.4, 0.6], True),
         row("twenty", rng.normal(0.2, 1, 20), True),
         row("fourteen, ties", [1, -1, 2, 2, -3, 4, 4, 4, 5, -5, 6, 7, 8, 8], True),
+        row("forty, ten of them zero", np.concatenate([rng.normal(0.2, 1, 30), np.zeros(10)]), True),
         row("five hundred", rng.normal(0.05, 1, 500), False),
         row("five hundred, ties and zeros", coarse(500), False),
         row("sixty, all positive", rng.uniform(0.1, 1, 60), False),

@@ -12,17 +12,26 @@ pub fn agreements(judges: &[f64], votes: u32) -> Option<Vec<f64>> {
     (votes > 1).then(|| judges.iter().map(agreement).collect())
 }
 
+/// The fraction of votes, of at most 100, that a number of 32 bits stands for, or the number itself where there is none.
+pub fn fraction(judge: f32) -> f64 {
+    let judge = f64::from(judge);
+    let nearest = |n: u32| (judge * f64::from(n)).round() / f64::from(n);
+    (1..=100).map(nearest).find(|fraction| (fraction - judge).abs() < 1e-7).unwrap_or(judge)
+}
+
+/// Whether all judgments are fractions of so many votes.
+pub fn fits(judges: &[f64], votes: u32) -> bool {
+    judges.iter().all(|judge| {
+        let votes = judge * f64::from(votes);
+        (votes - votes.round()).abs() < 1e-4
+    })
+}
+
 /// The smallest number of votes of which all judgments are fractions; `None` where they tell nothing: none is between 0 and 1, or
 /// they are no fractions of a few votes.
 pub fn votes_behind(judges: &[f64]) -> Option<u32> {
     const MOST: u32 = 20;
-    let fits = |n: &u32| {
-        judges.iter().all(|judge| {
-            let votes = judge * f64::from(*n);
-            (votes - votes.round()).abs() < 1e-4
-        })
-    };
-    (1..=MOST).find(fits).filter(|n| *n > 1)
+    (1..=MOST).find(|n| fits(judges, *n)).filter(|n| *n > 1)
 }
 
 #[cfg(test)]
@@ -35,6 +44,15 @@ mod tests {
         assert_eq!(votes_behind(&[0.5, 0.0]), Some(2));
         assert_eq!(votes_behind(&[0.0, 1.0]), None);
         assert_eq!(votes_behind(&[0.123_456, 0.7]), None);
+    }
+
+    #[test]
+    #[allow(clippy::float_cmp)] // As they were written.
+    fn fractions_are_what_they_were_before_they_were_written() {
+        for (k, n) in [(1, 5), (2, 3), (1, 3), (3, 7), (0, 1), (1, 1), (33, 100)] {
+            assert_eq!(fraction(k as f32 / n as f32), f64::from(k) / f64::from(n));
+        }
+        assert_eq!(fraction(0.123_456), f64::from(0.123_456f32));
     }
 
     #[test]

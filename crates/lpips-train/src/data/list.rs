@@ -12,10 +12,11 @@ type Line = (u64, Result<Vec<String>, String>);
 pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problems: &mut Vec<Problem>) -> Result<()> {
     let names = Names::of(Judged::<N>::KIND);
     let text = std::fs::read_to_string(list).map_err(|error| Error::io(list, "read", &error))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let extension = list.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let lines = match extension.as_str() {
-        "csv" => csv_lines(list, &text, &names)?,
-        "jsonl" | "ndjson" => json_lines(&text, &names),
+        "csv" => csv_lines(list, text, &names)?,
+        "jsonl" | "ndjson" => json_lines(text, &names),
         _ => {
             let reason = format!(
                 "is neither a folder nor a list of {}s: expected a .csv or .jsonl with {names}",

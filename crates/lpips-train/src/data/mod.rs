@@ -151,6 +151,8 @@ pub struct Judged<const N: usize> {
     pub folders: Vec<String>,
     /// The questions.
     pub items: Vec<Item<N>>,
+    /// Whether judgments are of `lpips data label`, where not every question has as many votes as the next.
+    pub labelled_here: bool,
 }
 
 /// Triplets, to be trained on or scored.
@@ -228,7 +230,13 @@ impl<const N: usize> Judged<N> {
     /// A root that is not there, or in which there are no triplets or pairs.
     pub fn open(roots: &[PathBuf], split: Split) -> Result<(Self, Vec<Problem>)> {
         let (mut dataset, mut problems) = (Self::default(), Vec::new());
-        for root in roots {
+        for (at, root) in roots.iter().enumerate() {
+            let real = |root: &PathBuf| std::fs::canonicalize(root).ok();
+            if roots[..at].iter().any(|other| real(other).is_some() && real(other) == real(root)) {
+                return Err(Error::Choice(format!("{} is named twice: name each root once", root.display())));
+            }
+            let above = std::path::absolute(root).unwrap_or_default();
+            dataset.labelled_here |= above.ancestors().take(5).any(|folder| folder.join(votes::LOG).is_file());
             let before = dataset.items.len() + problems.len();
             let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
             if metadata.is_dir() {
@@ -318,6 +326,27 @@ impl<const N: usize> Judged<N> {
         short_hex(hash)
     }
 
+    /// [`Self::digest`] with the contents of all files.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn content_digest(&self) -> Result<String> {
+        let of = |item: &Item<N>| match &item.source {
+            Source::Files(files) => files
+                .iter()
+                .map(|path| {
+                    let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
+                    Ok(Sha256::digest(bytes).to_vec())
+                })
+                .collect::<Result<Vec<_>>>(),
+            Source::Sample { .. } => Ok(Vec::new()),
+        };
+        let contents: Vec<Vec<Vec<u8>>> = self.items.par_iter().map(of).collect::<Result<_>>()?;
+        let mut hash = Sha256::new_with_prefix(self.digest());
+        contents.iter().flatten().for_each(|content| hash.update(content));
+        Ok(short_hex(hash))
+    }
+
     /// Each folder's name and how many items it has.
     pub fn counts(&self) -> Vec<(&str, usize)> {
         let mut counts = vec![0; self.folders.len()];
@@ -333,7 +362,11 @@ impl Dataset {
     pub fn samples(seed: u64, count: usize) -> Self {
         let triplet =
             |index| Triplet { source: Source::Sample { seed, index }, judge: sample::judge(seed, index), folder: 0 };
-        Self { folders: vec!["built-in samples".to_string()], items: (0..count as u64).map(triplet).collect() }
+        Self {
+            folders: vec!["built-in samples".to_string()],
+            items: (0..count as u64).map(triplet).collect(),
+            labelled_here: false,
+        }
     }
 
     /// Opens roots for a training: what is wrong is an error that names the first few files, or with `skip_broken` a line

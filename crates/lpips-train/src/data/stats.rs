@@ -50,7 +50,9 @@ pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
     } else {
         let text = std::fs::read_to_string(root).unwrap_or_default();
         let first = text.lines().next().unwrap_or_default();
-        first.contains(Kind::Jnd.vote()) && !first.contains(Kind::TwoAfc.vote())
+        // Without a line of names, by the number of fields.
+        let named = [Kind::TwoAfc, Kind::Jnd].map(|kind| first.contains(kind.vote()));
+        named == [false, true] || (named == [false, false] && first.split(',').count() == 3)
     };
     Ok(vec![(if is_jnd { Kind::Jnd } else { Kind::TwoAfc }, Split::Val)])
 }
@@ -88,9 +90,10 @@ fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {
     for (w, h) in found {
         *sizes.entry(format!("{w}x{h}")).or_insert(0) += 1;
     }
-    let judges: Vec<f64> = items.iter().map(|item| f64::from(item.judge)).collect();
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let votes = human::votes_behind(&judges);
+    let judges: Vec<f64> = items.iter().map(|item| human::fraction(item.judge)).collect();
+    // From 0: an empty sum is -0.
+    let mean = |values: &[f64]| values.iter().fold(0.0, |sum, value| sum + value) / values.len().max(1) as f64;
+    let votes = human::votes_behind(&judges).filter(|_| !set.labelled_here);
     let kind = Judged::<N>::KIND;
     Stats {
         kind,

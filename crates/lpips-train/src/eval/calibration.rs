@@ -39,7 +39,8 @@ pub fn bins(results: &Results, metric: usize, count: usize) -> Vec<Bin> {
     (0..count).map(bin).collect()
 }
 
-fn share(x: f64) -> f64 {
+/// The logistic function.
+pub(super) fn share(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 

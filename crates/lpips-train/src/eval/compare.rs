@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
-use super::table::groups;
+use super::table::{credits, groups, mean_of_means};
 use crate::data::Kind;
 use crate::error::{Error, Result};
 
@@ -31,18 +31,18 @@ pub struct Difference {
     pub high: f64,
     /// The mean of the triplets' differences in units of their standard deviation (Cohen's d of paired samples).
     pub effect: f64,
-    /// Student's t of the triplets' differences.
+    /// Student's t of the triplets' differences; NaN where nothing varies.
     pub t: f64,
     /// Its two-sided p.
     pub t_p: f64,
     /// The same with Holm's correction for all comparisons made at once.
     pub t_p_holm: f64,
-    /// Wilcoxon's smaller sum of signed ranks.
-    pub wilcoxon: f64,
+    /// Wilcoxon's smaller sum of signed ranks; of one dataset alone.
+    pub wilcoxon: Option<f64>,
     /// Its two-sided p.
-    pub wilcoxon_p: f64,
+    pub wilcoxon_p: Option<f64>,
     /// The same with Holm's correction.
-    pub wilcoxon_p_holm: f64,
+    pub wilcoxon_p_holm: Option<f64>,
 }
 
 impl Difference {
@@ -69,20 +69,18 @@ pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<Diffe
     }
     let mut found = Vec::new();
     for (dataset, members) in groups(results) {
-        let credits = |metric: usize| -> Vec<Vec<f64>> {
-            let of = |places: &Vec<usize>| places.iter().map(|at| results.answers[*at].credit(metric)).collect();
-            members.iter().map(of).collect()
-        };
-        let first = credits(0);
+        let first = credits(results, 0, &members);
         for other in 1..metrics.len() {
             let (a, b) = (metrics[0].clone(), metrics[other].clone());
-            found.push(difference(dataset.clone(), (a, b), (&first, &credits(other)), bootstrap)?);
+            found.push(difference(dataset.clone(), (a, b), (&first, &credits(results, other, &members)), bootstrap)?);
         }
     }
-    let corrected = |p: fn(&Difference) -> f64| holm(&found.iter().map(p).collect::<Vec<_>>());
-    let (t, ranks) = (corrected(|d| d.t_p), corrected(|d| d.wilcoxon_p));
-    for (difference, (t, ranks)) in found.iter_mut().zip(t.into_iter().zip(ranks)) {
-        (difference.t_p_holm, difference.wilcoxon_p_holm) = (t, ranks);
+    let t = holm(&found.iter().map(|difference| difference.t_p).collect::<Vec<_>>());
+    let ranks = holm(&found.iter().filter_map(|difference| difference.wilcoxon_p).collect::<Vec<_>>());
+    let mut ranks = ranks.into_iter();
+    for (difference, t) in found.iter_mut().zip(t) {
+        difference.t_p_holm = t;
+        difference.wilcoxon_p_holm = difference.wilcoxon_p.and_then(|_| ranks.next());
     }
     Ok(found)
 }
@@ -93,35 +91,34 @@ fn difference(
     (first, other): (&[Vec<f64>], &[Vec<f64>]),
     bootstrap: &Bootstrap,
 ) -> Result<Difference> {
-    let by_dataset: Vec<Vec<f64>> =
-        first.iter().zip(other).map(|(first, other)| first.iter().zip(other).map(|(a, b)| b - a).collect()).collect();
-    let all: Vec<f64> = by_dataset.iter().flatten().copied().collect();
-    if all.len() < 2 {
-        return Err(Error::Data(format!("{dataset} has {} triplets: expected at least 2 to compare on", all.len())));
+    // Of fractions of votes, so that equal differences are equal to the last bit.
+    let less = |(a, b): (&f64, &f64)| ((b - a) * 1e9).round() / 1e9;
+    let samples: Vec<Vec<f64>> =
+        first.iter().zip(other).map(|(first, other)| first.iter().zip(other).map(less).collect()).collect();
+    if let Some(few) = samples.iter().find(|sample| sample.len() < 2) {
+        let (n, of) = (few.len(), if samples.len() > 1 { "one of its datasets" } else { "it" });
+        return Err(Error::Data(format!("{dataset}: {of} has {n} triplets: expected at least 2 to compare on")));
     }
-    let samples: Vec<&[f64]> = by_dataset.iter().map(Vec::as_slice).collect();
-    let mean = |samples: &[Vec<f64>]| {
-        samples.iter().map(|values| values.iter().sum::<f64>() / values.len() as f64).sum::<f64>()
-            / samples.len() as f64
-    };
     let (low, high) = bootstrap.mean(&samples)?;
-    let (t, ranks) = (paired_t(&all)?, wilcoxon(&all)?);
+    let t = paired_t(&samples)?;
+    // Ranks over several datasets would weigh these by their size, and the score does not.
+    let ranks = if let [sample] = &samples[..] { Some(wilcoxon(sample)?) } else { None };
     Ok(Difference {
         dataset,
         a,
         b,
-        n: all.len(),
-        score_a: mean(first),
-        score_b: mean(other),
-        difference: mean(&by_dataset),
+        n: samples.iter().map(Vec::len).sum(),
+        score_a: mean_of_means(first),
+        score_b: mean_of_means(other),
+        difference: mean_of_means(&samples),
         low,
         high,
-        effect: effect_size(&all)?,
+        effect: effect_size(&samples)?,
         t: t.statistic,
         t_p: t.p,
         t_p_holm: t.p,
-        wilcoxon: ranks.statistic,
-        wilcoxon_p: ranks.p,
-        wilcoxon_p_holm: ranks.p,
+        wilcoxon: ranks.map(|ranks| ranks.statistic),
+        wilcoxon_p: ranks.map(|ranks| ranks.p),
+        wilcoxon_p_holm: ranks.map(|ranks| ranks.p),
     })
 }

@@ -68,6 +68,7 @@ pub fn split(set: &Dataset, fold: &[usize]) -> (Dataset, Dataset) {
     }
     let of = |wanted: bool| Dataset {
         folders: set.folders.clone(),
+        labelled_here: set.labelled_here,
         items: set.items.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(item, _)| item.clone()).collect(),
     };
     (of(true), of(false))
@@ -111,7 +112,8 @@ mod tests {
 
     /// Two datasets, of which the second has three triplets to each reference.
     fn set(folder: &std::path::Path) -> Dataset {
-        let mut set = Dataset { folders: vec!["one".to_string(), "two".to_string()], items: Vec::new() };
+        let mut set =
+            Dataset { folders: vec!["one".to_string(), "two".to_string()], items: Vec::new(), labelled_here: false };
         for i in 0..40 {
             let reference = folder.join(format!("{i}.png"));
             let (dataset, content) = if i < 22 { (0, i) } else { (1, 100 + i / 3) };

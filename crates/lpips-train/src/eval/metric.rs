@@ -41,6 +41,9 @@ impl Metric {
     /// # Errors
     /// No such metric, or weights that are not found or can't be used.
     pub fn open(name: &str, finder: &Finder, device: &Device) -> Result<Self> {
+        if name.is_empty() {
+            return Err(Error::Choice("a metric's name is empty: expected names with commas between them".to_string()));
+        }
         // SSIM puts pictures into the same order as DSSIM.
         let pixels = if name.starts_with("ssim") { format!("d{name}") } else { name.to_string() };
         if let Some(baseline) = Baseline::ALL.into_iter().find(|baseline| baseline.name() == pixels) {
@@ -118,6 +121,9 @@ fn from_file(name: &str) -> Result<(Builder, Option<&Path>)> {
         )));
     }
     let trained = Trained::of(path).ok_or_else(|| {
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            return Error::file(path, "is no model: to read results back, leave --data out");
+        }
         let reason = format!("does not say for which network it is: name that too, as in vgg={name}");
         Error::file(path, reason)
     })?;

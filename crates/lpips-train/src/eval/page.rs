@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use lpips_core::Picture;
 
-use super::calibration::slope;
+use super::calibration::{share, slope};
 use super::compare::Difference;
 use super::plots::Plot;
 use super::results::{Answer, Results};
@@ -18,31 +18,38 @@ const PAGE: &str = include_str!("page.html");
 /// Questions that are shown for each metric.
 const SHOWN: usize = 8;
 
-/// The page: what was measured, the scores, what they differ by where that was tested, charts, and where metrics and people disagree
-/// most, with the pictures. Pictures that are no longer there are named.
+/// What a page tells beside the scores.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beside<'a> {
+    /// How intervals were drawn.
+    pub bootstrap: Bootstrap,
+    /// What metrics differ by, where that was tested.
+    pub differences: &'a [Difference],
+    /// What p must be below for a difference to be called real.
+    pub alpha: f64,
+    /// A sentence about how the scores came about.
+    pub note: &'a str,
+}
+
+/// The page: what was measured, the scores, charts, and where metrics and people disagree most, with the pictures. Pictures that are no
+/// longer there are named.
 ///
 /// # Errors
 /// None that is known: every picture has a form that the page can hold.
-pub fn page(
-    results: &Results,
-    rows: &[Row],
-    differences: &[Difference],
-    plots: &[Plot],
-    bootstrap: &Bootstrap,
-) -> Result<String> {
+pub fn page(results: &Results, rows: &[Row], plots: &[Plot], beside: Beside<'_>) -> Result<String> {
     let title = match results.header.kind {
         Kind::TwoAfc => "How metrics agree with people: 2AFC",
         Kind::Jnd => "How metrics agree with people: just noticeable differences",
     };
-    let mut body = vec![about(results, bootstrap), scores(results, rows)];
+    let mut body = vec![about(results, rows, beside), scores(results, rows)];
     if results.header.kind == Kind::Jnd {
         body.push(thresholds(results));
     }
-    if !differences.is_empty() {
-        body.push(compared(differences));
+    if !beside.differences.is_empty() {
+        body.push(compared(beside.differences, beside.alpha));
     }
     let figure =
-        |plot: &Plot| format!("<figure>{}<figcaption>{}</figcaption></figure>", plot.svg, escape(plot.caption));
+        |plot: &Plot| format!("<figure>{}<figcaption>{}</figcaption></figure>", plot.svg, escape(&plot.caption));
     body.push(format!("<h2>Charts</h2>{}", plots.iter().map(figure).collect::<String>()));
     body.push(disagreements(results)?);
     Ok(PAGE.replace("{title}", &escape(title)).replacen("{body}", &body.join("\n"), 1))
@@ -64,7 +71,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-fn about(results: &Results, bootstrap: &Bootstrap) -> String {
+fn about(results: &Results, rows: &[Row], beside: Beside<'_>) -> String {
     let header = &results.header;
     let what = match header.kind {
         Kind::TwoAfc => {
@@ -76,19 +83,21 @@ fn about(results: &Results, bootstrap: &Bootstrap) -> String {
              them."
         }
     };
+    let of = |name: &str, text: &str| {
+        let is_there = rows.iter().any(|row| row.dataset == name || row.metric == name);
+        if is_there { format!(" The scores of <em>{name}</em> are {text}.") } else { String::new() }
+    };
     format!(
-        "<p>{what}</p><p class=\"quiet\">{} {}s of {} pixels a side. Intervals hold the true score in {} of 100 cases, by {} bootstrap \
-         draws. The row <em>{ALL}</em> is the mean over datasets.{}</p>",
+        "<p>{what}</p><p class=\"quiet\">{} {}{} of {} pixels a side, with {} % bootstrap intervals of {} draws.{}{} {}</p>",
         header.items,
         header.kind.noun(),
+        if header.items == 1 { "" } else { "s" },
         header.size,
-        100.0 * bootstrap.level,
-        bootstrap.resamples,
-        if header.kind == Kind::TwoAfc {
-            format!(" <em>{HUMAN}</em> is how often one person's vote agrees with another's.")
-        } else {
-            String::new()
-        }
+        100.0 * beside.bootstrap.level,
+        beside.bootstrap.resamples,
+        of(ALL, "the means over datasets"),
+        of(HUMAN, "how often one person's vote agrees with another's"),
+        escape(beside.note),
     )
 }
 
@@ -131,18 +140,18 @@ fn thresholds(results: &Results) -> String {
     let rows = results.header.metrics.iter().enumerate().filter_map(|(metric, name)| {
         let best = best_threshold(&curve(results, metric))?;
         let percent = |part: f64| format!("{:.1} %", 100.0 * part);
-        let cells = vec![escape(name), format!("{:.4}", best.threshold), percent(best.share), percent(best.accuracy)];
-        Some((false, cells))
+        let threshold = if best.threshold.is_finite() { format!("{:.4}", best.threshold) } else { "-".to_string() };
+        Some((false, vec![escape(name), threshold, percent(best.share), percent(best.accuracy)]))
     });
     format!(
-        "<h2>Best thresholds</h2><p class=\"quiet\">Pairs up to this distance are best called the same.</p>{}",
+        "<h2>Best thresholds</h2><p class=\"quiet\">Pairs up to this distance are best called the same; none where there is a dash.</p>{}",
         table(&head, rows)
     )
 }
 
-fn compared(differences: &[Difference]) -> String {
-    let head =
-        ["dataset", "metrics", "n", "difference", "interval", "effect", "p (t)", "p (Wilcoxon)"].map(String::from);
+fn compared(differences: &[Difference], alpha: f64) -> String {
+    let head = ["dataset", "metrics", "n", "difference", "interval", "effect", "p (t)", "p (Wilcoxon)", "better"];
+    let head = head.map(String::from);
     let rows = differences.iter().map(|d| {
         let cells = vec![
             escape(&d.dataset),
@@ -150,21 +159,32 @@ fn compared(differences: &[Difference]) -> String {
             d.n.to_string(),
             format!("{:+.4}", d.difference),
             format!("{:+.4} to {:+.4}", d.low, d.high),
-            format!("{:+.2}", d.effect),
-            p_value(d.t_p_holm),
+            known(d.effect),
+            p_value(Some(d.t_p_holm).filter(|_| d.t.is_finite())),
             p_value(d.wilcoxon_p_holm),
+            d.better(alpha).map_or_else(|| "not shown".to_string(), escape),
         ];
         (d.dataset == ALL, cells)
     });
     format!(
-        "<h2>Differences</h2><p class=\"quiet\">Paired tests on the scores of the same triplets; p with Holm's correction for all rows.</p>{}",
+        "<h2>Differences</h2><p class=\"quiet\">Paired tests on the scores of the same triplets; p with Holm's correction for all rows. \
+         Called better where p of the t test is below {alpha}.</p>{}",
         table(&head, rows)
     )
 }
 
-/// A p-value as people print it.
-pub fn p_value(p: f64) -> String {
-    if p < 1e-4 { "< 0.0001".to_string() } else { format!("{p:.4}") }
+/// A p-value as people print it, or a dash where there is none.
+pub fn p_value(p: Option<f64>) -> String {
+    match p {
+        None => "-".to_string(),
+        Some(p) if p < 1e-4 => "< 0.0001".to_string(),
+        Some(p) => format!("{p:.4}"),
+    }
+}
+
+/// An effect, or a dash where there is none.
+pub fn known(effect: f64) -> String {
+    if effect.is_finite() { format!("{effect:+.2}") } else { "-".to_string() }
 }
 
 /// How far metric and people are apart on each question, in [0, 1].
@@ -174,8 +194,7 @@ fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
         Kind::TwoAfc => {
             let difference = |answer: &Answer| answer.distances[metric][0] - answer.distances[metric][1];
             let k = slope(&answers.iter().map(|answer| (difference(answer), answer.judge)).collect::<Vec<_>>());
-            let share = |x: f64| 1.0 / (1.0 + (-k * x).exp());
-            answers.iter().map(|answer| (share(difference(answer)) - answer.judge).abs()).collect()
+            answers.iter().map(|answer| (share(k * difference(answer)) - answer.judge).abs()).collect()
         }
         Kind::Jnd => {
             // The farther a pair is among all, the less it is expected to be called the same.
@@ -194,10 +213,16 @@ fn disagreements(results: &Results) -> Result<String> {
     let mut parts = vec!["<h2>Where metric and people disagree most</h2>".to_string()];
     for (metric, name) in results.header.metrics.iter().enumerate() {
         let apart = distances_to_people(results, metric);
-        let mut order: Vec<usize> = (0..apart.len()).collect();
+        // On the others they agree, more or less.
+        let disagree = |at: &usize| match results.header.kind {
+            Kind::TwoAfc => results.answers[*at].credit(metric) < 0.5,
+            Kind::Jnd => apart[*at] > 0.5,
+        };
+        let mut order: Vec<usize> = (0..apart.len()).filter(disagree).collect();
         order.sort_by(|a, b| apart[*b].total_cmp(&apart[*a]));
         let items = order.iter().take(SHOWN).map(|at| item(results, &results.answers[*at], metric));
         let items = items.collect::<Result<Vec<_>>>()?.concat();
+        let items = if items.is_empty() { "<p class=\"quiet\">Nowhere.</p>".to_string() } else { items };
         parts.push(format!("<h3>{}</h3><div class=\"items\">{items}</div>", escape(name)));
     }
     Ok(parts.join("\n"))

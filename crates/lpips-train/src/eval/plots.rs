@@ -2,19 +2,19 @@
 
 use super::calibration::{self, BINS};
 use super::results::Results;
-use super::score::Point;
+use super::score::best_threshold;
 use super::table::{Row, curve};
 use crate::data::Kind;
 use crate::error::{Error, Result};
-use crate::plot::{self, Bar, Labels, Line, Look, Span};
+use crate::plot::{self, Bar, Labels, Line, Look};
 
 /// A chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plot {
     /// A name for its file.
-    pub name: &'static str,
+    pub name: String,
     /// What it shows, in a sentence.
-    pub caption: &'static str,
+    pub caption: String,
     /// The chart.
     pub svg: String,
 }
@@ -29,26 +29,10 @@ pub fn plots(results: &Results, rows: &[Row]) -> Result<Vec<Plot>> {
     match results.header.kind {
         Kind::TwoAfc => plots.push(calibration(results)?),
         Kind::Jnd => {
-            plots.push(by_metric(
-                results,
-                (
-                    "precision-recall",
-                    "Of the pairs called the same, how many people call the same, against how many of those are found.",
-                ),
-                Labels { title: "precision and recall", x: "recall", y: "precision" },
-                |point| (point.recall, point.precision),
-                (Some((0.0, 1.0)), Some((0.0, 1.0))),
-            )?);
-            plots.push(by_metric(
-                results,
-                (
-                    "threshold",
-                    "On how many pairs metric and people agree, when pairs up to a distance are called the same.",
-                ),
-                Labels { title: "agreement at a threshold", x: "share of pairs called the same", y: "accuracy" },
-                |point| (point.share, point.accuracy),
-                (Some((0.0, 1.0)), None),
-            )?);
+            plots.push(precision_recall(results)?);
+            for metric in 0..results.header.metrics.len() {
+                plots.push(threshold(results, metric)?);
+            }
         }
     }
     Ok(plots)
@@ -82,7 +66,7 @@ fn scores(kind: Kind, rows: &[Row]) -> Result<Plot> {
     };
     let labels = Labels { title: "scores", x: "", y };
     let svg = plot::bars(labels, &datasets, &series).map_err(Error::Data)?;
-    Ok(Plot { name: "scores", caption: "Scores by dataset, with their intervals.", svg })
+    Ok(Plot { name: "scores".to_string(), caption: "Scores by dataset, with their intervals.".to_string(), svg })
 }
 
 fn calibration(results: &Results) -> Result<Plot> {
@@ -100,20 +84,35 @@ fn calibration(results: &Results) -> Result<Plot> {
     let svg = plot::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
     let caption = "The share of people that distances predict to prefer p1, against the share that did, in tenths of all triplets. The \
         prediction is 1 / (1 + exp(-k (d0 - d1))) with the most likely k.";
-    Ok(Plot { name: "calibration", caption, svg })
+    Ok(Plot { name: "calibration".to_string(), caption: caption.to_string(), svg })
 }
 
-fn by_metric(
-    results: &Results,
-    (name, caption): (&'static str, &'static str),
-    labels: Labels<'_>,
-    point: impl Fn(&Point) -> (f64, f64),
-    spans: (Span, Span),
-) -> Result<Plot> {
+fn precision_recall(results: &Results) -> Result<Plot> {
     let of = |(metric, name): (usize, &String)| {
-        let points = curve(results, metric).iter().map(&point).collect();
+        let points = curve(results, metric).iter().map(|point| (point.recall, point.precision)).collect();
         Line { name: name.clone(), points, look: Look::Plain }
     };
     let lines: Vec<Line> = results.header.metrics.iter().enumerate().map(of).collect();
-    Ok(Plot { name, caption, svg: plot::lines(labels, &lines, spans).map_err(Error::Data)? })
+    let labels = Labels { title: "precision and recall", x: "recall", y: "precision" };
+    let svg = plot::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let caption = "Of the pairs called the same, how many people call the same, against how many of those are found.";
+    Ok(Plot { name: "precision-recall".to_string(), caption: caption.to_string(), svg })
+}
+
+fn threshold(results: &Results, metric: usize) -> Result<Plot> {
+    let name = &results.header.metrics[metric];
+    let curve = curve(results, metric);
+    let points = curve.iter().filter(|point| point.threshold.is_finite());
+    let points = points.map(|point| (point.threshold, point.accuracy)).collect();
+    let line = Line { name: name.clone(), points, look: Look::Plain };
+    let labels = Labels { title: "agreement by threshold", x: "threshold", y: "accuracy" };
+    let svg = plot::lines(labels, &[line], (None, Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let best = match best_threshold(&curve) {
+        Some(best) if best.threshold.is_finite() => format!("the most at {:.4}", best.threshold),
+        _ => "the most when no pair is".to_string(),
+    };
+    let caption = format!(
+        "{name}: on how many pairs metric and people agree when pairs up to a distance are called the same; {best}."
+    );
+    Ok(Plot { name: format!("threshold-{}", metric + 1), caption, svg })
 }

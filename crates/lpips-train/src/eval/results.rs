@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{Distances, Metric};
 use super::score::credit;
-use crate::data::{Judged, Kind, Source};
+use crate::data::{Judged, Kind, Source, human};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -21,12 +21,14 @@ use crate::files;
 pub struct Header {
     /// What people were asked.
     pub kind: Kind,
-    /// A hash of the pictures' names and of what people said.
+    /// A hash of the pictures, their names and what people said.
     pub set: String,
     /// Pixels along a side that pictures were brought to.
     pub size: usize,
     /// How many questions there are.
     pub items: usize,
+    /// Whether judgments are of `lpips data label`, with as many votes as came together for each.
+    pub labelled_here: bool,
     /// The metrics' names.
     pub metrics: Vec<String>,
     /// What tells metrics of one name apart.
@@ -91,15 +93,43 @@ struct Line {
 }
 
 impl Header {
-    /// Of a set and metrics.
-    pub fn new<const N: usize>(set: &Judged<N>, metrics: &[Metric], size: usize) -> Self {
-        Self {
+    /// Of a set and metrics. Every file is read.
+    ///
+    /// # Errors
+    /// A file that can't be read.
+    pub fn new<const N: usize>(set: &Judged<N>, metrics: &[Metric], size: usize) -> Result<Self> {
+        Ok(Self {
             kind: Judged::<N>::KIND,
-            set: set.digest(),
+            set: set.content_digest()?,
             size,
             items: set.items.len(),
+            labelled_here: set.labelled_here,
             metrics: metrics.iter().map(|metric| metric.name().to_string()).collect(),
             identities: metrics.iter().map(|metric| metric.identity().to_string()).collect(),
+        })
+    }
+
+    /// Refuses a file that holds something else than results of this kind, which would be lost.
+    ///
+    /// # Errors
+    /// A file of other results or of none, or one that can't be read.
+    pub fn check_file(&self, path: &Path) -> Result<()> {
+        match std::fs::read(path) {
+            Ok(bytes) => self.check(path, bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(path, "read", &error)),
+        }
+    }
+
+    fn check(&self, path: &Path, first: &[u8]) -> Result<()> {
+        let held: Self = serde_json::from_slice(first).map_err(|_| {
+            Error::file(path, "holds something else than results: name another file, it would be overwritten")
+        })?;
+        match held.difference(self) {
+            Some(difference) => {
+                Err(Error::file(path, format!("holds results of {difference}: name another file, or remove it")))
+            }
+            None => Ok(()),
         }
     }
 
@@ -127,7 +157,7 @@ impl Results {
                 Source::Files(files) => files.to_vec(),
                 Source::Sample { .. } => vec![PathBuf::from(item.source.name()); N],
             },
-            judge: f64::from(item.judge),
+            judge: human::fraction(item.judge),
             distances: Vec::new(),
         };
         Self { header, datasets: short_names(&set.folders), answers: set.items.iter().map(item).collect() }
@@ -144,6 +174,7 @@ impl Results {
         let header: Header = lines
             .next()
             .and_then(|line| serde_json::from_str(line).ok())
+            .filter(|header: &Header| !header.metrics.is_empty() && header.metrics.len() == header.identities.len())
             .ok_or_else(|| Error::file(path, "holds no results: expected what `lpips eval --details` writes"))?;
         let (mut datasets, mut answers) = (Vec::<String>::new(), Vec::<Answer>::new());
         let mut numbers: HashMap<String, usize> = HashMap::new();
@@ -167,6 +198,9 @@ impl Results {
             let (Some(distances), Some(judge)) = (distances, line.judge.or(line.same)) else {
                 return Err(damaged("lacks distances or what people said".to_string()));
             };
+            if !(0.0..=1.0).contains(&judge) {
+                return Err(damaged(format!("the judgment is {judge}: expected a fraction of people, from 0 to 1")));
+            }
             if metric == 0 {
                 let files = line.reference.into_iter().chain([line.p0, line.p1]).map(PathBuf::from).collect();
                 answers.push(Answer { dataset, files, judge, distances: Vec::new() });
@@ -176,7 +210,7 @@ impl Results {
             }
         }
         let complete = answers.iter().filter(|answer| answer.distances.len() == count).count();
-        if complete < header.items {
+        if complete < header.items || complete == 0 {
             let all = header.items;
             let reason =
                 format!("holds {complete} of {all} {}s: run the command that began it again", header.kind.noun());
@@ -185,11 +219,11 @@ impl Results {
         Ok(Self { header, datasets, answers })
     }
 
-    /// The same questions, by the metrics of both.
+    /// The same questions, by the metrics of both; what both have measured counts once.
     ///
     /// # Errors
     /// Results of other sets.
-    pub fn joined(mut self, other: Self) -> Result<Self> {
+    pub fn joined(mut self, other: &Self) -> Result<Self> {
         let of = |header: &Header| (header.kind, header.set.clone(), header.size);
         if of(&self.header) != of(&other.header) || self.answers.len() != other.answers.len() {
             return Err(Error::Data(format!(
@@ -198,11 +232,16 @@ impl Results {
                 other.described()
             )));
         }
-        for (own, other) in self.answers.iter_mut().zip(other.answers) {
-            own.distances.extend(other.distances);
+        for (at, identity) in other.header.identities.iter().enumerate() {
+            if self.header.identities.contains(identity) {
+                continue;
+            }
+            self.header.metrics.push(other.header.metrics[at].clone());
+            self.header.identities.push(identity.clone());
+            for (own, other) in self.answers.iter_mut().zip(&other.answers) {
+                own.distances.push(other.distances[at].clone());
+            }
         }
-        self.header.metrics.extend(other.header.metrics);
-        self.header.identities.extend(other.header.identities);
         Ok(self)
     }
 
@@ -281,14 +320,7 @@ impl Details {
         let mut keep = 0;
         let mut answered = 0;
         if let Some(first) = lines.next() {
-            let header: Option<Header> = serde_json::from_slice(first).ok();
-            let header = header.ok_or_else(|| {
-                Error::file(path, "holds something else than results: name another file, it would be overwritten")
-            })?;
-            if let Some(difference) = header.difference(&results.header) {
-                let reason = format!("holds results of {difference}: name another file, or remove it");
-                return Err(Error::file(path, reason));
-            }
+            results.header.check(path, first)?;
             keep = first.len();
             let lines: Vec<&[u8]> = lines.collect();
             let count = results.header.metrics.len();
@@ -303,8 +335,8 @@ impl Details {
                 }
             }
         } else if !held.is_empty() {
-            let reason = "holds something else than results: name another file, it would be overwritten";
-            return Err(Error::file(path, reason));
+            // Not even a first line.
+            results.header.check(path, &held)?;
         }
         let file = OpenOptions::new().create(true).append(true).truncate(false).open(path).map_err(fail)?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {

@@ -45,17 +45,13 @@ pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Res
             let metric_name = results.header.metrics[metric].clone();
             rows.push(match results.header.kind {
                 Kind::TwoAfc => {
-                    let credits: Vec<Vec<f64>> = members
-                        .iter()
-                        .map(|places| places.iter().map(|at| results.answers[*at].credit(metric)).collect())
-                        .collect();
-                    of_means(Kind::TwoAfc, &name, metric_name, &credits, bootstrap)?
+                    of_means(Kind::TwoAfc, &name, metric_name, &credits(results, metric, &members), bootstrap)?
                 }
                 Kind::Jnd => of_pairs(results, &name, (metric, metric_name), &members, bootstrap)?,
             });
         }
         if results.header.kind == Kind::TwoAfc
-            && let Some(agreements) = agreements(results, &members, votes)
+            && let Some(agreements) = agreements(results, &members, votes)?
         {
             rows.push(of_means(Kind::TwoAfc, &name, HUMAN.to_string(), &agreements, bootstrap)?);
         }
@@ -77,12 +73,22 @@ pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
     groups
 }
 
+/// What a metric earns on each triplet of some datasets.
+pub(super) fn credits(results: &Results, metric: usize, members: &[Vec<usize>]) -> Vec<Vec<f64>> {
+    let of = |places: &Vec<usize>| places.iter().map(|at| results.answers[*at].credit(metric)).collect();
+    members.iter().map(of).collect()
+}
+
+/// The mean of samples' means.
+pub(super) fn mean_of_means(samples: &[Vec<f64>]) -> f64 {
+    let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+    samples.iter().map(mean).sum::<f64>() / samples.len() as f64
+}
+
 fn of_means(kind: Kind, dataset: &str, metric: String, samples: &[Vec<f64>], bootstrap: &Bootstrap) -> Result<Row> {
-    let samples: Vec<&[f64]> = samples.iter().map(Vec::as_slice).collect();
-    let (low, high) = bootstrap.mean(&samples)?;
-    let mean = |values: &&[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let score = samples.iter().map(mean).sum::<f64>() / samples.len() as f64;
-    let n = samples.iter().map(|values| values.len()).sum();
+    let score = mean_of_means(samples);
+    let (low, high) = bootstrap.mean(samples)?;
+    let n = samples.iter().map(Vec::len).sum();
     Ok(Row { kind, dataset: dataset.to_string(), metric, score, low, high, n })
 }
 
@@ -156,10 +162,20 @@ pub fn curves_csv(results: &Results) -> Result<String> {
 }
 
 /// How often one vote agrees with another of the same triplet; `None` where that can't be told.
-fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Option<Vec<Vec<f64>>> {
+fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Result<Option<Vec<Vec<f64>>>> {
     let of = |places: &Vec<usize>| {
         let judges: Vec<f64> = places.iter().map(|at| results.answers[*at].judge).collect();
-        human::agreements(&judges, votes.or_else(|| human::votes_behind(&judges))?)
+        match votes {
+            Some(votes) if !human::fits(&judges, votes) => {
+                let odd = judges.iter().find(|judge| !human::fits(&[**judge], votes)).copied().unwrap_or_default();
+                Err(Error::Choice(format!(
+                    "the judgment {odd} is no fraction of {votes} votes: give their real number"
+                )))
+            }
+            Some(votes) => Ok(human::agreements(&judges, votes)),
+            None if results.header.labelled_here => Ok(None),
+            None => Ok(human::votes_behind(&judges).and_then(|votes| human::agreements(&judges, votes))),
+        }
     };
     members.iter().map(of).collect()
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lpips_train::eval::compare::{Difference, differences};
-use lpips_train::eval::page::p_value;
+use lpips_train::eval::page::{Beside, known, p_value};
 use lpips_train::eval::results::Results;
 use lpips_train::eval::run::measure;
 use lpips_train::eval::table;
@@ -68,7 +68,8 @@ impl Compare {
             (_, true) => report::csv(&found)?,
             _ => self.print(&found)?,
         }
-        self.report.files(&results, &table::rows(&results, &bootstrap, None)?, &bootstrap, &found)
+        let rows = table::rows(&results, &bootstrap, None)?;
+        self.report.files(&results, &rows, Beside { bootstrap, differences: &found, alpha: self.alpha, note: "" })
     }
 
     fn read(&self) -> Result<Results> {
@@ -79,15 +80,23 @@ impl Compare {
                  has written"
             )));
         }
-        let mut all = self.metrics.iter().map(|name| -> lpips_train::Result<Results> {
-            let mut results = Results::read(Path::new(name))?;
-            // Where two files have a metric of one name, the file tells them apart.
-            let of = |metric: &String| format!("{metric} ({name})");
-            results.header.metrics = results.header.metrics.iter().map(of).collect();
-            Ok(results)
-        });
-        let first = all.next().ok_or_else(|| Failure::usage("no results were given"))??;
-        Ok(all.try_fold(first, |joined, next| joined.joined(next?))?)
+        let mut all: Vec<Results> =
+            self.metrics.iter().map(|name| Results::read(Path::new(name))).collect::<lpips_train::Result<_>>()?;
+        // Two metrics of one name are told apart by their files.
+        let identities: Vec<(String, String)> = all
+            .iter()
+            .flat_map(|results| results.header.metrics.iter().cloned().zip(results.header.identities.iter().cloned()))
+            .collect();
+        for (results, file) in all.iter_mut().zip(&self.metrics) {
+            let header = &mut results.header;
+            for (metric, identity) in header.metrics.iter_mut().zip(&header.identities) {
+                if identities.iter().any(|(name, other)| name == metric && other != identity) {
+                    *metric = format!("{metric} ({file})");
+                }
+            }
+        }
+        let (first, others) = all.split_first().ok_or_else(|| Failure::usage("no results were given"))?;
+        Ok(others.iter().try_fold(first.clone(), Results::joined)?)
     }
 
     fn measure(&self) -> Result<Results> {
@@ -122,8 +131,8 @@ impl Compare {
                 format!("{:.4}", d.score_b),
                 format!("{:+.4}", d.difference),
                 format!("{:+.4} to {:+.4}", d.low, d.high),
-                format!("{:+.2}", d.effect),
-                p_value(d.t_p_holm),
+                known(d.effect),
+                p_value(Some(d.t_p_holm).filter(|_| d.t.is_finite())),
                 p_value(d.wilcoxon_p_holm),
                 format!("A {}, B {}: {verdict}", d.a, d.b),
             ]);

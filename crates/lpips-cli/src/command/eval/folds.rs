@@ -1,13 +1,18 @@
 //! `lpips eval 2afc --folds`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use lpips_core::weights::Finder;
+use lpips_train::data::Kind;
 use lpips_train::eval::folds::{folds, split, train};
 use lpips_train::eval::metric::Metric;
+use lpips_train::eval::page::Beside;
 use lpips_train::eval::results::{Header, Results};
 use lpips_train::eval::run::measure;
+use lpips_train::eval::statistics::moments;
+use lpips_train::eval::table::{Row, rows};
 use lpips_train::{Config, Event};
 
 use super::metrics;
@@ -44,13 +49,23 @@ const TRAINED: &str = "trained";
 impl Folds {
     pub(super) fn run(&self, k: usize, score: &Score, votes: Option<u32>) -> Result {
         let device = score.pictures.device()?;
-        let mut all = metrics(&score.metrics, &device)?;
+        let others = metrics(&score.metrics, &device)?;
         let set = score.pictures.open::<3>(&score.data)?;
-        let config = self.config(score)?;
+        let (config, options) = (self.config(score)?, score.pictures.options());
         let folds = folds(&set, k, score.intervals.seed)?;
+        let mut header = Header::new(&set, &others, options.size)?;
+        header.metrics.insert(0, TRAINED.to_string());
+        header.identities.insert(0, TRAINED.to_string());
+        if let Some(details) = &score.details {
+            header.check_file(details)?;
+        }
         let stop = stop_flag("stopping after this step (once more: at once)")?;
-        let finder = Finder::default();
-        let mut joined: Option<Results> = None;
+        let stopped = || {
+            output::note("stopped; the same command goes on");
+            Failure::Stopped
+        };
+        let (finder, bootstrap) = (Finder::default(), score.intervals.bootstrap());
+        let mut whole = Results::empty(&set, header);
         let mut scores = Vec::new();
         for (number, fold) in (1..).zip(&folds) {
             let (held, rest) = split(&set, fold);
@@ -63,35 +78,34 @@ impl Folds {
                 }
             });
             bar.finish_and_clear();
-            let lpips = lpips?.ok_or_else(|| {
-                output::note("stopped; the same command goes on");
-                Failure::Stopped
-            })?;
-            let own = [vec![Metric::trained(TRAINED, lpips)], std::mem::take(&mut all)].concat();
-            let options = score.pictures.options();
-            let results = measure(&std::sync::Arc::new(held), &own, options, None, &stop, &mut |_| ())?;
-            let results = results.ok_or(Failure::Stopped)?;
-            all = own[1..].to_vec();
-            let mean =
-                results.answers.iter().map(|answer| answer.credit(0)).sum::<f64>() / results.answers.len() as f64;
-            scores.push(mean);
-            let whole = joined.get_or_insert_with(|| Results::empty(&set, Header::new(&set, &own, options.size)));
+            let own = [&[Metric::trained(TRAINED, lpips?.ok_or_else(stopped)?)], &others[..]].concat();
+            let results = measure(&Arc::new(held), &own, options, None, &stop, &mut |_| ())?;
+            let results = results.ok_or_else(stopped)?;
+            // The last is that over all datasets, where there are several.
+            let row = rows(&results, &bootstrap, votes)?.into_iter().rev().find(|row| row.metric == TRAINED);
+            scores.extend(row.map(|row| Row { dataset: format!("fold {number}"), ..row }));
             for (at, answer) in fold.iter().zip(results.answers) {
                 whole.answers[*at].distances = answer.distances;
             }
         }
-        let results = joined.ok_or_else(|| Failure::usage("there are no folds"))?;
         if let Some(details) = &score.details {
-            results.write(details)?;
+            whole.write(details)?;
         }
-        if !score.report.json && !score.report.csv {
-            for (number, score) in (1..).zip(&scores) {
-                output::line(&format!("fold {number:<3} {:>6} triplets  {score:.4}", folds[number - 1].len()))?;
-            }
-            let (mean, deviation) = lpips_train::eval::statistics::moments(&scores)?;
-            output::line(&format!("{k} folds: mean {mean:.4}, standard deviation {deviation:.4}\n"))?;
+        let (mean, deviation) = moments(&scores.iter().map(|row| row.score).collect::<Vec<_>>())?;
+        let note = format!("Of {k} folds the mean is {mean:.4} and the standard deviation {deviation:.4}.");
+        let rows = [rows(&whole, &bootstrap, votes)?, scores].concat();
+        score.report.write(&whole, &rows, Beside { bootstrap, note: &note, ..Beside::default() })?;
+        if score.report.json {
+            let row = serde_json::json!({
+                "kind": Kind::TwoAfc, "dataset": "folds", "metric": TRAINED, "score": mean, "deviation": deviation, "n": k,
+            });
+            output::line(&row.to_string())
+        } else if score.report.csv {
+            output::note(&note);
+            Ok(())
+        } else {
+            output::line(&note)
         }
-        score.report.write(&results, &score.intervals.bootstrap(), votes, &[])
     }
 
     fn config(&self, score: &Score) -> Result<Config> {

@@ -12,7 +12,7 @@ use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
-use lpips_train::data::{Judged, Split};
+use lpips_train::data::{Judged, Split, synth};
 use lpips_train::eval::metric::Metric;
 use lpips_train::eval::run::Options;
 use lpips_train::eval::statistics::Bootstrap;
@@ -52,23 +52,24 @@ const METRICS: &str = "Metrics: alex, vgg, squeeze, with -0.0 (the first version
 #[derive(Debug, Args)]
 struct Pictures {
     /// Take this half of BAPPS roots.
-    #[arg(long, value_name = "HALF", default_value = "val")]
+    #[arg(long, value_name = "HALF", default_value = "val", requires = "data")]
     split: Half,
 
     /// Pixels along a side that pictures are brought to.
-    #[arg(long, value_name = "PIXELS", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PIXELS", default_value_t = 64, requires = "data",
+        value_parser = clap::value_parser!(u16).range(1..=2048))]
     size: u16,
 
     /// Leave pictures out that can't be read, and say which.
-    #[arg(long)]
+    #[arg(long, requires = "data")]
     skip_broken: bool,
 
-    /// Triplets or pairs that go through a network at once.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
-    batch: u16,
+    /// Triplets or pairs that go through a network at once [default: 50, and fewer of large pictures].
+    #[arg(long, value_name = "N", requires = "data", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
 
     /// Where to compute: auto, cpu, cuda, cuda:N or metal.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    #[arg(long, value_name = "DEVICE", default_value = "auto", requires = "data")]
     device: DeviceChoice,
 
     /// Threads on the CPU [default: all cores].
@@ -91,6 +92,10 @@ impl Pictures {
             Half::Val => Split::Val,
             Half::Train => Split::Train,
         };
+        for root in roots.iter().filter(|root| synth::is_labelled(root)) {
+            let root = root.display();
+            output::note(&format!("the labels of {root} are synthetic: scores on them say nothing about people"));
+        }
         let bar = output::bar("looking at the pictures");
         let set = Judged::open_usable(roots, split, self.skip_broken, &|count| match count {
             Some(count) => bar.inc_length(count as u64),
@@ -101,7 +106,10 @@ impl Pictures {
     }
 
     fn options(&self) -> Options {
-        Options { size: self.size.into(), batch: self.batch.into(), ..Options::default() }
+        let (own, size) = (Options::default(), usize::from(self.size));
+        // As many pixels at once as of the usual size.
+        let usual = (own.batch * own.size * own.size / (size * size)).clamp(1, own.batch);
+        Options { size, batch: self.batch.map_or(usual, usize::from), ..own }
     }
 
     fn device(&self) -> Result<Device> {

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lpips_train::eval::compare::Difference;
-use lpips_train::eval::page;
+use lpips_train::eval::page::{self, Beside};
 use lpips_train::eval::plots::plots;
 use lpips_train::eval::results::Results;
 use lpips_train::eval::score::best_threshold;
-use lpips_train::eval::statistics::Bootstrap;
 use lpips_train::eval::table::{self, HUMAN, Row};
 use lpips_train::files;
 use serde::Serialize;
@@ -39,6 +37,9 @@ impl Report {
     pub(super) fn check(&self) -> Result {
         if let Some(html) = &self.html {
             let folder = html.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if html.is_dir() {
+                return Err(Failure::usage(format!("--html {}: expected a file, and it is a folder", html.display())));
+            }
             if !folder.is_dir() {
                 let message = format!("--html {}: there is no folder {}", html.display(), folder.display());
                 return Err(Failure::usage(message));
@@ -52,31 +53,18 @@ impl Report {
         }
     }
 
-    /// Scores of results, and what `differences` they were tested for.
-    pub(super) fn write(
-        &self,
-        results: &Results,
-        bootstrap: &Bootstrap,
-        votes: Option<u32>,
-        differences: &[Difference],
-    ) -> Result {
-        let rows = table::rows(results, bootstrap, votes)?;
+    /// Tells scores in the form that was asked for, and writes the page and the charts.
+    pub(super) fn write(&self, results: &Results, rows: &[Row], beside: Beside<'_>) -> Result {
         match (self.json, self.csv) {
-            (true, _) => json(&rows)?,
-            (_, true) => csv(&rows)?,
-            _ => print(results, &rows)?,
+            (true, _) => json(rows)?,
+            (_, true) => csv(rows)?,
+            _ => print(results, rows)?,
         }
-        self.files(results, &rows, bootstrap, differences)
+        self.files(results, rows, beside)
     }
 
     /// The page and the charts.
-    pub(super) fn files(
-        &self,
-        results: &Results,
-        rows: &[Row],
-        bootstrap: &Bootstrap,
-        differences: &[Difference],
-    ) -> Result {
+    pub(super) fn files(&self, results: &Results, rows: &[Row], beside: Beside<'_>) -> Result {
         if self.html.is_none() && self.plots.is_none() {
             return Ok(());
         }
@@ -92,7 +80,7 @@ impl Report {
             files::write(&folder.join("curves.csv"), curves.as_bytes())?;
         }
         if let Some(html) = &self.html {
-            files::write(html, page::page(results, rows, differences, &plots, bootstrap)?.as_bytes())?;
+            files::write(html, page::page(results, rows, &plots, beside)?.as_bytes())?;
         }
         Ok(())
     }
@@ -131,10 +119,13 @@ fn print(results: &Results, rows: &[Row]) -> Result {
     if results.header.kind == lpips_train::data::Kind::Jnd {
         for (metric, name) in results.header.metrics.iter().enumerate() {
             if let Some(best) = best_threshold(&table::curve(results, metric)) {
-                let (distance, agreed) = (best.threshold, 100.0 * best.accuracy);
-                output::line(&format!(
-                    "{name}: pairs up to {distance:.4} are best called the same, in agreement on {agreed:.1} % of pairs"
-                ))?;
+                let which = if best.threshold.is_finite() {
+                    format!("pairs up to {:.4} are", best.threshold)
+                } else {
+                    "no pair is".to_string()
+                };
+                let agreed = 100.0 * best.accuracy;
+                output::line(&format!("{name}: {which} best called the same, in agreement on {agreed:.1} % of pairs"))?;
             }
         }
     }

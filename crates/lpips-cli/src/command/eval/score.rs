@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lpips_train::eval::page::Beside;
 use lpips_train::eval::results::Results;
 use lpips_train::eval::run::measure;
+use lpips_train::eval::table::rows;
 
 use super::report::Report;
 use super::{Intervals, METRICS, Pictures, folds, metrics};
@@ -54,7 +56,7 @@ pub(super) struct Score {
     pub(super) data: Vec<PathBuf>,
 
     /// The metrics to score.
-    #[arg(long = "metric", value_name = "NAME,...", value_delimiter = ',', default_value = "alex")]
+    #[arg(long = "metric", value_name = "NAME,...", value_delimiter = ',', default_value = "alex", requires = "data")]
     pub(super) metrics: Vec<String>,
 
     /// Write every distance to this file as it is measured (JSON lines); what it holds already is not measured again. Without
@@ -100,7 +102,8 @@ impl Score {
             let kind = results.header.kind;
             return Err(Failure::usage(format!("the results are of {kind}, not {expected}: use `lpips eval {kind}`")));
         }
-        self.report.write(&results, &self.intervals.bootstrap(), votes, &[])
+        let bootstrap = self.intervals.bootstrap();
+        self.report.write(&results, &rows(&results, &bootstrap, votes)?, Beside { bootstrap, ..Beside::default() })
     }
 
     fn measure<const N: usize>(&self) -> Result<Results> {

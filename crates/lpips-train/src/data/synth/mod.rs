@@ -124,6 +124,11 @@ const MANIFEST: &str = "manifest.jsonl";
 /// What the set is, for people.
 const README: &str = "README.txt";
 
+/// Whether a folder holds a set of [`Synth`] with labels, which no person gave.
+pub fn is_labelled(root: &Path) -> bool {
+    std::fs::read_to_string(root.join(SETTINGS)).is_ok_and(|text| text.contains("labels = \"synthetic\""))
+}
+
 /// What decides a set's bytes.
 #[derive(Serialize)]
 struct Settings<'a> {
