@@ -96,7 +96,9 @@ fn a_part_is_fetched_unpacked_counted_and_not_fetched_again() {
     let folder = |name: &str| PathBuf::from("bapps/jnd/val").join(name).display().to_string();
     let expected = format!("       3 pairs     {}\n       3 pairs     {}\n", folder("cnn"), folder("traditional"));
     assert_eq!(stdout(&output), expected);
-    assert!(stderr(&output).contains("next: `lpips eval"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("next: `lpips eval jnd --data bapps`\n"), "{}", stderr(&output));
+    let scored = sandbox.lpips(&["eval", "jnd", "--data", "bapps", "--metric", "l2"]).output().unwrap();
+    assert!(scored.status.success(), "{}", stderr(&scored));
     let files = walk(&sandbox.path("bapps"));
     assert_eq!(files.len(), 2 * 3 * 3 + 1, "nothing but the pairs and the lock is left: {files:?}");
 
@@ -117,16 +119,29 @@ fn a_cut_connection_is_gone_on_with_and_the_archive_can_be_kept() {
     let asked = asked.lock().unwrap();
     assert!(asked[1].contains("range: bytes=5000-") && asked[1].contains("if-range: \"one\""), "{}", asked[1]);
     assert!(std::fs::read(sandbox.path("bapps/jnd.tar.gz")).unwrap() == archive);
+    assert!(!sandbox.path("bapps/jnd.tar.gz.fetched").exists());
 }
 
 #[test]
-fn an_archive_that_lies_there_needs_no_server() {
+fn an_archive_that_lies_there_needs_no_server_and_stays() {
     let sandbox = Sandbox::new();
-    sandbox.write("bapps/jnd.tar.gz", pairs());
+    sandbox.write("bapps/jnd.tar.gz", b"cut short");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let output = fetch(&sandbox, &format!("http://127.0.0.1:{port}"), &[]);
+    let from = format!("http://127.0.0.1:{port}");
+    let refused = fetch(&sandbox, &from, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let text = stderr(&refused);
+    assert!(
+        text.contains("jnd.tar.gz") && text.contains("is damaged") && text.contains("nothing of it was taken"),
+        "{text}"
+    );
+    assert_eq!(std::fs::read(sandbox.path("bapps/jnd.tar.gz")).unwrap(), b"cut short");
+
+    let archive = pairs();
+    sandbox.write("bapps/jnd.tar.gz", &archive);
+    let output = fetch(&sandbox, &from, &[]);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(!sandbox.path("bapps/jnd.tar.gz").exists());
+    assert!(std::fs::read(sandbox.path("bapps/jnd.tar.gz")).unwrap() == archive);
 }
 
 #[test]

@@ -78,13 +78,13 @@ impl Part {
 /// Which parts are fetched, from where and into which folder.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// The folder that `2afc` and `jnd` are to be in. An archive that lies there already is not downloaded.
+    /// The folder that `2afc` and `jnd` are to be in. An archive that lies there already is not downloaded, and stays.
     pub root: PathBuf,
     /// The parts.
     pub parts: Vec<Part>,
     /// The address that the archives' names are added to: [`BASE`], or that of a mirror.
     pub base: String,
-    /// Keeps the archives after they are unpacked.
+    /// Keeps what was downloaded after it is unpacked, under the archive's name.
     pub keep_archives: bool,
     /// The time without a byte after which the server counts as stalled.
     pub stall: Duration,
@@ -124,8 +124,8 @@ impl Fetch {
     ///
     /// # Errors
     /// An address that is neither HTTPS nor on this machine, too little free space, a server that does not have the
-    /// archive or stops sending it, an archive that is damaged or would write outside its folder (it is deleted), or a
-    /// folder that can't be written to.
+    /// archive or stops sending it, an archive that is damaged or would write outside its folder (it is deleted if it
+    /// was downloaded), or a folder that can't be written to.
     pub fn run(&self, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Ended> {
         self.run_with(&|root| fs4::available_space(root), stop, tell)
     }
@@ -147,12 +147,13 @@ impl Fetch {
         let _lock = self.lock()?;
         let (there, wanted): (Vec<&Part>, Vec<&Part>) = self.parts.iter().partition(|part| self.folder(part).exists());
         for part in there {
-            self.tidy(part)?;
+            self.finish(part)?;
             tell(part, Step::Skipped);
         }
         self.check_space(&wanted, available)?;
         for part in wanted {
-            if !self.archive(part).exists() && self.download(part, stop, tell)? == Ended::Stopped {
+            let is_here = self.archive(part).exists() || self.fetched(part).exists();
+            if !is_here && self.download(part, stop, tell)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
             }
             if self.unpack(part, stop, tell)? == Ended::Stopped {
@@ -167,8 +168,14 @@ impl Fetch {
         self.root.join(part.folder)
     }
 
+    /// An archive that is the user's.
     fn archive(&self, part: &Part) -> PathBuf {
         self.root.join(part.archive)
+    }
+
+    /// An archive that was downloaded: it may be deleted.
+    fn fetched(&self, part: &Part) -> PathBuf {
+        self.archive(part).with_added_extension("fetched")
     }
 
     fn unfinished(&self, part: &Part) -> PathBuf {
@@ -197,12 +204,22 @@ impl Fetch {
         }
     }
 
+    /// Keeps or removes what was downloaded of a part that is complete, and removes what unpacking it has left.
+    fn finish(&self, part: &Part) -> Result<()> {
+        self.tidy(part)?;
+        let (archive, fetched) = (self.archive(part), self.fetched(part));
+        if self.keep_archives && fetched.exists() && !archive.exists() {
+            return fs::rename(&fetched, &archive).map_err(|error| unwritable(&archive, &error));
+        }
+        remove(&fetched)
+    }
+
     fn check_space(&self, wanted: &[&Part], available: &dyn Fn(&Path) -> io::Result<u64>) -> Result<()> {
         let size = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
         // What is here already of an archive is part of what is not free.
         let archive = |part: &Part| {
-            let here = size(self.archive(part)).max(size(part_of(&self.archive(part))));
-            part.bytes.saturating_sub(here)
+            let here = [self.archive(part), self.fetched(part), part_of(&self.archive(part))].map(size);
+            here.into_iter().fold(part.bytes, |rest, here| rest.min(part.bytes.saturating_sub(here)))
         };
         let archives = wanted.iter().map(|part| archive(part));
         let archives = if self.keep_archives { archives.sum() } else { archives.max().unwrap_or(0) };
@@ -252,15 +269,17 @@ impl Fetch {
                 return Err(Error::Data(format!("{url}: {failure}{rest}")));
             }
         }
-        fs::rename(&partial, &archive).map_err(|error| unwritable(&archive, &error))?;
-        match fs::remove_file(&version) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(&version, "removed", &error)),
-            _ => Ok(Ended::Complete),
-        }
+        let fetched = self.fetched(part);
+        fs::rename(&partial, &fetched).map_err(|error| unwritable(&fetched, &error))?;
+        remove(&version)?;
+        Ok(Ended::Complete)
     }
 
     fn unpack(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Ended> {
-        let (archive, unfinished, folder) = (self.archive(part), self.unfinished(part), self.folder(part));
+        let (archive, fetched) = (self.archive(part), self.fetched(part));
+        let (unfinished, folder) = (self.unfinished(part), self.folder(part));
+        let is_own = archive.exists();
+        let archive = if is_own { archive } else { fetched };
         self.tidy(part)?;
         let total = fs::metadata(&archive).map_or(0, |metadata| metadata.len());
         let mut told = |read| tell(part, Step::Unpacking(read, total));
@@ -272,17 +291,19 @@ impl Fetch {
             Err(unpack::Failure::Disk(error)) => return Err(error),
             Err(unpack::Failure::Refused(what)) => {
                 self.tidy(part)?;
-                fs::remove_file(&archive).map_err(|error| Error::io(&archive, "removed", &error))?;
-                return Err(Error::file(&archive, format!("{what}; it was not kept, and nothing of it was taken")));
+                let rest = if is_own {
+                    "nothing of it was taken: replace it, or take it away to have it downloaded"
+                } else {
+                    remove(&archive)?;
+                    "it was not kept, and nothing of it was taken"
+                };
+                return Err(Error::file(&archive, format!("{what}; {rest}")));
             }
         };
         let fail = |error: io::Error| unwritable(&folder, &error);
         fs::create_dir_all(folder.parent().unwrap_or(&self.root)).map_err(fail)?;
         fs::rename(&found, &folder).map_err(fail)?;
-        self.tidy(part)?;
-        if !self.keep_archives {
-            fs::remove_file(&archive).map_err(|error| Error::io(&archive, "removed", &error))?;
-        }
+        self.finish(part)?;
         Ok(Ended::Complete)
     }
 
@@ -300,6 +321,14 @@ fn counts<const N: usize>(folder: PathBuf) -> Result<Counts> {
     let (set, problems) = Judged::<N>::open(&[folder], Split::Val)?;
     let counts = set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count));
     Ok((counts.collect(), problems))
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, "removed", &error)),
+        _ => Ok(()),
+    }
 }
 
 fn part_of(archive: &Path) -> PathBuf {

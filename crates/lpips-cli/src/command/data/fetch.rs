@@ -15,7 +15,7 @@ use crate::output::{self, Failure, Progress, Result};
 ///
 /// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). What is interrupted,
 /// by Ctrl-C or otherwise, is gone on with by the same command; parts that are there are left as they are. An archive
-/// that lies in ROOT already is unpacked without a download.
+/// that lies in ROOT already is unpacked without a download, and stays there.
 #[derive(Debug, Args)]
 #[command(after_long_help = after())]
 pub(crate) struct Fetch {
@@ -31,7 +31,7 @@ pub(crate) struct Fetch {
     #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
 
-    /// Keep the archives in ROOT after they are unpacked.
+    /// Keep what was downloaded in ROOT after it is unpacked.
     #[arg(long)]
     keep_archives: bool,
 
@@ -122,9 +122,25 @@ impl Fetch {
             return Err(Failure::Work(Some(format!("{broken} files can't be used: --skip-broken leaves them out"))));
         }
         let root = self.out.display();
-        output::note(&format!("next: `lpips eval 2afc --data {root}`, or `lpips-train --data {root}`"));
+        let next: Vec<String> = next(&work.parts).iter().map(|command| format!("`{command} --data {root}`")).collect();
+        output::note(&format!("next: {}", next.join(", or ")));
         Ok(())
     }
+}
+
+/// What can be done with these parts alone.
+fn next(parts: &[Part]) -> Vec<&'static str> {
+    let has = |name: &str| parts.iter().any(|part| part.name == name);
+    let mut commands = Vec::new();
+    if has("2afc-val") {
+        commands.push("lpips eval 2afc");
+    } else if has("jnd") {
+        commands.push("lpips eval jnd");
+    }
+    if has("2afc-train") {
+        commands.push("lpips-train");
+    }
+    commands
 }
 
 fn tell(work: &Work, bar: &ProgressBar, part: &Part, step: Step) {
@@ -145,4 +161,23 @@ fn tell(work: &Work, bar: &ProgressBar, part: &Part, step: Step) {
         None => bar.unset_length(),
     }
     bar.set_position(position);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_commands_need_no_part_that_was_left_out() {
+        let [train, val, jnd] = PARTS;
+        for (parts, commands) in [
+            (&[train, val, jnd][..], &["lpips eval 2afc", "lpips-train"][..]),
+            (&[val, jnd], &["lpips eval 2afc"]),
+            (&[train, jnd], &["lpips eval jnd", "lpips-train"]),
+            (&[jnd], &["lpips eval jnd"]),
+            (&[train], &["lpips-train"]),
+        ] {
+            assert_eq!(next(parts), commands, "{parts:?}");
+        }
+    }
 }

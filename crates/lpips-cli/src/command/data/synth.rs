@@ -23,7 +23,8 @@ those for training: at least two are needed for both.
 
 Labels are synthetic: no person was asked. p0 and p1 of a triplet show one distortion, with one random draw, at two \
 strengths at least 0.25 apart, and the judgment says that the weaker one is nearer: 0 where that is p0, 1 where it is p1. \
-This orders strengths; it does not say which of two distortions people mind more. Of the pairs that --jnd adds, about half are \
+Triplets are drawn until the stronger one shows and the two differ; no metric decides which is nearer. This orders \
+strengths; it does not say which of two distortions people mind more. Of the pairs that --jnd adds, about half are \
 equal to the last byte (same = 1) and the others strongly distorted (same = 0).
 
 With --unlabelled p0 and p1 show different distortions, one or two after the other, at random strengths, and there are no \
@@ -71,7 +72,7 @@ pub(crate) struct Synth {
     #[arg(long)]
     unlabelled: bool,
 
-    /// Names of distortions or of their families [default: all].
+    /// Names of distortions or of their families; a distortion counts once [default: all].
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     distortions: Vec<String>,
 

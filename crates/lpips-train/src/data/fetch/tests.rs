@@ -271,11 +271,23 @@ fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         let (mut fetch, _) = fetch_val(&root, "");
-        (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
+        (fetch.base, _) = serve_val(bytes.clone(), &[Act::Serve]);
+        for keep_archives in [false, true] {
+            fetch.keep_archives = keep_archives;
+            let error = run(&fetch).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("not kept"), "{error}");
+            assert_eq!(names(&root), [".fetching"], "{error}");
+            assert_eq!(names(folder.path()), ["root"], "{error}");
+        }
+
+        // The same from the user is named and stays.
+        let own = root.join("twoafc_val.tar.gz");
+        fs::write(&own, &bytes).unwrap();
         let error = run(&fetch).unwrap_err().to_string();
-        assert!(error.contains(expected) && error.contains("not kept"), "{error}");
-        assert_eq!(names(&root), [".fetching"], "{error}");
-        assert_eq!(names(folder.path()), ["root"], "{error}");
+        assert!(error.contains(expected) && error.contains(&own.display().to_string()), "{error}");
+        assert!(error.contains("nothing of it was taken") && !error.contains("not kept"), "{error}");
+        assert_eq!(names(&root), [".fetching", "twoafc_val.tar.gz"], "{error}");
+        assert!(fs::read(&own).unwrap() == bytes);
     }
 
     // Far larger than the archive that is known.
@@ -285,6 +297,41 @@ fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
     (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
     let error = run(&fetch).unwrap_err().to_string();
     assert!(error.contains("expected at most"), "{error}");
+}
+
+#[test]
+fn an_archive_of_the_users_stays() {
+    for keep_archives in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fetch, bytes) = fetch_val(folder.path(), "");
+        let (base, requests) = serve_val(bytes.clone(), &[Act::Serve]);
+        (fetch.base, fetch.keep_archives) = (base, keep_archives);
+        let own = folder.path().join("twoafc_val.tar.gz");
+        fs::write(&own, &bytes).unwrap();
+        // An earlier download of the same is not needed any more.
+        fs::write(folder.path().join("twoafc_val.tar.gz.fetched"), "older").unwrap();
+        for _ in 0..2 {
+            assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+            assert_eq!(names(folder.path()), [".fetching", "2afc", "twoafc_val.tar.gz"]);
+            assert!(fs::read(&own).unwrap() == bytes);
+        }
+        assert!(requests.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_before_its_end_is_brought_to_it() {
+    for (keep_archives, left) in
+        [(false, &[".fetching", "2afc"][..]), (true, &[".fetching", "2afc", "twoafc_val.tar.gz"])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut fetch, _) = fetch_val(folder.path(), "http://127.0.0.1:9/set");
+        fetch.keep_archives = keep_archives;
+        fs::create_dir_all(folder.path().join("2afc/val")).unwrap();
+        fs::write(folder.path().join("twoafc_val.tar.gz.fetched"), "all of it").unwrap();
+        run(&fetch).unwrap();
+        assert_eq!(names(folder.path()), left);
+    }
 }
 
 #[test]
@@ -307,9 +354,13 @@ fn too_little_space_is_said_before_anything_is_asked_for() {
     fetch.parts.retain(|part| part.name == "jnd");
     assert!(fails(&fetch, 500_000_000).is_some());
     assert!(fails(&fetch, 600_000_000).is_none(), "it goes on to the server, which does not have it");
-    let part = File::create(folder.path().join("jnd.tar.gz.part")).unwrap();
-    part.set_len(200_000_000).unwrap();
-    assert!(fails(&fetch, 500_000_000).is_none());
+    for name in ["jnd.tar.gz.part", "jnd.tar.gz.fetched", "jnd.tar.gz"] {
+        let here = File::create(folder.path().join(name)).unwrap();
+        here.set_len(200_000_000).unwrap();
+        assert!(fails(&fetch, 300_000_000).is_some(), "{name}");
+        // It fails all the same, for what is here is no archive.
+        assert!(fails(&fetch, 500_000_000).is_none(), "{name}");
+    }
 }
 
 #[test]
@@ -325,6 +376,7 @@ fn an_interrupted_unpacking_begins_again() {
     assert_eq!(ended.unwrap(), Ended::Stopped);
     let unfinished = folder.path().join(".unpacking-2afc-val");
     assert!(!folder.path().join("2afc").exists() && unfinished.is_dir());
+    assert!(names(folder.path()).contains(&"twoafc_val.tar.gz.fetched".to_string()));
     // Where the power went, a file may be cut short.
     fs::create_dir_all(unfinished.join("val/cnn/ref")).unwrap();
     fs::write(unfinished.join("val/cnn/ref/half.png"), b"half").unwrap();

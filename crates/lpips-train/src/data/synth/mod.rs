@@ -2,9 +2,11 @@
 //!
 //! What labels such a set has follow from how it was made, not from people:
 //! - of a triplet, one side is distorted less and the other more, by the same distortion with the same draw of whatever is
-//!   random about it; the reference is nearer to what is distorted less, as the mean squared error confirms for each triplet (or
-//!   another is drawn: a patch without colour has no hue to turn). This orders two strengths of one distortion and
-//!   says nothing of how two distortions compare, which is what people have to be asked.
+//!   random about it; the label is the rule's, that the reference is nearer to what is distorted less. Where the
+//!   stronger distortion does not show, or the sides hardly differ, another triplet is drawn (a patch without colour
+//!   has no hue to turn); no error decides which side is nearer, so no metric is right by construction. This orders
+//!   two strengths of one distortion and says nothing of how two distortions compare, which is what people have to be
+//!   asked.
 //! - of a pair (JND), both pictures are the same to the last byte, or one is distorted so strongly that nobody can miss it.
 //!   What people can only just notice is not among them.
 //!

@@ -16,10 +16,10 @@ const ATTEMPTS: u64 = 256;
 const PATIENCE: u64 = 16;
 /// The least difference of two strengths that have an order.
 const APART: f64 = 0.25;
-/// How much farther from the reference the stronger side must be, as a factor of the root of the mean squared error.
-const FARTHER: f64 = 1.2;
 /// The least root mean squared error of a side that must differ from the reference, in gray levels of 255.
 const VISIBLE: f64 = 4.0;
+/// The least root mean squared difference of two sides of which one is nearer, in gray levels.
+const DIFFERENT: f64 = VISIBLE / 2.0;
 /// The same for a pair that nobody may take for equal.
 const PLAIN: f64 = 12.0;
 /// Patches of which the one with the most contrast is taken, unless one is good enough.
@@ -86,7 +86,7 @@ impl Synth {
                     step.distortion.apply(side, step.strength, step.seed)?;
                 }
             }
-            if !shows(part, judge, [&p0, &p1].map(|side| apart(&patch, side))) {
+            if !shows(part, judge, [&patch, &p0, &p1]) {
                 continue;
             }
             let [p0_steps, p1_steps] = steps;
@@ -126,15 +126,16 @@ impl Synth {
     }
 }
 
-/// Whether two sides so far from the reference are what they should be.
-fn shows(part: Part, judge: Option<f32>, [e0, e1]: [f64; 2]) -> bool {
+/// Whether there is enough to see. Of a labelled triplet nothing compares the sides' errors: such a test would make the
+/// labels agree with L2.
+pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&Square; 3]) -> bool {
     match (part, judge) {
-        (Part::Jnd, Some(same)) => same > 0.5 || e1 >= PLAIN,
+        (Part::Jnd, Some(same)) => same > 0.5 || apart(reference, p1) >= PLAIN,
         (Part::Jnd, None) => true,
-        (_, None) => e0.min(e1) >= VISIBLE,
+        (_, None) => apart(reference, p0).min(apart(reference, p1)) >= VISIBLE,
         (_, Some(judge)) => {
-            let (weak, strong) = if judge < 0.5 { (e0, e1) } else { (e1, e0) };
-            strong >= VISIBLE && strong >= FARTHER * weak
+            let strong = if judge < 0.5 { p1 } else { p0 };
+            apart(reference, strong) >= VISIBLE && apart(p0, p1) >= DIFFERENT
         }
     }
 }

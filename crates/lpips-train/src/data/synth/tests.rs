@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::picture::Square;
 use crate::data::{Dataset, Look, Split, Triplet, sample};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -90,7 +91,7 @@ fn rgb(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn the_weaker_of_two_strengths_is_nearer_and_the_judgment_says_so() {
+fn the_judgment_names_the_weaker_of_two_strengths() {
     let folder = pictures(5);
     let out = folder.path().join("set");
     let made = write(&Synth { train: 60, ..synth(&folder) }, &out).unwrap();
@@ -99,17 +100,32 @@ fn the_weaker_of_two_strengths_is_nearer_and_the_judgment_says_so() {
     let recipes = recipes(&out);
     assert_eq!((found.len(), recipes.len()), (64, 64));
     assert!((10..50).contains(&found.iter().filter(|triplet| triplet.judge == 0.0).count()), "either side can win");
+    let visible = |gray_levels: u64| gray_levels.pow(2) * 32 * 32 * 3;
+    let (mut weaker, mut stronger) = (0, 0);
     for (triplet, recipe) in found.iter().zip(&recipes) {
         let crate::data::Source::Files(files) = &triplet.source else { panic!("no files") };
         let [reference, p0, p1] = files.each_ref().map(|path| rgb(path));
-        let (e0, e1) = (error(&reference, &p0), error(&reference, &p1));
+        let (e0, e1, between) = (error(&reference, &p0), error(&reference, &p1), error(&p0, &p1));
         let ([p0], [p1]) = (&recipe.p0[..], &recipe.p1[..]) else { panic!("one distortion a side: {recipe:?}") };
         assert!((p0.distortion, p0.seed) == (p1.distortion, p1.seed) && (p0.strength - p1.strength).abs() > 0.2499);
         let expected = if p0.strength < p1.strength { 0.0 } else { 1.0 };
         assert_eq!((triplet.judge, recipe.judge), (expected, Some(expected)), "{recipe:?}");
-        assert_eq!(e0 < e1, expected == 0.0, "{recipe:?}: {e0} and {e1}");
+        let (weak, strong) = if expected == 0.0 { (e0, e1) } else { (e1, e0) };
+        assert!(strong >= visible(4) && between >= visible(2), "{recipe:?}: {strong} and {between}");
+        (weaker, stronger) = (weaker + weak, stronger + strong);
         assert_eq!(recipe.label.as_deref(), Some("synthetic"));
     }
+    assert!(weaker < stronger, "what is stronger differs more on the whole: {weaker} and {stronger}");
+}
+
+#[test]
+fn labels_do_not_follow_l2_where_strength_does_not() {
+    let picture = Square { size: 32, values: vec![0.5; 32 * 32 * 3] };
+    let moved = |by: f32| Square { values: picture.values.iter().map(|value| value + by).collect(), ..picture.clone() };
+    let shows = |p0: f32, p1: f32| recipe::shows(Part::Val, Some(0.0), [&picture, &moved(p0), &moved(p1)]);
+    assert!(shows(0.05, 0.1) && shows(0.1, 0.05), "the side with the larger error may be the weaker one");
+    assert!(shows(0.05, -0.05), "equal errors");
+    assert!(!shows(0.1, 0.0) && !shows(0.1, 0.1), "the stronger one does not show, and the sides are equal");
 }
 
 #[test]
