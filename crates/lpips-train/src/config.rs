@@ -5,9 +5,11 @@ use std::str::FromStr;
 
 use lpips_core::{Dropout, LossKind, Network, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::data::augment::Augment;
+use crate::data::short_hex;
 use crate::error::{Error, Result};
 use crate::optim::AdamConfig;
 use crate::schedule::{Schedule, ScheduleKind};
@@ -216,6 +218,14 @@ impl Config {
     /// None that is known: every setting has a form in TOML.
     pub fn to_toml(&self) -> Result<String> {
         toml::to_string(self).map_err(|error| Error::Choice(error.to_string()))
+    }
+
+    /// Tells settings apart: a hash of all of them.
+    ///
+    /// # Errors
+    /// None that is known: every setting has a form in TOML.
+    pub fn digest(&self) -> Result<String> {
+        Ok(short_hex(Sha256::new_with_prefix(self.to_toml()?)))
     }
 
     /// Makes paths absolute, so that a run can be gone on with from any folder.

@@ -6,12 +6,10 @@ use clap::Args;
 use lpips_train::eval::compare::{Difference, differences};
 use lpips_train::eval::page::{Beside, known, p_value};
 use lpips_train::eval::results::Results;
-use lpips_train::eval::run::measure;
 use lpips_train::eval::table;
 
 use super::report::{self, Report};
 use super::{Intervals, METRICS, Pictures, metrics};
-use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -100,20 +98,11 @@ impl Compare {
     }
 
     fn measure(&self) -> Result<Results> {
-        let device = self.pictures.device()?;
-        let metrics = metrics(&self.metrics, &device)?;
+        let metrics = metrics(&self.metrics, &self.pictures.device()?)?;
         if metrics.len() < 2 {
             return Err(Failure::usage(format!("{} was given alone: name another metric", metrics[0].name())));
         }
-        let set = self.pictures.open::<3>(&self.data)?;
-        let stop = stop_flag("stopping after these pictures (once more: at once)")?;
-        let bar = output::bar("measuring");
-        bar.set_length(set.items.len() as u64);
-        let results = measure(&set, &metrics, self.pictures.options(), self.details.as_deref(), &stop, &mut |count| {
-            bar.set_position(count as u64);
-        });
-        bar.finish_and_clear();
-        results?.ok_or(Failure::Stopped)
+        self.pictures.measure::<3>(&self.data, &metrics, self.details.as_deref())
     }
 
     fn print(&self, found: &[Difference]) -> Result {

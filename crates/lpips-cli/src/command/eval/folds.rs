@@ -55,7 +55,8 @@ impl Folds {
         let folds = folds(&set, k, score.intervals.seed)?;
         let mut header = Header::new(&set, &others, options.size)?;
         header.metrics.insert(0, TRAINED.to_string());
-        header.identities.insert(0, TRAINED.to_string());
+        let by = (config.digest()?, score.intervals.seed);
+        header.identities.insert(0, format!("{TRAINED} in {k} folds by {}, seed {}", by.0, by.1));
         if let Some(details) = &score.details {
             header.check_file(details)?;
         }

@@ -5,7 +5,7 @@ mod folds;
 mod report;
 mod score;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use candle_core::Device;
@@ -14,9 +14,11 @@ use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
 use lpips_train::data::{Judged, Split, synth};
 use lpips_train::eval::metric::Metric;
-use lpips_train::eval::run::Options;
+use lpips_train::eval::results::Results;
+use lpips_train::eval::run::{Options, measure};
 use lpips_train::eval::statistics::Bootstrap;
 
+use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
 /// Score metrics by how well they agree with people, and test which agrees better.
@@ -103,6 +105,29 @@ impl Pictures {
         });
         bar.finish_and_clear();
         Ok(Arc::new(set?))
+    }
+
+    /// Measures all distances, with progress, until it is done or Ctrl-C stops it.
+    fn measure<const N: usize>(
+        &self,
+        roots: &[PathBuf],
+        metrics: &[Metric],
+        details: Option<&Path>,
+    ) -> Result<Results> {
+        let set = self.open::<N>(roots)?;
+        let stop = stop_flag("stopping after these pictures (once more: at once)")?;
+        let bar = output::bar("measuring");
+        bar.set_length(set.items.len() as u64);
+        let results =
+            measure(&set, metrics, self.options(), details, &stop, &mut |count| bar.set_position(count as u64));
+        bar.finish_and_clear();
+        results?.ok_or_else(|| {
+            output::note(match details {
+                Some(_) => "stopped; the same command goes on",
+                None => "stopped; with --details FILE the same command would go on",
+            });
+            Failure::Stopped
+        })
     }
 
     fn options(&self) -> Options {

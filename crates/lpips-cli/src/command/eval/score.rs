@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use lpips_train::eval::page::Beside;
 use lpips_train::eval::results::Results;
-use lpips_train::eval::run::measure;
 use lpips_train::eval::table::rows;
 
 use super::report::Report;
 use super::{Intervals, METRICS, Pictures, folds, metrics};
-use crate::command::stop_flag;
-use crate::output::{self, Failure, Result};
+use crate::output::{Failure, Result};
 
 const EXAMPLES: &str = "Examples:
   lpips eval 2afc --data bapps --metric alex,vgg,l2,ssim
@@ -95,7 +93,10 @@ impl Score {
     fn run<const N: usize>(&self, votes: Option<u32>) -> Result {
         let results = match &self.details {
             Some(details) if self.data.is_empty() => Results::read(details)?,
-            _ => self.measure::<N>()?,
+            details => {
+                let metrics = metrics(&self.metrics, &self.pictures.device()?)?;
+                self.pictures.measure::<N>(&self.data, &metrics, details.as_deref())?
+            }
         };
         let expected = lpips_train::data::Judged::<N>::KIND;
         if results.header.kind != expected {
@@ -104,25 +105,5 @@ impl Score {
         }
         let bootstrap = self.intervals.bootstrap();
         self.report.write(&results, &rows(&results, &bootstrap, votes)?, Beside { bootstrap, ..Beside::default() })
-    }
-
-    fn measure<const N: usize>(&self) -> Result<Results> {
-        let device = self.pictures.device()?;
-        let metrics = metrics(&self.metrics, &device)?;
-        let set = self.pictures.open::<N>(&self.data)?;
-        let stop = stop_flag("stopping after these pictures (once more: at once)")?;
-        let bar = output::bar("measuring");
-        bar.set_length(set.items.len() as u64);
-        let results = measure(&set, &metrics, self.pictures.options(), self.details.as_deref(), &stop, &mut |count| {
-            bar.set_position(count as u64);
-        });
-        bar.finish_and_clear();
-        results?.ok_or_else(|| {
-            output::note(match self.details {
-                Some(_) => "stopped; the same command goes on",
-                None => "stopped; with --details FILE the same command would go on",
-            });
-            Failure::Stopped
-        })
     }
 }
