@@ -142,12 +142,14 @@ impl fmt::Display for Metric {
 /// Pictures that are too small for a metric, or a device that runs out of memory.
 pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[Square; N]]) -> Result<Vec<Vec<Distances>>> {
     let mut all: Vec<Vec<Distances>> = vec![Vec::new(); metrics.len()];
+    let looks_at_pixels = metrics.iter().any(|metric| matches!(metric.how, How::Pixels(_)));
+    let pixels = if looks_at_pixels { pixels(questions)? } else { Vec::new() };
     for (at, metric) in metrics.iter().enumerate() {
         if !all[at].is_empty() {
             continue;
         }
         match &metric.how {
-            How::Pixels(baseline) => all[at] = by_pixels(*baseline, questions)?,
+            How::Pixels(baseline) => all[at] = by_pixels(*baseline, &pixels)?,
             How::Lpips(lpips, _) => {
                 let same: Vec<usize> = (at..metrics.len()).filter(|other| metric.sees_as(&metrics[*other])).collect();
                 let heads: Vec<&Lpips> = same.iter().filter_map(|other| metrics[*other].lpips()).collect();
@@ -169,12 +171,14 @@ impl Metric {
     }
 }
 
-fn by_pixels<const N: usize>(baseline: Baseline, questions: &[[Square; N]]) -> Result<Vec<Distances>> {
-    let pixels = |square: &Square| Pixels::from_rgb8(square.size, square.size, &square.to_rgb8());
-    let of = |question: &[Square; N]| {
-        let first = pixels(&question[0])?;
-        question[1..].iter().map(|other| baseline.distance(&first, &pixels(other)?)).collect()
-    };
+fn pixels<const N: usize>(questions: &[[Square; N]]) -> Result<Vec<Vec<Pixels>>> {
+    let of = |square: &Square| Pixels::from_rgb8(square.size, square.size, &square.to_rgb8());
+    questions.iter().map(|question| question.iter().map(of).collect()).collect()
+}
+
+fn by_pixels(baseline: Baseline, questions: &[Vec<Pixels>]) -> Result<Vec<Distances>> {
+    let of =
+        |question: &Vec<Pixels>| question[1..].iter().map(|other| baseline.distance(&question[0], other)).collect();
     questions.iter().map(of).collect()
 }
 

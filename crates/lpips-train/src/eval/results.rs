@@ -92,15 +92,24 @@ struct Line {
     score: Option<f64>,
 }
 
+impl Line {
+    fn distances(&self, kind: Kind) -> Option<Distances> {
+        match kind {
+            Kind::TwoAfc => self.d0.zip(self.d1).map(|(d0, d1)| vec![d0, d1]),
+            Kind::Jnd => self.d.map(|d| vec![d]),
+        }
+    }
+}
+
 impl Header {
-    /// Of a set and metrics. Every file is read.
+    /// Of a set and metrics. Where they are to be written down every file is read, to tell other pictures of the same names apart.
     ///
     /// # Errors
     /// A file that can't be read.
-    pub fn new<const N: usize>(set: &Judged<N>, metrics: &[Metric], size: usize) -> Result<Self> {
+    pub fn new<const N: usize>(set: &Judged<N>, metrics: &[Metric], size: usize, written: bool) -> Result<Self> {
         Ok(Self {
             kind: Judged::<N>::KIND,
-            set: set.content_digest()?,
+            set: if written { set.content_digest()? } else { set.digest() },
             size,
             items: set.items.len(),
             labelled_here: set.labelled_here,
@@ -191,11 +200,7 @@ impl Results {
                 datasets.push(line.dataset.clone());
                 datasets.len() - 1
             });
-            let distances: Option<Distances> = match header.kind {
-                Kind::TwoAfc => line.d0.zip(line.d1).map(|(d0, d1)| vec![d0, d1]),
-                Kind::Jnd => line.d.map(|d| vec![d]),
-            };
-            let (Some(distances), Some(judge)) = (distances, line.judge.or(line.same)) else {
+            let (Some(distances), Some(judge)) = (line.distances(header.kind), line.judge.or(line.same)) else {
                 return Err(damaged("lacks distances or what people said".to_string()));
             };
             if !(0.0..=1.0).contains(&judge) {
@@ -328,9 +333,10 @@ impl Details {
             answered = if items == results.answers.len() { items } else { items - items % batch };
             for (answer, lines) in results.answers.iter_mut().zip(lines[..answered * count].chunks(count)) {
                 for line in lines {
-                    let reason = |error| Error::file(path, format!("holds a line that can't be read: {error}"));
-                    let parsed: Line = serde_json::from_slice(line).map_err(reason)?;
-                    answer.distances.push(parsed.d.into_iter().chain(parsed.d0).chain(parsed.d1).collect());
+                    let reason = |what: &str| Error::file(path, format!("holds a line that can't be read: {what}"));
+                    let parsed: Line = serde_json::from_slice(line).map_err(|error| reason(&error.to_string()))?;
+                    let distances = parsed.distances(results.header.kind);
+                    answer.distances.push(distances.ok_or_else(|| reason("it lacks distances"))?);
                     keep += line.len();
                 }
             }

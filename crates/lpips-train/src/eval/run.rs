@@ -40,7 +40,7 @@ pub fn measure<const N: usize>(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(usize),
 ) -> Result<Option<Results>> {
-    let mut results = Results::empty(set, Header::new(set, metrics, options.size)?);
+    let mut results = Results::empty(set, Header::new(set, metrics, options.size, details.is_some())?);
     let (mut details, answered) = match details {
         Some(path) => {
             let (details, answered) = Details::open(path, &mut results, options.batch)?;

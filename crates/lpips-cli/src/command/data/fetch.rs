@@ -88,8 +88,7 @@ impl Fetch {
         work.parts.retain(|part| self.only.is_empty() || self.only.iter().any(|name| name == part.name));
         // Nothing has its own name yet that is not complete, so even at once nothing is lost.
         let stop = stop_flag("stopping (once more: at once)")?;
-        let bar =
-            if tracing::enabled!(tracing::Level::WARN) { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let bar = output::bar("");
         let style = "{msg} [{wide_bar}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ({eta})";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         let ended = work.run(&stop, &mut |part, step| tell(&work, &bar, part, step));

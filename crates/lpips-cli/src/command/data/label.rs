@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use lpips_train::data::Kind;
 use lpips_train::data::label::Questions;
 use lpips_train::data::votes::{self, LOG, Summary, Votes};
@@ -61,8 +60,7 @@ impl Label {
     pub(crate) fn run(&self) -> Result {
         let voter = self.voter.as_deref().map(votes::name).transpose()?;
         let listener = self.listen()?;
-        let hidden = !tracing::enabled!(tracing::Level::WARN);
-        let bar = if hidden { ProgressBar::hidden() } else { ProgressBar::new(0) };
+        let bar = output::bar("looking at the pictures");
         let questions = Questions::open(&self.root, self.kind, &|count| match count {
             Some(count) => bar.inc_length(count as u64),
             None => bar.inc(1),

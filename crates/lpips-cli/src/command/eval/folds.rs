@@ -53,7 +53,7 @@ impl Folds {
         let set = score.pictures.open::<3>(&score.data)?;
         let (config, options) = (self.config(score)?, score.pictures.options());
         let folds = folds(&set, k, score.intervals.seed)?;
-        let mut header = Header::new(&set, &others, options.size)?;
+        let mut header = Header::new(&set, &others, options.size, score.details.is_some())?;
         header.metrics.insert(0, TRAINED.to_string());
         let by = (config.digest()?, score.intervals.seed);
         header.identities.insert(0, format!("{TRAINED} in {k} folds by {}, seed {}", by.0, by.1));
