@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 /// Why a command did not end well, in one sentence.
 #[derive(Debug)]
@@ -124,6 +125,12 @@ impl Drop for Progress {
 /// One line on standard output.
 pub(crate) fn line(text: &str) -> Result {
     Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// Each row as a line of JSON on standard output.
+pub(crate) fn json(rows: &[impl Serialize]) -> Result {
+    let text = |row| serde_json::to_string(row).map_err(|error| Failure::Work(Some(error.to_string())));
+    rows.iter().try_for_each(|row| line(&text(row)?))
 }
 
 /// A path as people and JSON read it.

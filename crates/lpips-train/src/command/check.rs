@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_train::data::{Look, Split, stats};
+use lpips_train::data::{Dataset, Look, Split, stats};
 
 use super::{Failure, Result, print};
 
@@ -26,14 +26,14 @@ impl Check {
         let mut problems = Vec::new();
         for root in &self.data {
             let bar = ProgressBar::new(0);
-            let (stats, found) = stats::of::<3>(root, split, Look::Pixels, &|count| match count {
+            let (set, found): (Dataset, _) = stats::look(root, split, Look::Pixels, &|count| match count {
                 Some(count) => bar.inc_length(count as u64),
                 None => bar.inc(1),
             });
             bar.finish_and_clear();
             problems.extend(found);
-            for dataset in stats {
-                print(&format!("{:>8} triplets  {}", dataset.items, dataset.folder))?;
+            for (folder, count) in set.counts() {
+                print(&format!("{count:>8} triplets  {folder}"))?;
             }
         }
         for problem in &problems {

@@ -57,22 +57,26 @@ pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
     Ok(vec![(if is_jnd { Kind::Jnd } else { Kind::TwoAfc }, Split::Val)])
 }
 
-/// The datasets of roots one by one, so that one which can't be read does not hide what is wrong with the next, and all that is
+/// A root by itself, so that one which can't be read does not hide what is wrong with the next: what can be used, and all that is
 /// wrong. `progress` is called with the number of items once that is known, and then for each.
-pub fn of<const N: usize>(
+pub fn look<const N: usize>(
     root: &Path,
     split: Split,
     look: Look,
     progress: &(dyn Fn(Option<usize>) + Sync),
-) -> (Vec<Stats>, Vec<Problem>) {
-    let (set, mut problems) = match Judged::<N>::open(&[root.to_path_buf()], split) {
+) -> (Judged<N>, Vec<Problem>) {
+    let (set, mut problems) = match Judged::open(&[root.to_path_buf()], split) {
         Ok(found) => found,
-        Err(error) => return (Vec::new(), vec![Problem::of(root, &error)]),
+        Err(error) => return (Judged::default(), vec![Problem::of(root, &error)]),
     };
     progress(Some(set.items.len()));
     problems.extend(set.check_pictures(look, || progress(None)).0);
-    let stats = (0..set.folders.len()).map(|folder| one(&set, folder)).collect();
-    (stats, problems)
+    (set, problems)
+}
+
+/// What a set's datasets are made of.
+pub fn of<const N: usize>(set: &Judged<N>) -> Vec<Stats> {
+    (0..set.folders.len()).map(|folder| one(set, folder)).collect()
 }
 
 fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_train::data::stats::{self, Stats};
-use lpips_train::data::{Kind, Look, Problem};
+use lpips_train::data::{Dataset, Judged, Kind, Look, Pairs, Problem};
 
 use crate::output::{self, Failure, Result};
 
@@ -32,14 +32,9 @@ pub(crate) struct Statistics {
 
 impl Check {
     pub(crate) fn run(&self) -> Result {
-        let (stats, problems) = look(&self.roots, Look::Pixels)?;
-        for dataset in stats {
-            output::line(&format!(
-                "{:>8} {:<8}  {}",
-                dataset.items,
-                format!("{}s", dataset.kind.noun()),
-                dataset.folder
-            ))?;
+        let (counts, problems) = look(&self.roots, Look::Pixels, counts::<3>, counts::<2>)?;
+        for (folder, count, kind) in counts {
+            output::line(&format!("{count:>8} {:<8}  {folder}", format!("{}s", kind.noun())))?;
         }
         for problem in &problems {
             output::line(&problem.to_string())?;
@@ -50,10 +45,9 @@ impl Check {
 
 impl Statistics {
     pub(crate) fn run(&self) -> Result {
-        let (stats, problems) = look(&self.roots, Look::Headers)?;
+        let (stats, problems) = look(&self.roots, Look::Headers, stats::of::<3>, stats::of::<2>)?;
         if self.json {
-            let text = |row| serde_json::to_string(row).map_err(|error| Failure::Work(Some(error.to_string())));
-            stats.iter().try_for_each(|row| output::line(&text(row)?))?;
+            output::json(&stats)?;
         } else {
             print(&stats)?;
         }
@@ -64,7 +58,18 @@ impl Statistics {
     }
 }
 
-fn look(roots: &[PathBuf], look: Look) -> Result<(Vec<Stats>, Vec<Problem>)> {
+/// Each dataset's folder, and how many triplets or pairs it has.
+fn counts<const N: usize>(set: &Judged<N>) -> Vec<(String, usize, Kind)> {
+    set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count, Judged::<N>::KIND)).collect()
+}
+
+/// Looks at all there is in the roots, and at what is wrong.
+fn look<T>(
+    roots: &[PathBuf],
+    look: Look,
+    triplets: fn(&Dataset) -> Vec<T>,
+    pairs: fn(&Pairs) -> Vec<T>,
+) -> Result<(Vec<T>, Vec<Problem>)> {
     let bar = output::bar("looking at the pictures");
     let progress = |count: Option<usize>| match count {
         Some(count) => bar.inc_length(count as u64),
@@ -77,12 +82,18 @@ fn look(roots: &[PathBuf], look: Look) -> Result<(Vec<Stats>, Vec<Problem>)> {
             problems.push(Problem { path: root.clone(), reason: "there is no such file or folder".to_string() });
         }
         for (kind, split) in parts {
-            let (stats, found) = match kind {
-                Kind::TwoAfc => stats::of::<3>(root, split, look, &progress),
-                Kind::Jnd => stats::of::<2>(root, split, look, &progress),
-            };
-            all.extend(stats);
-            problems.extend(found);
+            match kind {
+                Kind::TwoAfc => {
+                    let (set, found) = stats::look(root, split, look, &progress);
+                    all.extend(triplets(&set));
+                    problems.extend(found);
+                }
+                Kind::Jnd => {
+                    let (set, found) = stats::look(root, split, look, &progress);
+                    all.extend(pairs(&set));
+                    problems.extend(found);
+                }
+            }
         }
     }
     bar.finish_and_clear();

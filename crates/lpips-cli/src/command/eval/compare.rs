@@ -62,7 +62,7 @@ impl Compare {
         let bootstrap = self.intervals.bootstrap();
         let found = differences(&results, &bootstrap)?;
         match (self.report.json, self.report.csv) {
-            (true, _) => report::json(&found)?,
+            (true, _) => output::json(&found)?,
             (_, true) => report::csv(&found)?,
             _ => self.print(&found)?,
         }

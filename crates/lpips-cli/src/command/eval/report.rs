@@ -56,7 +56,7 @@ impl Report {
     /// Tells scores in the form that was asked for, and writes the page and the charts.
     pub(super) fn write(&self, results: &Results, rows: &[Row], beside: Beside<'_>) -> Result {
         match (self.json, self.csv) {
-            (true, _) => json(rows)?,
+            (true, _) => output::json(rows)?,
             (_, true) => csv(rows)?,
             _ => print(results, rows)?,
         }
@@ -84,12 +84,6 @@ impl Report {
         }
         Ok(())
     }
-}
-
-/// One object a line.
-pub(super) fn json(rows: &[impl Serialize]) -> Result {
-    let text = |row| serde_json::to_string(row).map_err(|error| Failure::Work(Some(error.to_string())));
-    rows.iter().try_for_each(|row| output::line(&text(row)?))
 }
 
 pub(super) fn csv(rows: &[impl Serialize]) -> Result {
