@@ -82,6 +82,11 @@ pub fn name(device: &Device) -> String {
     }
 }
 
+/// Bytes of memory that are free, for this process too if it may not use all, or `None` where the system does not say.
+pub fn free_memory() -> Option<usize> {
+    crate::tile::available()
+}
+
 /// Starts the threads that the CPU's operators share, all cores' where no number is given; says how many there are.
 ///
 /// Refuses what `LPIPS_SIMD` asks for in vain here, before any work is done.

@@ -35,6 +35,14 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// A folder that features can't be kept in.
+    #[error("{}: {reason}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// An error of the network, its weights or their source.
     #[error(transparent)]
     Model(#[from] lpips_models::Error),
@@ -47,6 +55,13 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
+    /// Whether a device has run out of memory: with less at once it may go on.
+    pub fn is_out_of_memory(&self) -> bool {
+        // The devices' own words: candle has no kind of error for it.
+        let text = self.to_string().to_lowercase().replace('_', " ");
+        matches!(self, Self::Model(_)) && (text.contains("out of memory") || text.contains("failed to allocate"))
+    }
+
     pub(crate) fn picture(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::Picture { path: path.into(), reason: reason.into() }
     }

@@ -17,12 +17,12 @@ use crate::input::Range;
 pub struct Picture {
     width: usize,
     height: usize,
-    pixels: Pixels,
+    pub(crate) pixels: Pixels,
 }
 
 /// Red, green, blue of each pixel, row by row from the top left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Pixels {
+pub(crate) enum Pixels {
     Eight(Vec<u8>),
     Sixteen(Vec<u16>),
 }
@@ -202,14 +202,17 @@ impl Picture {
     /// # Errors
     /// A number of bytes that is not 3 * width * height, or no pixels at all.
     pub fn from_rgb8(width: usize, height: usize, rgb: Vec<u8>) -> Result<Self> {
-        let expected = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(3)).filter(|bytes| *bytes > 0);
-        if expected != Some(rgb.len()) {
-            return Err(Error::Input(format!(
-                "{} bytes make no RGB picture of {width}x{height} pixels: expected 3 for each pixel",
-                rgb.len()
-            )));
-        }
+        three_a_pixel(width, height, rgb.len(), "bytes")?;
         Ok(Self { width, height, pixels: Pixels::Eight(rgb) })
+    }
+
+    /// A picture of red, green, blue in 16 bits each, from 0 to 65535, row by row from the top left.
+    ///
+    /// # Errors
+    /// A number of values that is not 3 * width * height, or no pixels at all.
+    pub fn from_rgb16(width: usize, height: usize, rgb: Vec<u16>) -> Result<Self> {
+        three_a_pixel(width, height, rgb.len(), "values")?;
+        Ok(Self { width, height, pixels: Pixels::Sixteen(rgb) })
     }
 
     /// The picture that a tensor of shape (1, 3, H, W) or (3, H, W) with values in [-1, 1] shows, in 8 bits; values outside
@@ -314,6 +317,43 @@ impl Picture {
         Ok(Self { width, height, pixels })
     }
 
+    /// A part of the picture, of `width` by `height` pixels from column `left` and row `top` on.
+    ///
+    /// # Errors
+    /// A part that is empty or reaches past the picture.
+    pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Result<Self> {
+        let fits =
+            |from: usize, count: usize, all: usize| count > 0 && from.checked_add(count).is_some_and(|to| to <= all);
+        if !fits(left, width, self.width) || !fits(top, height, self.height) {
+            return Err(Error::Input(format!(
+                "a part of {width}x{height} pixels at ({left}, {top}) is not within the picture's {}x{}",
+                self.width, self.height
+            )));
+        }
+        let row = 3 * self.width;
+        let pixels = match &self.pixels {
+            Pixels::Eight(rgb) => Pixels::Eight(part(rgb, row, (3 * left, top), (3 * width, height))),
+            Pixels::Sixteen(rgb) => Pixels::Sixteen(part(rgb, row, (3 * left, top), (3 * width, height))),
+        };
+        Ok(Self { width, height, pixels })
+    }
+
+    /// Red, green and blue of each pixel side by side, unless they have 16 bits.
+    pub(crate) fn bytes_of_eight(&self) -> Option<&[u8]> {
+        match &self.pixels {
+            Pixels::Eight(rgb) => Some(rgb),
+            Pixels::Sixteen(_) => None,
+        }
+    }
+
+    /// Bytes that its pixels take.
+    pub fn bytes(&self) -> usize {
+        match &self.pixels {
+            Pixels::Eight(rgb) => rgb.len(),
+            Pixels::Sixteen(rgb) => 2 * rgb.len(),
+        }
+    }
+
     /// The bytes of a PNG of 8 bits.
     ///
     /// # Errors
@@ -350,8 +390,13 @@ impl Picture {
     }
 }
 
+/// Some of each row's values, where a row has `row`: from (column, row) on so many (columns, rows).
+fn part<T: Copy>(all: &[T], row: usize, from: (usize, usize), count: (usize, usize)) -> Vec<T> {
+    all.chunks(row).skip(from.1).take(count.1).flat_map(|row| &row[from.0..from.0 + count.0]).copied().collect()
+}
+
 /// A temporary file that, unlike others, gets the permissions that any new file gets.
-fn temporary() -> tempfile::Builder<'static, 'static> {
+pub(crate) fn temporary() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {
@@ -361,7 +406,18 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-trait ErrorText {
+/// Whether so many values are those of a picture.
+fn three_a_pixel(width: usize, height: usize, values: usize, what: &str) -> Result<()> {
+    let expected = width.checked_mul(height).and_then(|pixels| pixels.checked_mul(3)).filter(|count| *count > 0);
+    if expected != Some(values) {
+        return Err(Error::Input(format!(
+            "{values} {what} make no RGB picture of {width}x{height} pixels: expected 3 for each pixel"
+        )));
+    }
+    Ok(())
+}
+
+pub(crate) trait ErrorText {
     fn error_text(&self) -> String;
 }
 

@@ -16,6 +16,17 @@ pub enum Range {
     Bytes,
 }
 
+impl Range {
+    /// What takes a value v into [-1, 1]: the factor and the summand of v * factor + summand.
+    pub(crate) fn to_signed(self) -> (f64, f64) {
+        match self {
+            Self::Signed => (1.0, 0.0),
+            Self::Unit => (2.0, -1.0),
+            Self::Bytes => (1.0 / 127.5, -1.0),
+        }
+    }
+}
+
 /// A batch of RGB pictures, (N, 3, H, W), and the range of their values.
 ///
 /// A plain `&Tensor` is taken as [`Range::Signed`]. The range is never guessed from the values.
@@ -117,12 +128,7 @@ impl<'a> Images<'a> {
         Ok(self.tensor.to_dtype(DType::F32)?.to_device(device)?)
     }
 
-    /// What takes a value v into [-1, 1]: the factor and the summand of v * factor + summand.
-    pub(crate) fn to_signed(self) -> (f64, f64) {
-        match self.range {
-            Range::Signed => (1.0, 0.0),
-            Range::Unit => (2.0, -1.0),
-            Range::Bytes => (1.0 / 127.5, -1.0),
-        }
+    pub(crate) fn range(&self) -> Range {
+        self.range
     }
 }

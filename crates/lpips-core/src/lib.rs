@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+pub mod cache;
 pub mod canvas;
 pub mod device;
 mod error;

@@ -9,7 +9,8 @@ use lpips_models::{Backbone, Network};
 use crate::builder::{Builder, Version};
 use crate::error::{Error, Result};
 use crate::head::Head;
-use crate::input::Images;
+use crate::image::Picture;
+use crate::input::{Images, Range};
 use crate::tile::{self, Memory, Need};
 
 /// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
@@ -45,9 +46,9 @@ pub struct Lpips {
 /// Made once by [`Lpips::features`] and compared many times by [`Lpips::between`].
 #[derive(Debug, Clone)]
 pub struct Features {
-    taps: Vec<Tensor>,
-    size: (usize, usize),
-    maker: Maker,
+    pub(crate) taps: Vec<Tensor>,
+    pub(crate) size: (usize, usize),
+    pub(crate) maker: Maker,
 }
 
 /// Batches of pictures as the network takes them; see [`Lpips::stack`].
@@ -77,10 +78,10 @@ impl Pairing {
 
 /// What two features must have in common to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Maker {
+pub(crate) struct Maker {
     network: Network,
     version: Version,
-    taps: Vec<&'static str>,
+    pub(crate) taps: Vec<&'static str>,
 }
 
 impl std::fmt::Display for Maker {
@@ -98,6 +99,20 @@ impl Features {
     /// The pictures' height and width in pixels.
     pub fn size(&self) -> (usize, usize) {
         self.size
+    }
+
+    /// One of them by itself, in memory of its own.
+    ///
+    /// # Errors
+    /// No picture of this number, counted from 0; or a device without memory for it.
+    pub fn picture(&self, number: usize) -> Result<Self> {
+        let taps = self.taps.iter().map(|tap| tap.narrow(0, number, 1)?.force_contiguous());
+        Ok(Self { taps: taps.collect::<candle_core::Result<_>>()?, size: self.size, maker: self.maker.clone() })
+    }
+
+    /// Bytes that they take.
+    pub fn bytes(&self) -> usize {
+        self.taps.iter().map(|tap| tap.elem_count() * tap.dtype().size_in_bytes()).sum()
     }
 }
 
@@ -218,25 +233,70 @@ impl Lpips {
     pub fn compare<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Comparison> {
         let (a, b) = (a.into(), b.into());
         let (size, pairs) = meeting(a, b)?;
-        self.backbone.check_size(size.0, size.1)?;
-        let count = a.batch() + b.batch();
-        let need = Need::of(&self.backbone, count, pairs.len(), size, a.bytes_held() + b.bytes_held())?;
+        let batches = [a, b];
         let tracked = a.is_tracked() || b.is_tracked() || self.backbone.has_variables() || self.head.has_variables();
+        let rows = |from, count| {
+            if count == size.0 {
+                return self.scaled(&batches);
+            }
+            let rows = [a.rows(from, count)?, b.rows(from, count)?];
+            self.scaled(&[a.with(&rows[0]), b.with(&rows[1])])
+        };
+        let held = a.bytes_held() + b.bytes_held();
+        self.compare_rows((a.batch() + b.batch(), held, tracked), size, &pairs, rows)
+    }
+
+    /// As [`Self::compare`], of decoded pictures by their places among them: one that meets several others goes through the network
+    /// once. The comparison's first axis is that of `pairs`.
+    ///
+    /// # Errors
+    /// Those of [`Self::forward`], and a place that no picture has.
+    pub fn compare_pictures(&self, pictures: &[&Picture], pairs: &[(usize, usize)]) -> Result<Comparison> {
+        check_places(pairs, (pictures.len(), pictures.len()))?;
+        let size = common_size(pictures)?;
+        let held = pictures.iter().map(|picture| picture.bytes()).sum();
+        let tracked = self.backbone.has_variables() || self.head.has_variables();
+        let rows = |from, count| self.scaled_pictures(pictures, from, count);
+        self.compare_rows((pictures.len(), held, tracked), size, pairs, rows)
+    }
+
+    /// Compares pictures, so many held by so many bytes, of which `scaled` gives some rows, (N, rows, W, 3).
+    fn compare_rows(
+        &self,
+        (count, held, tracked): (usize, usize, bool),
+        size: (usize, usize),
+        pairs: &[(usize, usize)],
+        scaled: impl Fn(usize, usize) -> Result<Tensor> + Sync,
+    ) -> Result<Comparison> {
+        self.backbone.check_size(size.0, size.1)?;
+        let need = Need::of(&self.backbone, count, pairs.len(), size, held)?;
         let room = if tracked { need.whole } else { need.room(self.memory, &self.backbone).min(need.whole) };
         let attempt = |room| {
             let bands = need.bands(&self.backbone, count, size, room)?;
-            let rows = |from, count| {
-                if count == size.0 {
-                    return self.scaled(&[a, b]);
-                }
-                let rows = [a.rows(from, count)?, b.rows(from, count)?];
-                self.scaled(&[a.with(&rows[0]), b.with(&rows[1])])
-            };
-            let maps = tile::maps((&self.backbone, &self.head), &pairs, size, &bands, rows)?;
+            let maps = tile::maps((&self.backbone, &self.head), pairs, size, &bands, &scaled)?;
             Ok(Comparison { layers: self.taps_names().into_iter().zip(maps).collect(), size })
         };
         // Bands would save nothing where gradients keep all of them.
         ops::in_pool(|| if tracked { attempt(room) } else { tile::with_less(room, attempt) })
+    }
+
+    /// Some rows of pictures of one size as the network takes them, (N, rows, W, 3).
+    fn scaled_pictures(&self, pictures: &[&Picture], from: usize, count: usize) -> Result<Tensor> {
+        let width = pictures.first().map_or(0, |picture| picture.width());
+        let rows: Option<Vec<&[u8]>> = pictures
+            .iter()
+            .map(|picture| Some(&picture.bytes_of_eight()?[3 * width * from..3 * width * (from + count)]))
+            .collect();
+        if let Some(rows) = rows {
+            let affine = self.affine(Range::Bytes);
+            return Ok(input::from_bytes(&rows, (count, width), affine, self.device())?);
+        }
+        // With some of 16 bits.
+        let scaled = pictures.iter().map(|picture| {
+            let (tensor, range) = picture.crop(0, from, width, count)?.to_values(self.device())?;
+            self.scaled(&[Images::new(&tensor, range)])
+        });
+        Ok(Tensor::cat(&scaled.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     /// Whether the features of two pictures of this height and width in pixels, or a comparison of the two as a whole, have
@@ -247,6 +307,19 @@ impl Lpips {
     /// Pictures that are too small for the network.
     pub fn fits(&self, height: usize, width: usize) -> Result<bool> {
         self.has_room(2, height, width)
+    }
+
+    /// How many pairs of such pictures, up to `most`, have room as a whole in the memory that may be taken; at least 1, as
+    /// [`Self::compare_pictures`] takes one pair band by band where it must.
+    ///
+    /// # Errors
+    /// Pictures that are too small for the network.
+    pub fn pairs_that_fit(&self, most: usize, height: usize, width: usize) -> Result<usize> {
+        let mut pairs = most.max(1);
+        while pairs > 1 && !self.has_room(2 * pairs, height, width)? {
+            pairs /= 2;
+        }
+        Ok(pairs)
     }
 
     /// [`Self::fits`] of several pictures, one of which is compared with the others.
@@ -373,10 +446,22 @@ impl Lpips {
     /// Pictures that are too small for the network, do not have three channels or hold NaN or infinity.
     pub fn features<'a>(&self, images: impl Into<Images<'a>>) -> Result<Features> {
         let images = images.into();
-        let size = images.size()?;
+        self.seen(images.size()?, || self.scaled(&[images]))
+    }
+
+    /// [`Self::features`] of decoded pictures of one size.
+    ///
+    /// # Errors
+    /// Those of [`Self::features`], and pictures of different sizes.
+    pub fn features_of_pictures(&self, pictures: &[&Picture]) -> Result<Features> {
+        let size = common_size(pictures)?;
+        self.seen(size, || self.scaled_pictures(pictures, 0, size.0))
+    }
+
+    fn seen(&self, size: (usize, usize), scaled: impl FnOnce() -> Result<Tensor> + Send) -> Result<Features> {
         ops::in_pool(|| {
             self.backbone.check_size(size.0, size.1)?;
-            let pictures = self.scaled(&[images])?;
+            let pictures = scaled()?;
             let taps = self.backbone.features_channels_last(&pictures)?;
             ops::recycle(&pictures, &taps[0])?;
             Ok(Features { taps, size, maker: self.maker() })
@@ -388,8 +473,16 @@ impl Lpips {
     /// # Errors
     /// Pictures that differ in size, or features made by another network, version or choice of taps.
     pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
+        self.between_pairs(a, b, &pairs(a.batch(), b.batch())?)
+    }
+
+    /// As [`Self::between`], of pictures by their places in `a` and in `b`. The comparison's first axis is that of `pairs`.
+    ///
+    /// # Errors
+    /// Those of [`Self::between`], and a place that is not in its batch.
+    pub fn between_pairs(&self, a: &Features, b: &Features, pairs: &[(usize, usize)]) -> Result<Comparison> {
         same_size(a.size, b.size)?;
-        let pairs = pairs(a.batch(), b.batch())?;
+        check_places(pairs, (a.batch(), b.batch()))?;
         let own = self.maker();
         if let Some(other) = [a, b].into_iter().find(|features| features.maker != own) {
             return Err(Error::Choice(format!(
@@ -397,7 +490,7 @@ impl Lpips {
                 other.maker
             )));
         }
-        ops::in_pool(|| self.comparison((&a.taps, &b.taps), &pairs, a.size, None))
+        ops::in_pool(|| self.comparison((&a.taps, &b.taps), pairs, a.size, None))
     }
 
     /// Compares these pairs of pictures by their taps.
@@ -418,14 +511,14 @@ impl Lpips {
         Ok(Comparison { layers, size })
     }
 
-    fn maker(&self) -> Maker {
+    pub(crate) fn maker(&self) -> Maker {
         Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
     }
 
     /// One batch of pictures, or two stacked, as the network takes them, (N, H, W, 3).
     fn scaled(&self, batches: &[Images<'_>]) -> Result<Tensor> {
         let values = batches.iter().map(|images| images.to_values(self.device())).collect::<Result<Vec<_>>>()?;
-        let batches: Vec<_> = values.iter().zip(batches).map(|(x, images)| (x, self.affine(*images))).collect();
+        let batches: Vec<_> = values.iter().zip(batches).map(|(x, images)| (x, self.affine(images.range()))).collect();
         input::channels_last(&batches).map_err(|error| match error {
             lpips_models::Error::NotFinite => Error::Input(error.to_string()),
             other => other.into(),
@@ -433,8 +526,8 @@ impl Lpips {
     }
 
     /// From the pictures' range to the network's, in one step.
-    fn affine(&self, images: Images<'_>) -> Affine {
-        let (factor, summand) = images.to_signed();
+    fn affine(&self, range: Range) -> Affine {
+        let (factor, summand) = range.to_signed();
         let (shift, scale) = match self.version {
             Version::V0_1 => (SHIFT, SCALE),
             Version::V0_0 => ([0.0; 3], [1.0; 3]),
@@ -480,6 +573,25 @@ fn meeting(a: Images<'_>, b: Images<'_>) -> Result<((usize, usize), Pairs)> {
     same_size(size, b.size()?)?;
     let na = a.batch();
     Ok((size, pairs(na, b.batch())?.into_iter().map(|(i, j)| (i, na + j)).collect()))
+}
+
+/// Height and width of pictures.
+fn common_size(pictures: &[&Picture]) -> Result<(usize, usize)> {
+    let size = |picture: &Picture| (picture.height(), picture.width());
+    let first = pictures.first().ok_or_else(|| Error::Input("no pictures were given: expected some".to_string()))?;
+    pictures.iter().try_for_each(|picture| same_size(size(first), size(picture)))?;
+    Ok(size(first))
+}
+
+/// Fine if there are pairs, and each is of pictures of batches of these sizes.
+fn check_places(pairs: &[(usize, usize)], (a, b): (usize, usize)) -> Result<()> {
+    match pairs.iter().find(|pair| pair.0 >= a || pair.1 >= b) {
+        Some((i, j)) => Err(Error::Input(format!(
+            "a pair is of pictures {i} and {j}, counted from 0, of batches of {a} and {b}: expected places in them"
+        ))),
+        None if pairs.is_empty() => Err(Error::Input("no pairs were given: expected at least one".to_string())),
+        None => Ok(()),
+    }
 }
 
 fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::Once;
 use candle_core::Tensor;
 use lpips_models::{Backbone, Bands, ops};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::head::Head;
 
 /// How much memory a comparison may take.
@@ -113,7 +113,7 @@ pub(crate) fn with_less<T>(room: usize, mut attempt: impl FnMut(usize) -> Result
     let mut room = room;
     loop {
         match attempt(room) {
-            Err(error) if room > LEAST && is_out_of_memory(&error) => {
+            Err(error) if room > LEAST && error.is_out_of_memory() => {
                 ops::release_memory();
                 room /= 2;
                 tracing::warn!(
@@ -129,19 +129,13 @@ pub(crate) fn with_less<T>(room: usize, mut attempt: impl FnMut(usize) -> Result
 /// Nothing where the device has run out of memory, with a line in the log.
 pub(crate) fn unless_out_of_memory<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
-        Err(error) if is_out_of_memory(&error) => {
+        Err(error) if error.is_out_of_memory() => {
             ops::release_memory();
             tracing::warn!("the device is out of memory ({error}): going on in bands");
             Ok(None)
         }
         result => result.map(Some),
     }
-}
-
-/// The devices' own words: candle has no kind of error for it.
-fn is_out_of_memory(error: &Error) -> bool {
-    let text = error.to_string().to_lowercase().replace('_', " ");
-    matches!(error, Error::Model(_)) && (text.contains("out of memory") || text.contains("failed to allocate"))
 }
 
 /// The distances at each pixel of each tapped layer, (P, h, w), of pairs of pictures that come in bands: `rows` gives so
@@ -205,7 +199,7 @@ fn distance(head: &Head, tap: usize, rows: &Tensor, pairs: &[(usize, usize)]) ->
 }
 
 /// Bytes of memory that are free, for this process too if it may not use all, or `None` where the system does not say.
-fn available() -> Option<usize> {
+pub(crate) fn available() -> Option<usize> {
     if !cfg!(target_os = "linux") {
         return None;
     }
@@ -249,6 +243,7 @@ fn group_available() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_device_without_memory_is_given_less_to_do() {

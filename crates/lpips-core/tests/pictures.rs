@@ -240,6 +240,10 @@ fn a_file_is_written_whole_or_not_at_all() {
     assert_eq!(std::fs::read_dir(folder.0.path()).unwrap().count(), 1, "nothing else is left behind");
     assert!(Picture::from_rgb8(2, 1, vec![0; 5]).is_err());
     assert!(Picture::from_rgb8(0, 1, vec![]).is_err());
+    let deep = Picture::from_rgb16(2, 1, vec![0, 257, 514, 65535, 32768, 1]).unwrap();
+    assert_eq!(*deep.to_rgb8(), [0, 1, 2, 255, 128, 0]);
+    let error = Picture::from_rgb16(2, 1, vec![0; 5]).unwrap_err().to_string();
+    assert!(error.contains("5 values make no RGB picture of 2x1 pixels"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,10 @@ use candle_nn::VarBuilder;
 use crate::arch::{Layer, Network};
 use crate::error::{Error, Result};
 use crate::ops::{conv::ConvRelu, layout};
+use crate::weights::verify::content_hash;
+
+/// A batch of pictures so large that more would not change the choice of an algorithm.
+const MANY: usize = 16;
 
 /// A network's convolutional part with its weights: pictures in, tapped layers out.
 ///
@@ -25,6 +29,7 @@ pub struct Backbone {
     taps: Vec<usize>,
     dtype: DType,
     device: Device,
+    is_batch_invariant: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +68,30 @@ impl Backbone {
             });
             input = layer.channels(input);
         }
-        Ok(Self { network, blocks, taps, dtype: vb.dtype(), device: vb.device().clone() })
+        let (dtype, device) = (vb.dtype(), vb.device().clone());
+        Ok(Self { network, blocks, taps, dtype, device, is_batch_invariant: false })
+    }
+
+    /// The same network, which computes a picture's features, on the CPU, to the same bits however many pictures are in a batch:
+    /// every algorithm is chosen as for many, which on small pictures takes one alone a little longer.
+    #[must_use]
+    pub fn batch_invariant(mut self) -> Self {
+        let of = |conv: ConvRelu| conv.chosen_for(MANY);
+        let block = |block| match block {
+            Block::Conv(conv) => Block::Conv(of(conv)),
+            Block::Fire { squeeze, expand1x1, expand3x3 } => {
+                Block::Fire { squeeze: of(squeeze), expand1x1: of(expand1x1), expand3x3: of(expand3x3) }
+            }
+            pool @ Block::Pool { .. } => pool,
+        };
+        self.blocks = self.blocks.into_iter().map(block).collect();
+        self.is_batch_invariant = true;
+        self
+    }
+
+    /// Whether it was made [`Self::batch_invariant`].
+    pub fn is_batch_invariant(&self) -> bool {
+        self.is_batch_invariant
     }
 
     /// The tapped layers' outputs, after their ReLU, for pictures `x` of shape (N, 3, H, W), in the network's order;
@@ -140,6 +168,19 @@ impl Backbone {
     pub fn tap_channels(&self) -> Vec<usize> {
         let channels = self.network.architecture().channels();
         self.taps.iter().map(|&at| channels[at]).collect()
+    }
+
+    /// SHA-256 over the weights up to the last tap, in table order, as little-endian f32, in hex: where that is the network's last
+    /// convolution, what [`Weights::sha256`](crate::weights::Weights::sha256) says of them.
+    ///
+    /// # Errors
+    /// Those of candle: a device that can't be read from.
+    pub fn fingerprint(&self) -> Result<String> {
+        let operators = self.blocks.iter().flat_map(Block::operators);
+        let convolutions = operators.flat_map(|operator| operator.convolutions().to_vec());
+        let numbers = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>();
+        let tensors = convolutions.flat_map(ConvRelu::weights).map(numbers);
+        Ok(content_hash(tensors.collect::<candle_core::Result<Vec<_>>>()?))
     }
 
     /// The type of weights and activations.
@@ -234,6 +275,20 @@ mod tests {
         let vb = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
         Backbone::new(Network::AlexNet, &["conv2", "conv1"], &vb).unwrap();
         assert_eq!(vars.all_vars().len(), 4);
+    }
+
+    #[test]
+    fn the_fingerprint_is_that_of_the_weights_up_to_the_last_tap() {
+        use crate::weights::Weights;
+        for network in Network::ALL {
+            let weights = Weights::random(network, 3);
+            let vb = weights.var_builder(DType::F32, &Device::Cpu).unwrap();
+            let last = network.architecture().layer_names().last().unwrap();
+            let fingerprint = |taps: &[&str], vb| Backbone::new(network, taps, vb).unwrap().fingerprint().unwrap();
+            assert_eq!(fingerprint(&[last], &vb), weights.sha256(), "{network}");
+            let first = network.architecture().layer_names().next().unwrap();
+            assert_ne!(fingerprint(&[first], &vb), weights.sha256(), "{network}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct ConvRelu {
     bias: Tensor,
     stride: usize,
     padding: usize,
+    chosen_for: Option<usize>,
     packed: Packed,
 }
 
@@ -42,7 +43,16 @@ impl ConvRelu {
             )
         }
         let packed = Packed((!weight.track_op()).then(Arc::default));
-        Ok(Self { weight: weight.contiguous()?, bias: bias.contiguous()?, stride, padding, packed })
+        let (weight, bias) = (weight.contiguous()?, bias.contiguous()?);
+        Ok(Self { weight, bias, stride, padding, chosen_for: None, packed })
+    }
+
+    /// The same convolution, whose algorithm is chosen as if there were always so many pictures: then what comes out for one does
+    /// not depend, on the CPU, on how many are beside it.
+    #[must_use]
+    pub fn chosen_for(mut self, pictures: usize) -> Self {
+        self.chosen_for = Some(pictures);
+        self
     }
 
     /// max(0, x * weight + bias) for `x` of shape (N, H, W, in); gives (N, H', W', out) with
@@ -222,7 +232,8 @@ impl ConvRelu {
         match (size(h), size(w)) {
             (Some(oh), Some(ow)) if c == ic && n > 0 => {
                 let (top, left) = (self.padding, self.padding);
-                Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride: self.stride, top, left })
+                let (stride, chosen_for) = (self.stride, self.chosen_for);
+                Ok(Geometry { n, h, w, c, oh, ow, oc, k, stride, top, left, chosen_for })
             }
             _ => bail!(
                 "a convolution of {ic} channels with a {k}x{k} kernel and padding {} can't take {n} pictures of \

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result as Candle, Shape, Tensor};
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result as Candle, Shape, Tensor,
+};
 
 use super::cpu::input::{self, Batch};
 use super::storage;
@@ -47,6 +49,32 @@ pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
         _ => inputs[0].apply_op1(op)?,
     };
     if finite.load(Ordering::Relaxed) { Ok(y) } else { Err(Error::NotFinite) }
+}
+
+/// Pictures of `height` by `width` pixels of red, green and blue bytes side by side, changed and stacked on a device:
+/// (N, H, W, 3). The same numbers as [`channels_last`] makes of them.
+///
+/// # Errors
+/// No pictures, or another number of bytes than the size has.
+pub fn from_bytes(
+    pictures: &[&[u8]],
+    (height, width): (usize, usize),
+    affine: Affine,
+    device: &Device,
+) -> Result<Tensor> {
+    let bytes = height * width * 3;
+    if bytes == 0 || pictures.is_empty() || pictures.iter().any(|picture| picture.len() != bytes) {
+        let given = pictures.iter().map(|picture| picture.len()).collect();
+        let expected = format!("{bytes} bytes for each of at least one picture of {height}x{width} pixels");
+        return Err(Error::Shape { what: "the pictures".to_string(), given, expected });
+    }
+    let shape = (pictures.len(), height, width, 3);
+    if device.is_cpu() {
+        return Ok(Tensor::from_vec(input::from_bytes(pictures, affine.scale, affine.shift)?, shape, device)?);
+    }
+    let x = Tensor::from_vec(pictures.concat(), shape, device)?.to_dtype(DType::F32)?;
+    let constant = |values: [f32; 3]| Tensor::new(&values, device);
+    Ok(x.broadcast_mul(&constant(affine.scale)?)?.broadcast_add(&constant(affine.shift)?)?)
 }
 
 /// Height and width of a batch of pictures.
@@ -195,6 +223,30 @@ mod tests {
             }
         }
         out
+    }
+
+    #[test]
+    fn bytes_make_the_same_numbers_as_planes() {
+        let mut noise = Noise::new(7);
+        at_every_level(|_| {
+            for (n, h, w) in [(1, 1, 1), (3, 5, 7), (2, 40, 33), (1, 200, 131)] {
+                let pictures: Vec<Vec<u8>> =
+                    (0..n).map(|i| (0..h * w * 3).map(|at| ((at * 37 + i * 11) % 256) as u8).collect()).collect();
+                let planes: Vec<f32> = pictures
+                    .iter()
+                    .flat_map(|picture| {
+                        (0..3).flat_map(move |c| picture.iter().skip(c).step_by(3).map(|v| f32::from(*v)))
+                    })
+                    .collect();
+                let planes = Tensor::from_vec(planes, (n, 3, h, w), &Device::Cpu).unwrap();
+                let affine = affine(&mut noise);
+                let pictures: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+                let found = from_bytes(&pictures, (h, w), affine, &Device::Cpu).unwrap();
+                assert_eq!(found.dims(), [n, h, w, 3]);
+                assert_eq!(values(&found), values(&channels_last(&[(&planes, affine)]).unwrap()));
+                assert!(from_bytes(&pictures, (h + 1, w), affine, &Device::Cpu).is_err());
+            }
+        });
     }
 
     proptest! {

@@ -10,7 +10,7 @@ mod hub;
 mod pickle;
 mod random;
 mod source;
-mod verify;
+pub(crate) mod verify;
 
 pub use format::Archive;
 pub use source::{Finder, Origin};
@@ -60,7 +60,7 @@ impl Weights {
     /// Those of [`Self::from_archive`].
     pub fn from_archive_up_to(network: Network, archive: &Archive, last: usize) -> Result<Self> {
         let tensors = verify::complete(network, archive, last)?;
-        let sha256 = verify::content_hash(&tensors);
+        let sha256 = verify::content_hash(numbers(&tensors));
         let origin = Origin::File(archive.path().to_path_buf());
         Ok(Self { network, tensors, origin, sha256: Some(sha256) })
     }
@@ -77,7 +77,7 @@ impl Weights {
 
     /// SHA-256 over the tensors in table order as little-endian f32, in hex; the same for every file format.
     pub fn sha256(&self) -> String {
-        self.sha256.clone().unwrap_or_else(|| verify::content_hash(&self.tensors))
+        self.sha256.clone().unwrap_or_else(|| verify::content_hash(numbers(&self.tensors)))
     }
 
     /// Whether these are torchvision's ImageNet weights, number for number; `None` if no hash is known to compare with.
@@ -104,6 +104,10 @@ impl Weights {
         let tensors = self.tensors.into_iter().map(tensor).collect::<Result<HashMap<_, _>>>()?;
         Ok(VarBuilder::from_tensors(tensors, dtype, device))
     }
+}
+
+fn numbers(tensors: &[Named]) -> impl Iterator<Item = &[f32]> {
+    tensors.iter().map(|(_, _, data)| data.as_slice())
 }
 
 fn hex(digest: &[u8]) -> String {

@@ -39,11 +39,11 @@ pub(super) fn complete(network: Network, archive: &Archive, last: usize) -> Resu
 }
 
 /// SHA-256 over the numbers as little-endian f32, in hex.
-pub(super) fn content_hash(tensors: &[Named]) -> String {
+pub(crate) fn content_hash(tensors: impl IntoIterator<Item = impl AsRef<[f32]>>) -> String {
     let mut hash = Sha256::new();
     let mut bytes = Vec::with_capacity(1 << 16);
-    for (_, _, data) in tensors {
-        for chunk in data.chunks(1 << 14) {
+    for data in tensors {
+        for chunk in data.as_ref().chunks(1 << 14) {
             bytes.clear();
             bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
             hash.update(&bytes);

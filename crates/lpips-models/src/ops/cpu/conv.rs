@@ -24,6 +24,8 @@ pub(crate) struct Geometry {
     pub(crate) stride: usize,
     pub(crate) top: usize,
     pub(crate) left: usize,
+    /// The algorithm is chosen as if there were so many pictures, where this is said.
+    pub(crate) chosen_for: Option<usize>,
 }
 
 impl Geometry {
@@ -68,6 +70,7 @@ impl Geometry {
             stride: 1,
             top: k - 1 - first_row,
             left: k - 1 - first_column,
+            chosen_for: self.chosen_for,
         }
     }
 
@@ -105,9 +108,11 @@ impl fmt::Display for Algorithm {
 
 impl Algorithm {
     /// The one that should be faster for these shapes, by a count of what each does. It does not ask how many threads there
-    /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch.
+    /// are, so that results do not depend on them; they may depend, in their last bits, on how many pictures are in a batch,
+    /// unless [`Geometry::chosen_for`] says what to count with.
     pub(crate) fn choose(g: &Geometry) -> Self {
-        Self::cheaper(g, winograd::cost, direct::cost)
+        let counted = Geometry { n: g.chosen_for.unwrap_or(g.n), ..*g };
+        Self::cheaper(&counted, winograd::cost, direct::cost)
     }
 
     /// The one for the weights' gradient.

@@ -47,6 +47,44 @@ pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>,
     Ok((out, finite))
 }
 
+/// Pictures of bytes, red, green and blue side by side, as (N, `pixels`, 3), changed as [`Batch`] says.
+pub(crate) fn from_bytes(pictures: &[&[u8]], scale: [f32; 3], shift: [f32; 3]) -> Result<Vec<f32>> {
+    let picture = pictures.first().map_or(0, |picture| picture.len());
+    let mut out = buffers::take(pictures.len() * picture);
+    let level = Level::current()?;
+    let change = |(out, bytes): (&mut [f32], &&[u8])| {
+        let blocks = out.par_chunks_mut(3 * BLOCK).zip(bytes.par_chunks(3 * BLOCK));
+        blocks.for_each(|(out, bytes)| level.run(Change { bytes, scale, shift, out }));
+    };
+    out.par_chunks_mut(picture.max(1)).zip(pictures).for_each(change);
+    Ok(out)
+}
+
+/// Changes bytes of three channels side by side.
+struct Change<'a> {
+    bytes: &'a [u8],
+    scale: [f32; 3],
+    shift: [f32; 3],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Change<'_> {
+    type Output = ();
+    /// Plain loops, which the compiler turns into the level's instructions by itself.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        // As many pixels at a time as make whole vectors of any length.
+        const AT_ONCE: usize = 48;
+        let scale: [f32; AT_ONCE] = std::array::from_fn(|i| self.scale[i % 3]);
+        let shift: [f32; AT_ONCE] = std::array::from_fn(|i| self.shift[i % 3]);
+        for (out, bytes) in self.out.chunks_mut(AT_ONCE).zip(self.bytes.chunks(AT_ONCE)) {
+            for (((out, byte), scale), shift) in out.iter_mut().zip(bytes).zip(&scale).zip(&shift) {
+                *out = f32::from(*byte) * scale + shift;
+            }
+        }
+    }
+}
+
 /// Interleaves three planes' changed values, and says whether all of them are finite.
 struct Interleave<'a> {
     planes: [&'a [f32]; 3],

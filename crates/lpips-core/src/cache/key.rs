@@ -1,0 +1,91 @@
+//! What an entry is known by.
+
+use std::fmt;
+
+use candle_core::Device;
+use lpips_models::ops::Level;
+use sha2::{Digest, Sha256};
+
+use super::Precision;
+use crate::error::Result;
+use crate::image::{Picture, Pixels};
+use crate::lpips::Lpips;
+
+/// To be raised when a change makes other bits of the same pictures, or writes entries otherwise.
+const FORMAT: u32 = 1;
+
+/// The name of what a network sees in a picture: a hash of all that decides the bits of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    hash: [u8; 32],
+    size: (usize, usize),
+}
+
+impl Key {
+    /// The picture's height and width in pixels.
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.size
+    }
+}
+
+impl fmt::Display for Key {
+    /// In hex, 64 digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Gives pictures their keys for one network. Made by [`FeatureCache::keyer`](super::FeatureCache::keyer).
+///
+/// The key is the SHA-256 of the network's name, weights, version, taps, type and kind of device (on the CPU the vector
+/// instructions too), of this crate's version, of the entries' precision, and of the picture's size, bits and pixels.
+/// Lin heads have no part in it: they come after the features.
+#[derive(Debug, Clone)]
+pub struct Keyer {
+    begun: Sha256,
+}
+
+impl Keyer {
+    pub(super) fn new(lpips: &Lpips, precision: Precision) -> Result<Self> {
+        let backbone = lpips.backbone();
+        let device = match lpips.device() {
+            Device::Cpu => Level::current()?.name(),
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        };
+        let about = format!(
+            "lpips features {FORMAT}\n{}\n{}\n{}\n{}\n{}\n{:?}\n{}\n{device}\n{precision:?}\n",
+            env!("CARGO_PKG_VERSION"),
+            backbone.network(),
+            backbone.fingerprint()?,
+            lpips.version(),
+            lpips.taps_names().join(","),
+            backbone.dtype(),
+            backbone.is_batch_invariant(),
+        );
+        Ok(Self { begun: Sha256::new_with_prefix(about) })
+    }
+
+    /// The key of a picture.
+    pub fn key(&self, picture: &Picture) -> Key {
+        let mut hash = self.begun.clone();
+        let (height, width) = (picture.height(), picture.width());
+        let bits = match &picture.pixels {
+            Pixels::Eight(_) => 8,
+            Pixels::Sixteen(_) => 16,
+        };
+        hash.update(format!("{width}x{height} {bits}\n"));
+        match &picture.pixels {
+            Pixels::Eight(values) => hash.update(values),
+            Pixels::Sixteen(values) => {
+                let mut bytes = Vec::with_capacity(1 << 16);
+                for chunk in values.chunks(1 << 15) {
+                    bytes.clear();
+                    bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+                    hash.update(&bytes);
+                }
+            }
+        }
+        Key { hash: hash.finalize().into(), size: (height, width) }
+    }
+}
