@@ -21,6 +21,9 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// Standard output, or what else results were to go to without a name, can't be written.
+    #[error("can't write to standard output: {0}")]
+    Stream(io::Error),
     /// Judgments or pictures that can't be trained on.
     #[error("{0}")]
     Data(String),
@@ -49,7 +52,9 @@ impl Error {
             io::ErrorKind::NotFound => "there is no such file or folder".to_string(),
             io::ErrorKind::PermissionDenied => format!("can't be {what}: permission denied"),
             io::ErrorKind::StorageFull => {
-                format!("can't be {what}: the disk is full; make room and go on (a training with --resume)")
+                format!(
+                    "can't be {what}: the disk is full; make room and run it again (with --resume what can be gone on with)"
+                )
             }
             io::ErrorKind::ReadOnlyFilesystem => format!("can't be {what}: the file system is read-only"),
             _ => format!("can't be {what}: {error}"),

@@ -1,11 +1,13 @@
 //! Files that are written whole or not at all.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use safetensors::SafeTensors;
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
@@ -17,21 +19,48 @@ const UNFINISHED: &str = ".unfinished";
 /// # Errors
 /// A folder that can't be written to, or a full disk; what was there before stays then.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fail = |error: std::io::Error| Error::io(path, "written", &error);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write()`] where the bytes are not at hand all at once.
+///
+/// # Errors
+/// Those of [`write()`].
+pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+    let mut file = begin(path)?;
+    fill(file.as_file_mut()).map_err(|error| Error::io(path, "written", &error))?;
+    end(file, path)
+}
+
+/// A file under a temporary name beside `path`. It is gone when it is dropped.
+///
+/// # Errors
+/// A folder that can't be written to.
+pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
+    builder.tempfile_in(folder_of(path)).map_err(|error| Error::io(path, "written", &error))
+}
+
+/// Brings a file to the disk and gives it its name.
+///
+/// # Errors
+/// A folder that can't be written to, or a full disk; what was there before stays then.
+pub(crate) fn end(file: NamedTempFile, path: &Path) -> Result<()> {
+    let fail = |error: std::io::Error| Error::io(path, "written", &error);
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
     // The name itself is on the disk only when the folder is; not every system can be asked for that.
-    if let Ok(folder) = std::fs::File::open(folder) {
+    if let Ok(folder) = File::open(folder_of(path)) {
         drop(folder.sync_all());
     }
     Ok(())
+}
+
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Removes what [`write()`] has left in a folder when it was killed.

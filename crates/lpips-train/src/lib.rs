@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod amp;
+pub mod bulk;
 mod cache;
 pub mod checkpoint;
 pub mod config;

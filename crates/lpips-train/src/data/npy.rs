@@ -45,12 +45,18 @@ pub(crate) fn one_number(bytes: &[u8]) -> Option<f64> {
 
 /// A `.npy` file of one f32, of shape (1,), as BAPPS has its judgments.
 pub fn of_number(value: f32) -> Vec<u8> {
+    let mut bytes = header("(1,)");
+    bytes.extend(value.to_le_bytes());
+    bytes
+}
+
+/// What stands before the values, f32 in little-endian order, of a `.npy` file of this shape as Python writes it.
+pub(crate) fn header(shape: &str) -> Vec<u8> {
     // NumPy pads the header so that the data begins at a multiple of 64.
-    let header = format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }");
+    let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.as_bytes());
-    bytes.extend(value.to_le_bytes());
     bytes
 }
 

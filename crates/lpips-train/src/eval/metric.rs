@@ -41,6 +41,14 @@ impl Metric {
     /// # Errors
     /// No such metric, or weights that are not found or can't be used.
     pub fn open(name: &str, finder: &Finder, device: &Device) -> Result<Self> {
+        Self::open_within(name, finder, device, None)
+    }
+
+    /// [`Self::open`] with the memory that a network may take, in bytes; half of what is free where that is not said.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn open_within(name: &str, finder: &Finder, device: &Device, memory: Option<usize>) -> Result<Self> {
         if name.is_empty() {
             return Err(Error::Choice("a metric's name is empty: expected names with commas between them".to_string()));
         }
@@ -60,7 +68,8 @@ impl Metric {
             let archive = Archive::open(file).map_err(lpips_core::Error::from)?;
             own_network = archive.names().any(|name| name.starts_with("features.")).then(|| Arc::from(file));
         }
-        let lpips = builder.finder(finder.clone()).device(device.clone()).build()?;
+        let builder = builder.finder(finder.clone()).device(device.clone()).batch_invariant();
+        let lpips = memory.map_or(builder.clone(), |memory| builder.memory(memory)).build()?;
         Ok(Self { name: name.to_string(), identity, how: How::Lpips(Box::new(lpips), own_network) })
     }
 
@@ -82,7 +91,7 @@ impl Metric {
     }
 
     /// Whether another sees the same in a picture, so that one look is enough for both.
-    fn sees_as(&self, other: &Self) -> bool {
+    pub(crate) fn sees_as(&self, other: &Self) -> bool {
         match (&self.how, &other.how) {
             (How::Lpips(a, own), How::Lpips(b, other)) => {
                 let of = |lpips: &Lpips| (lpips.backbone().network(), lpips.version(), lpips.taps_names());
@@ -117,7 +126,7 @@ fn from_file(name: &str) -> Result<(Builder, Option<&Path>)> {
         return Err(Error::Choice(format!(
             "there is no metric and no file '{name}': choose among {}, with -0.0 or -baseline after a network, or name a model \
              that lpips-train has written{hint}",
-            all.join(", ")
+            [all.join(", "), "ssim".to_string(), "ssim-lab".to_string()].join(", ")
         )));
     }
     let trained = Trained::of(path).ok_or_else(|| {
@@ -163,11 +172,27 @@ pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[Square; N]]) 
 }
 
 impl Metric {
-    fn lpips(&self) -> Option<&Lpips> {
+    /// The metric itself, unless it is a distance of pixels.
+    pub fn lpips(&self) -> Option<&Lpips> {
         match &self.how {
             How::Lpips(lpips, _) => Some(lpips),
             How::Pixels(_) => None,
         }
+    }
+
+    /// Its value by pixels, as people read it: of PSNR the decibels, at most 200, and of SSIM the similarity. `None` of LPIPS.
+    pub(crate) fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
+        let How::Pixels(baseline) = self.how else { return None };
+        Some(baseline.value(a, b).map(|value| match baseline {
+            Baseline::Psnr => value.min(200.0),
+            _ if self.name.starts_with("ssim") => 1.0 - 2.0 * value,
+            _ => value,
+        }))
+    }
+
+    /// Whether its values grow with likeness, as PSNR and SSIM do.
+    pub fn is_similarity(&self) -> bool {
+        self.name == Baseline::Psnr.name() || self.name.starts_with("ssim")
     }
 }
 

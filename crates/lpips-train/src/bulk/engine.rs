@@ -1,0 +1,384 @@
+//! The way of many pairs: decoded ahead on all cores, put together by size into batches, measured, and told in their order.
+//!
+//! What is in flight is bounded in bytes, so that memory does not grow with the number of pairs.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::Tensor;
+use lpips_core::Picture;
+use lpips_core::cache::FeatureCache;
+use lpips_core::image::Decoder;
+
+use super::desk::{Desk, Job, Message};
+use super::flow::Gate;
+use super::maps::Maps;
+use super::measure::{Look, Measurement, Part};
+use super::pair::{Input, Pair};
+use super::prepare::Prepare;
+use super::row::{Columns, Measured, Row};
+use super::slot::{Slot, Slots};
+use super::stored::Stored;
+use crate::error::Result;
+use crate::eval::metric::Metric;
+
+/// Pixels of a batch, of both sides together: four pairs of 256x256. More at once is slower, as less of it stays in the caches.
+const BATCH: usize = 1 << 19;
+/// Pairs of a batch at most.
+const PAIRS: usize = 64;
+/// What is kept of pictures for the pairs to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// What networks see in each picture: every picture will meet many.
+    All(usize),
+    /// In those that more than one of the pairs in flight asks for. Both as far as so many bytes go.
+    Repeated(usize),
+}
+
+impl Keep {
+    pub(super) fn wants(self, slot: &Slot) -> bool {
+        match self {
+            Self::All(limit) => limit > 0,
+            Self::Repeated(limit) => limit > 0 && slot.is_shared(),
+        }
+    }
+
+    fn limit(self) -> usize {
+        match self {
+            Self::All(limit) | Self::Repeated(limit) => limit,
+        }
+    }
+}
+
+/// How pairs are measured.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How files are read.
+    pub decoder: Decoder,
+    /// What is done with pictures first.
+    pub prepare: Prepare,
+    /// Whether the distances' parts by layer are wanted.
+    pub layers: bool,
+    /// Whether heat maps are wanted, and where.
+    pub maps: Option<Maps>,
+    /// What is kept of pictures for the pairs to come.
+    pub keep: Keep,
+    /// Where what networks see is kept for other runs; of tiles nothing is.
+    pub cache: Option<Arc<FeatureCache>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            decoder: Decoder::default(),
+            prepare: Prepare::default(),
+            layers: false,
+            maps: None,
+            keep: Keep::Repeated(256 << 20),
+            cache: None,
+        }
+    }
+}
+
+impl Options {
+    /// Reference and candidate, from their files, as they are measured before they are cut into tiles.
+    ///
+    /// # Errors
+    /// A picture that can't be read, or two that can't be measured together; in a sentence.
+    pub fn pictures(&self, reference: &Path, candidate: &Path) -> Result<[Picture; 2], String> {
+        let open = |path: &Path| self.decoder.open(path).map_err(|error| error.to_string());
+        let pair = self.prepare.pair(open(reference)?, open(candidate)?);
+        pair.map_err(|reason| format!("{}: {reason}", candidate.display()))
+    }
+}
+
+/// What is measured, and how.
+#[derive(Debug)]
+pub struct Work {
+    pub(super) metrics: Vec<Metric>,
+    pub(super) looks: Vec<Look>,
+    pub(super) options: Options,
+    pub(super) stored: Option<Stored>,
+    /// Heat maps that could not be written, and why the first.
+    unwritten: Mutex<(u64, Option<String>)>,
+}
+
+impl Work {
+    /// The distances by these metrics.
+    ///
+    /// # Errors
+    /// Those of candle, where weights have to be read for the cache: a device that can't be read from.
+    pub fn new(metrics: Vec<Metric>, options: Options) -> Result<Self> {
+        let looks = Look::all(&metrics);
+        let cache = options.cache.clone().filter(|_| options.prepare.tile.is_none());
+        let stored = cache.map(|cache| Stored::new(cache, &looks, &metrics)).transpose()?;
+        Ok(Self { metrics, looks, options, stored, unwritten: Mutex::default() })
+    }
+
+    /// What its rows have in common.
+    pub fn columns(&self, triplets: bool) -> Columns {
+        let layers = |metric: &Metric| match metric.lpips().filter(|_| self.options.layers) {
+            Some(lpips) => lpips.taps_names().into_iter().map(String::from).collect(),
+            None => Vec::new(),
+        };
+        Columns {
+            metrics: self.metrics.iter().map(|metric| metric.name().to_string()).collect(),
+            layers: self.metrics.iter().map(layers).collect(),
+            triplets,
+        }
+    }
+
+    /// How many heat maps could not be written so far, and why the first: that costs no distance.
+    pub fn unwritten_maps(&self) -> (u64, Option<String>) {
+        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn draw(&self, maps: &Maps, index: u64, candidate: &Path, map: &Tensor) {
+        if let Err(error) = maps.draw(index, candidate, map) {
+            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
+            unwritten.0 += 1;
+            unwritten.1.get_or_insert(error);
+        }
+    }
+
+    /// How it is measured.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What is measured.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    fn open(&self, input: &Input) -> Result<Picture, String> {
+        match input {
+            Input::File(path) => self.options.decoder.open(path).map_err(|error| error.to_string()),
+            Input::Frame(_, frame) => frame.as_ref().map(|frame| (**frame).clone()).map_err(String::clone),
+        }
+    }
+
+    /// How many pairs of this size go through the networks at once.
+    pub(super) fn batch(&self, (height, width): (usize, usize)) -> usize {
+        let wanted = (BATCH / (2 * height * width)).clamp(1, PAIRS);
+        // Two batches are measured at once.
+        let fit =
+            |look: &Look| Some(look.lpips(&self.metrics)?.pairs_that_fit(2 * wanted, height, width).ok()?.div_ceil(2));
+        self.looks.iter().filter_map(fit).min().unwrap_or(wanted)
+    }
+
+    pub(super) fn needs_pixels(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.lpips().is_none())
+    }
+
+    pub(super) fn outcome(
+        &self,
+        job: &Job,
+        measured: Result<&Vec<Measurement>, &String>,
+    ) -> Result<Vec<Measured>, String> {
+        let named = |reason: &String| format!("{}: {reason}", job.pair.candidate.name().display());
+        let measured = measured.map_err(named)?;
+        if let Some(maps) = &self.options.maps {
+            for (input, measurement) in candidates(&job.pair).zip(measured) {
+                if let Some(map) = &measurement.map {
+                    self.draw(maps, job.pair.index, input.name(), map);
+                }
+            }
+        }
+        let sides = 1 + usize::from(job.pair.second.is_some());
+        let each = measured.len() / sides;
+        let tiles = |metric: usize, side: usize| -> Vec<f64> {
+            let of = |measurement: &Measurement| measurement.values[metric].0;
+            measured[side * each..(side + 1) * each].iter().map(of).collect()
+        };
+        let of = |metric: usize| {
+            let own = tiles(metric, 0);
+            let layers = (0..measured[0].values[metric].1.len())
+                .map(|layer| mean(&measured[..each].iter().map(|m| m.values[metric].1[layer]).collect::<Vec<_>>()))
+                .collect();
+            Measured {
+                distance: mean(&own),
+                second: (sides > 1).then(|| mean(&tiles(metric, 1))),
+                layers,
+                tiles: if self.options.prepare.tile.is_some() { own } else { Vec::new() },
+            }
+        };
+        Ok((0..self.metrics.len()).map(of).collect())
+    }
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All pairs are measured.
+    Done,
+    /// It was asked to stop before.
+    Stopped,
+}
+
+/// Measures pairs and tells the rows in the order of the pairs, until `tell` says that it is enough or `stop` is set. A picture that can't be
+/// read or measured costs its own row; an error among the pairs ends it, after the rows before are told.
+///
+/// # Errors
+/// Those of the pairs, and those of `tell`.
+pub fn run(
+    pairs: impl Iterator<Item = Result<Pair>> + Send + 'static,
+    work: &Arc<Work>,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
+) -> Result<Ended> {
+    let shared = Arc::new(Shared {
+        work: work.clone(),
+        gate: Gate::default(),
+        slots: Mutex::new(Slots::new(work.options.keep.limit())),
+    });
+    let (sender, jobs) = channel();
+    let (feeding, feeder) = (shared.clone(), sender.clone());
+    // Not waited for: where it ends early, a source may have nothing to give for long.
+    drop(std::thread::spawn(move || feed(pairs, &feeding, &feeder)));
+    let closing = Closing(&shared.gate);
+    let done = Desk::new(&shared, jobs, sender).work(stop, tell);
+    drop(closing);
+    Ok(if done? { Ended::Done } else { Ended::Stopped })
+}
+
+/// Lets the feeder go when nobody works any more.
+struct Closing<'a>(&'a Gate);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.change(|flow| flow.closed = true);
+    }
+}
+
+/// What the feeder, the decoders and the desk have in common.
+pub(super) struct Shared {
+    pub(super) work: Arc<Work>,
+    pub(super) gate: Gate,
+    slots: Mutex<Slots>,
+}
+
+impl Shared {
+    pub(super) fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, sender: &Sender<Message>) {
+    let mut sequence = 0;
+    let mut ended = Ok(());
+    for pair in pairs {
+        let pair = match pair {
+            Ok(pair) => pair,
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
+        };
+        if !shared.gate.enter() {
+            return;
+        }
+        let slot = |input: &Input| match input {
+            Input::File(name) => shared.slots().get(name),
+            Input::Frame(..) => Arc::default(),
+        };
+        let reference = slot(&pair.reference);
+        // What becomes of a candidate that is brought to its reference's size is of no use for others.
+        let candidates: Vec<Option<Arc<Slot>>> = candidates(&pair)
+            .map(|input| (!shared.work.options.prepare.depends_on_reference()).then(|| slot(input)))
+            .collect();
+        let (shared, sender) = (shared.clone(), sender.clone());
+        rayon::spawn(move || {
+            let parts = decode(&shared.work, &pair, &reference, &candidates);
+            // A slot may stand in several parts.
+            let bytes =
+                std::iter::once(&reference).chain(candidates.iter().flatten()).map(|slot| slot.bytes()).sum::<usize>();
+            shared.gate.change(|flow| {
+                flow.undecoded -= 1;
+                flow.bytes += bytes;
+                flow.typical = bytes.max(flow.typical - flow.typical / 8);
+            });
+            // Nobody listens where it has ended early.
+            drop(sender.send(Message::Job(Box::new(Job { sequence, pair, parts, bytes }))));
+        });
+        sequence += 1;
+    }
+    shared.gate.change(|flow| flow.still = true);
+    drop(sender.send(Message::End(sequence, ended)));
+}
+
+pub(super) fn candidates(pair: &Pair) -> impl Iterator<Item = &Input> {
+    std::iter::once(&pair.candidate).chain(&pair.second)
+}
+
+fn decode(
+    work: &Work,
+    pair: &Pair,
+    reference: &Arc<Slot>,
+    candidates_slots: &[Option<Arc<Slot>>],
+) -> Result<Vec<Part>, String> {
+    let named = |input: &Input, reason: String| format!("{}: {reason}", input.name().display());
+    let prepare = &work.options.prepare;
+    let recall = |slot: &Slot, picture: &Picture| {
+        if let Some(stored) = &work.stored {
+            stored.recall(slot, picture, work);
+        }
+    };
+    let load = |slot: &Slot, input: &Input| {
+        slot.load(|| {
+            let picture = prepare.alone(work.open(input)?).map_err(|reason| named(input, reason))?;
+            recall(slot, &picture);
+            Ok(picture)
+        })
+    };
+    let mut parts = Vec::new();
+    let size = load(reference, &pair.reference)?;
+    for (input, slot) in candidates(pair).zip(candidates_slots) {
+        let candidate = if let Some(slot) = slot {
+            slot.clone()
+        } else {
+            let candidate = work.open(input)?;
+            let brought = match prepare.crop {
+                None => prepare.brought(candidate, size),
+                // The reference's own size is no longer known.
+                Some(_) => prepare.pair(work.open(&pair.reference)?, candidate).map(|[_, candidate]| candidate),
+            };
+            let candidate = brought.map_err(|reason| named(input, reason))?;
+            let slot = Slot::default();
+            recall(&slot, &candidate);
+            slot.load(|| Ok(candidate))?;
+            Arc::new(slot)
+        };
+        let (height, width) = load(&candidate, input)?;
+        if (height, width) != size {
+            let reason = format!(
+                "is {width}x{height} pixels, but the reference {} is {}x{}: give pictures of one size, or --resize reference",
+                pair.reference.name().display(),
+                size.1,
+                size.0
+            );
+            return Err(named(input, reason));
+        }
+        if prepare.tile.is_none() {
+            parts.push(Part { reference: reference.clone(), candidate, mapped: work.options.maps.is_some() });
+            continue;
+        }
+        let tiles = |slot: &Slot, input: &Input| {
+            let picture = slot.picture().ok_or("its pixels were given up too early")?;
+            prepare.tiles(&picture).map_err(|reason| named(input, reason))
+        };
+        let both = tiles(reference, &pair.reference)?.into_iter().zip(tiles(&candidate, input)?);
+        parts.extend(both.map(|(a, b)| Part { reference: Slot::of(a), candidate: Slot::of(b), mapped: false }));
+    }
+    Ok(parts)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    match values {
+        [one] => *one,
+        _ => values.iter().sum::<f64>() / values.len() as f64,
+    }
+}

@@ -1,0 +1,188 @@
+//! Raw video, which does not say what it is.
+
+use std::io::Read;
+use std::str::FromStr;
+
+use lpips_core::Picture;
+
+use super::colour::{Chroma, Planes, Range};
+use super::stream::{Colours, Stream, fill, size};
+use crate::error::Error;
+
+/// The size and the pixels of raw video; as a text `WIDTHxHEIGHT:FORMAT`, the format by its name in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
+/// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and
+/// so on, up to 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw {
+    /// In pixels.
+    pub width: usize,
+    /// In pixels.
+    pub height: usize,
+    layout: Layout,
+}
+
+/// How a frame's samples lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Plane after plane, luma first.
+    Planes { bits: u32, chroma: Option<Chroma>, range: Option<Range> },
+    /// Red, green and blue of each pixel, or the reverse, in a byte each or two, the lower first.
+    Rgb { wide: bool, reversed: bool },
+}
+
+impl FromStr for Raw {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let expected = "expected WIDTHxHEIGHT:FORMAT, as 1920x1080:yuv420p";
+        let fail = |reason: String| Error::Choice(format!("raw video '{text}' {reason}"));
+        let parts = text.split_once(':').and_then(|(size, format)| Some((size.split_once('x')?, format)));
+        let ((width, height), format) = parts.ok_or_else(|| fail(format!("can't be read: {expected}")))?;
+        let sides = size(width.parse().ok(), height.parse().ok());
+        let (width, height) = sides.map_err(|reason| fail(format!("{reason}: {expected}")))?;
+        let layout = layout(format).ok_or_else(|| {
+            fail("has a format that is not known: expected rgb24, bgr24, rgb48le, gray, yuv420p, yuv422p, yuv444p, or with more bits \
+                  gray10le, yuv420p10le and so on"
+                .to_string())
+        })?;
+        Ok(Self { width, height, layout })
+    }
+}
+
+fn layout(format: &str) -> Option<Layout> {
+    match format {
+        "rgb24" => return Some(Layout::Rgb { wide: false, reversed: false }),
+        "bgr24" => return Some(Layout::Rgb { wide: false, reversed: true }),
+        "rgb48le" => return Some(Layout::Rgb { wide: true, reversed: false }),
+        _ => {}
+    }
+    let (space, bits) = match format.strip_suffix("le") {
+        Some(deep) => {
+            let space = deep.trim_end_matches(|c: char| c.is_ascii_digit());
+            (space, deep[space.len()..].parse().ok().filter(|bits| (9..=16).contains(bits))?)
+        }
+        None => (format, 8),
+    };
+    // Chroma lies where MPEG-2 has it; JPEG has it amid the pixels, and the full range.
+    let chroma = |across, down, left, top| Some(Chroma { across, down, left, top });
+    let (chroma, range) = match space {
+        "gray" => (None, None),
+        "yuv420p" => (chroma(2, 2, true, false), None),
+        "yuv422p" => (chroma(2, 1, true, true), None),
+        "yuv444p" => (chroma(1, 1, true, true), None),
+        "yuvj420p" => (chroma(2, 2, false, false), Some(Range::Full)),
+        "yuvj422p" => (chroma(2, 1, false, true), Some(Range::Full)),
+        "yuvj444p" => (chroma(1, 1, true, true), Some(Range::Full)),
+        _ => return None,
+    };
+    Some(Layout::Planes { bits, chroma, range })
+}
+
+/// Frames and nothing else.
+pub(super) struct RawFrames<R> {
+    input: R,
+    raw: Raw,
+    planes: Option<Planes>,
+    frame: Vec<u8>,
+}
+
+impl<R: Read + Send> RawFrames<R> {
+    pub(super) fn new(input: R, raw: Raw, colours: Colours) -> Self {
+        let size = (raw.width, raw.height);
+        let (planes, bytes) = match raw.layout {
+            Layout::Planes { bits, chroma, range } => {
+                let planes = colours.planes(size, bits, chroma, range);
+                (Some(planes), planes.bytes())
+            }
+            Layout::Rgb { wide, .. } => (None, raw.width * raw.height * if wide { 6 } else { 3 }),
+        };
+        Self { input, raw, planes, frame: vec![0; bytes] }
+    }
+}
+
+impl<R: Read + Send> Stream for RawFrames<R> {
+    fn advance(&mut self) -> Result<bool, String> {
+        fill(&mut self.input, &mut self.frame)
+            .map_err(|reason| format!("{reason}; are the size and the format of --raw right?"))
+    }
+
+    fn picture(&self) -> Result<Picture, String> {
+        let (width, height) = (self.raw.width, self.raw.height);
+        let picture = match (self.planes, self.raw.layout) {
+            (Some(planes), _) => return planes.picture(&self.frame),
+            (None, Layout::Rgb { wide: true, .. }) => {
+                let values = self.frame.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
+                Picture::from_rgb16(width, height, values.collect())
+            }
+            (None, layout) => {
+                let mut rgb = self.frame.clone();
+                if layout == (Layout::Rgb { wide: false, reversed: true }) {
+                    rgb.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.reverse());
+                }
+                Picture::from_rgb8(width, height, rgb)
+            }
+        };
+        picture.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_formats_are_read() {
+        let raw: Raw = "640x480:yuv420p10le".parse().unwrap();
+        assert_eq!((raw.width, raw.height), (640, 480));
+        let Layout::Planes { bits, chroma: Some(chroma), range: None } = raw.layout else { panic!("{raw:?}") };
+        assert_eq!((bits, chroma.across, chroma.down, chroma.left, chroma.top), (10, 2, 2, true, false));
+        for format in ["rgb24", "bgr24", "rgb48le", "gray", "gray16le", "yuv422p12le", "yuv444p", "yuvj420p"] {
+            assert!(format!("2x2:{format}").parse::<Raw>().is_ok(), "{format}");
+        }
+    }
+
+    #[test]
+    fn others_are_refused_with_what_was_expected() {
+        for (text, expected) in [
+            ("640x480", "expected WIDTHxHEIGHT:FORMAT, as 1920x1080:yuv420p"),
+            ("640:rgb24", "expected WIDTHxHEIGHT:FORMAT"),
+            ("640x0:rgb24", "states no width and height: expected WIDTHxHEIGHT:FORMAT"),
+            ("99999999999x9999999999:rgb24", "at most 268435456 pixels"),
+            ("2x2:nv12", "expected rgb24, bgr24"),
+            ("2x2:yuv420p17le", "expected rgb24, bgr24"),
+            ("2x2:yuv420ple", "expected rgb24, bgr24"),
+        ] {
+            let error = text.parse::<Raw>().unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains(expected), "{error}");
+        }
+    }
+
+    fn raw_pictures(raw: &str, bytes: &[u8]) -> Vec<Result<Picture, String>> {
+        let mut frames = RawFrames::new(bytes, raw.parse().unwrap(), Colours::default());
+        let mut pictures = Vec::new();
+        loop {
+            match frames.advance() {
+                Ok(true) => pictures.push(frames.picture()),
+                Ok(false) => return pictures,
+                Err(reason) => {
+                    pictures.push(Err(reason));
+                    return pictures;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn raw_video_is_cut_into_frames() {
+        let rgb = Picture::from_rgb8(1, 1, vec![1, 2, 3]).unwrap();
+        assert_eq!(raw_pictures("1x1:rgb24", &[1, 2, 3, 1, 2, 3]), [Ok(rgb.clone()), Ok(rgb.clone())]);
+        assert_eq!(raw_pictures("1x1:bgr24", &[3, 2, 1]), [Ok(rgb)]);
+        let wide = Picture::from_rgb16(1, 1, vec![0x0201, 0x0403, 0x0605]).unwrap();
+        assert_eq!(raw_pictures("1x1:rgb48le", &[1, 2, 3, 4, 5, 6]), [Ok(wide)]);
+        assert_eq!(*raw_pictures("2x1:gray", &[0, 255])[0].as_ref().unwrap().to_rgb8(), [0, 0, 0, 255, 255, 255]);
+        assert_eq!(*raw_pictures("1x1:yuv420p", &[235, 128, 128])[0].as_ref().unwrap().to_rgb8(), [255; 3]);
+        assert_eq!(*raw_pictures("1x1:yuvj420p", &[255, 128, 128])[0].as_ref().unwrap().to_rgb8(), [255; 3]);
+        let cut = raw_pictures("1x1:rgb24", &[1, 2, 3, 4]).pop().unwrap().unwrap_err();
+        assert!(cut.contains("ends after 1 of the frame's 3 bytes") && cut.contains("--raw"), "{cut}");
+    }
+}

@@ -1,0 +1,235 @@
+//! y4m: uncompressed video that says what it is.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use lpips_core::Picture;
+
+use super::colour::{Chroma, Planes, Range};
+use super::stream::{Colours, LONGEST, Stream, cut_short, fill, size};
+use crate::error::{Error, Result};
+
+/// A stream of y4m.
+pub(super) struct Y4m<R> {
+    input: R,
+    planes: Planes,
+    rate: Option<f64>,
+    frame: Vec<u8>,
+}
+
+/// How a stream of y4m begins.
+pub(super) const Y4M: &[u8] = b"YUV4MPEG2 ";
+
+impl<R: BufRead + Send> Y4m<R> {
+    /// Reads the header; `name` is the video's in messages.
+    ///
+    /// # Errors
+    /// A header that can't be read.
+    pub(super) fn open(mut input: R, name: &Path, colours: Colours) -> Result<Self> {
+        let fail = |reason: String| Error::file(name, format!("is no y4m that can be read: {reason}"));
+        let mut header = Vec::new();
+        let read = (&mut input).take(LONGEST).read_until(b'\n', &mut header);
+        read.map_err(|error| Error::io(name, "read", &error))?;
+        let header = String::from_utf8_lossy(&header);
+        let Some(fields) = header.strip_prefix("YUV4MPEG2").filter(|_| header.ends_with('\n')) else {
+            return Err(fail("it does not begin with a line of YUV4MPEG2".to_string()));
+        };
+        let (mut width, mut height, mut rate, mut stated, mut space) = (None, None, None, None, "420");
+        for field in fields.split_ascii_whitespace() {
+            let (tag, value) = field.split_at_checked(1).unwrap_or((field, ""));
+            match tag {
+                "W" => width = value.parse().ok(),
+                "H" => height = value.parse().ok(),
+                "F" => rate = fraction(value),
+                "C" => space = value,
+                "I" if !matches!(value, "p" | "?") => {
+                    tracing::warn!("{}: is interlaced; its frames are taken as they are", name.display());
+                }
+                "X" => match value {
+                    "COLORRANGE=FULL" => stated = Some(Range::Full),
+                    "COLORRANGE=LIMITED" => stated = Some(Range::Limited),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        let size = size(width, height).map_err(|reason| fail(format!("it {reason}")))?;
+        let (chroma, bits) = colour_space(space).ok_or_else(|| {
+            fail(format!("it is in the colour space {space}: expected 420, 422, 444, 411 or mono of 8 to 16 bits"))
+        })?;
+        let planes = colours.planes(size, bits, chroma, stated);
+        Ok(Self { input, planes, rate, frame: vec![0; planes.bytes()] })
+    }
+}
+
+impl<R: BufRead + Send> Stream for Y4m<R> {
+    fn advance(&mut self) -> Result<bool, String> {
+        let mut line = Vec::new();
+        let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut line);
+        if read.map_err(|error| format!("can't be read: {error}"))? == 0 {
+            return Ok(false);
+        }
+        if !(line.starts_with(b"FRAME") && matches!(line.get(5), Some(b' ' | b'\n'))) {
+            return Err("is damaged: there is no line of FRAME before it".to_string());
+        }
+        if fill(&mut self.input, &mut self.frame)? { Ok(true) } else { Err(cut_short(0, self.frame.len())) }
+    }
+
+    fn picture(&self) -> Result<Picture, String> {
+        self.planes.picture(&self.frame)
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+}
+
+/// A rate of frames, as `30000:1001`.
+fn fraction(text: &str) -> Option<f64> {
+    let (above, below) = text.split_once(':')?;
+    let rate = above.parse::<f64>().ok()? / below.parse::<f64>().ok()?;
+    (rate.is_finite() && rate > 0.0).then_some(rate)
+}
+
+/// The chroma and the bits of y4m's colour space. `420jpeg`, as plain `420`, says that chroma lies amid the pixels that it stands
+/// for, and nothing of the range; what has more than 8 bits has its chroma where MPEG-2 has it.
+fn colour_space(name: &str) -> Option<(Option<Chroma>, u32)> {
+    let chroma = |across, down, left, top| Some(Chroma { across, down, left, top });
+    Some(match name {
+        "420" | "420jpeg" => (chroma(2, 2, false, false), 8),
+        "420mpeg2" => (chroma(2, 2, true, false), 8),
+        "420paldv" => (chroma(2, 2, true, true), 8),
+        "411" => (chroma(4, 1, true, true), 8),
+        "422" => (chroma(2, 1, true, true), 8),
+        "444" => (chroma(1, 1, true, true), 8),
+        "mono" => (None, 8),
+        _ => {
+            let (space, bits) = if let Some(bits) = name.strip_prefix("mono") {
+                (None, bits)
+            } else {
+                let (space, bits) = name.split_once('p')?;
+                let space = match space {
+                    "420" => chroma(2, 2, true, false),
+                    "422" => chroma(2, 1, true, true),
+                    "444" => chroma(1, 1, true, true),
+                    _ => return None,
+                };
+                (space, bits)
+            };
+            (space, bits.parse().ok().filter(|bits| (9..=16).contains(bits))?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::colour::Matrix;
+    use super::super::colour::tests::frame;
+    use super::*;
+
+    fn y4m(bytes: &[u8]) -> Result<Y4m<&[u8]>> {
+        Y4m::open(bytes, Path::new("v.y4m"), Colours::default())
+    }
+
+    fn planes(header: &str) -> Planes {
+        y4m(format!("YUV4MPEG2 {header}\n").as_bytes()).unwrap().planes
+    }
+
+    #[test]
+    fn headers_say_what_frames_are() {
+        let plain = planes("W5 H4");
+        assert_eq!((plain.width, plain.height, plain.bits, plain.bytes()), (5, 4, 8, 20 + 2 * 6));
+        assert_eq!((plain.matrix, plain.range), (Matrix::Bt601, Range::Limited));
+        assert_eq!(planes("W5 H4 C420jpeg").range, Range::Limited, "the tag is about the siting alone");
+        assert_eq!(planes("W1280 H720 C420jpeg XCOLORRANGE=FULL").range, Range::Full);
+        assert_eq!(planes("W1280 H720 Ip A1:1 C420p10 XYSCSS=420P10").matrix, Matrix::Bt709);
+        assert_eq!(
+            (planes("W2 H2 Cmono").range, planes("W2 H2 Cmono XCOLORRANGE=LIMITED").range),
+            (Range::Full, Range::Limited)
+        );
+        for (space, bytes) in [
+            ("420mpeg2", 6),
+            ("420paldv", 6),
+            ("422", 8),
+            ("411", 8),
+            ("444", 12),
+            ("mono", 4),
+            ("mono12", 8),
+            ("444p16", 24),
+        ] {
+            assert_eq!(planes(&format!("W2 H2 C{space}")).bytes(), bytes, "{space}");
+        }
+        let rate = |header: &str| y4m(format!("YUV4MPEG2 W2 H2 {header}\n").as_bytes()).unwrap().rate();
+        assert_eq!((rate("F25:1"), rate("F0:0"), rate("")), (Some(25.0), None, None));
+        assert!((rate("F30000:1001").unwrap() - 29.97).abs() < 1e-3);
+    }
+
+    #[test]
+    fn headers_that_can_not_be_read_are_told() {
+        for (header, expected) in [
+            ("", "does not begin with a line of YUV4MPEG2"),
+            ("YUV4MPEG2 W2 H2", "does not begin with a line of YUV4MPEG2"),
+            ("RIFF\n", "does not begin with a line of YUV4MPEG2"),
+            ("YUV4MPEG2 W2\n", "states no width and height"),
+            ("YUV4MPEG2 W0 H2\n", "states no width and height"),
+            ("YUV4MPEG2 W4294967296 H4294967296\n", "at most 268435456 pixels"),
+            ("YUV4MPEG2 W2 H2 C444alpha\n", "colour space 444alpha: expected 420"),
+            ("YUV4MPEG2 W2 H2 C420p99\n", "colour space 420p99"),
+        ] {
+            let error = y4m(header.as_bytes()).map(|_| ()).unwrap_err().to_string();
+            assert!(
+                error.starts_with("v.y4m: is no y4m that can be read: ") && error.contains(expected),
+                "{header}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn frames_come_one_after_the_other_and_one_cut_short_is_told() {
+        let text = b"YUV4MPEG2 W2 H1 Cmono\nFRAME\n\x00\xffFRAME Ip\n\x80\x80FRAME\n\x01";
+        let mut video = y4m(text).unwrap();
+        assert_eq!(video.advance(), Ok(true));
+        assert_eq!(*video.picture().unwrap().to_rgb8(), [0, 0, 0, 255, 255, 255]);
+        assert_eq!(video.advance(), Ok(true));
+        assert_eq!(*video.picture().unwrap().to_rgb8(), [128; 6]);
+        assert!(video.advance().unwrap_err().contains("the video ends after 1 of the frame's 2 bytes"));
+        let mut damaged = y4m(b"YUV4MPEG2 W2 H1 Cmono\nFRAMES\n\x00\xff").unwrap();
+        assert!(damaged.advance().unwrap_err().contains("no line of FRAME"));
+        let mut ended = y4m(b"YUV4MPEG2 W2 H1 Cmono\nFRAME\n").unwrap();
+        assert!(ended.advance().unwrap_err().contains("after 0 of the frame's 2 bytes"));
+        assert_eq!(y4m(b"YUV4MPEG2 W2 H1 Cmono\n").unwrap().advance(), Ok(false));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        /// A picture of one colour is met whatever the colour space: 8 bits within two levels, more within one.
+        #[test]
+        fn every_colour_space_comes_back(
+            space in prop::sample::select(vec![
+                "420jpeg", "420mpeg2", "420paldv", "420", "411", "422", "444", "mono",
+                "420p10", "422p10", "444p10", "420p12", "422p14", "444p16", "mono10", "mono16",
+            ]),
+            full in any::<bool>(), (width, height) in (1..20usize, 1..20usize), colour in [0.0..1.0f64, 0.0..1.0, 0.0..1.0],
+        ) {
+            let header = format!("YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C{space} XCOLORRANGE={}\n", if full { "FULL" } else { "LIMITED" });
+            let colour = if space.starts_with("mono") { [colour[0]; 3] } else { colour };
+            let mut bytes = header.clone().into_bytes();
+            let planes = y4m(&bytes).unwrap().planes;
+            bytes.extend(b"FRAME\n");
+            bytes.extend(frame(&planes, |_, _| colour));
+            let mut video = y4m(&bytes).unwrap();
+            prop_assert_eq!(video.advance(), Ok(true));
+            let picture = video.picture().unwrap();
+            prop_assert_eq!(video.advance(), Ok(false));
+            prop_assert_eq!((picture.width(), picture.height()), (width, height));
+            let most = if planes.bits > 8 { 1.0 } else { 2.0 };
+            for pixel in picture.to_rgb8().as_chunks::<3>().0 {
+                for (found, expected) in pixel.iter().zip(colour) {
+                    prop_assert!((f64::from(*found) - expected * 255.0).abs() <= most, "{} {:?} {:?}", header, pixel, colour);
+                }
+            }
+        }
+    }
+}
