@@ -32,6 +32,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(command::compare::Compare),
+    Dirs(command::bulk::dirs::Dirs),
+    Pairs(command::bulk::pairs::Pairs),
+    List(command::bulk::list::Lists),
+    Video(command::bulk::video::Video),
+    Merge(command::bulk::merge::Merge),
+    Report(command::bulk::report::Report),
     Bench(command::bench::Bench),
     Eval(command::eval::Eval),
     Data(command::data::Data),
@@ -56,6 +62,12 @@ fn main() -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Compare(compare) => compare.run(),
+        Command::Dirs(dirs) => dirs.run(),
+        Command::Pairs(pairs) => pairs.run(),
+        Command::List(list) => list.run(),
+        Command::Video(video) => video.run(),
+        Command::Merge(merge) => merge.run(),
+        Command::Report(report) => report.run(),
         Command::Bench(bench) => bench.run(),
         Command::Eval(eval) => eval.run(),
         Command::Data(data) => data.run(),
@@ -71,6 +83,7 @@ fn main() -> ExitCode {
             match failure {
                 Failure::Work(_) => ExitCode::from(1),
                 Failure::Usage(_) => ExitCode::from(2),
+                Failure::Above => ExitCode::from(3),
                 Failure::Stopped => ExitCode::from(130),
                 Failure::ReaderGone => ExitCode::SUCCESS,
             }

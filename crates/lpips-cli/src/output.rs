@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -13,6 +14,8 @@ pub(crate) enum Failure {
     Work(Option<String>),
     /// Wrong usage: exit code 2.
     Usage(String),
+    /// Something is above the limit that was given; told already: exit code 3.
+    Above,
     /// It was asked to stop: exit code 130.
     Stopped,
     /// Whoever read standard output has stopped: nobody is left to tell.
@@ -30,7 +33,7 @@ impl Failure {
         match self {
             Self::Work(message) => message.as_deref(),
             Self::Usage(message) => Some(message),
-            Self::Stopped | Self::ReaderGone => None,
+            Self::Above | Self::Stopped | Self::ReaderGone => None,
         }
     }
 }
@@ -64,6 +67,7 @@ impl From<lpips_train::Error> for Failure {
         match error {
             Train::Choice(message) => Self::Usage(message),
             Train::Metric(error) => error.into(),
+            Train::Stream(error) => error.into(),
             other => Self::Work(Some(other.to_string())),
         }
     }
@@ -92,13 +96,46 @@ pub(crate) fn note(message: &str) {
     }
 }
 
+/// A line that goes with an error, on standard error.
+pub(crate) fn plain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// How far long work has come, on standard error: on a terminal only, and not with --quiet.
 pub(crate) fn bar(what: &str) -> ProgressBar {
+    drawn(what, "{msg} {bar:24} {pos}/{len}, {eta} left")
+}
+
+/// As [`bar`], of pairs, and how many a second; there may be no saying how many there are.
+pub(crate) fn pairs_bar(what: &str, total: Option<u64>) -> ProgressBar {
+    if let Some(total) = total {
+        let bar = drawn(what, "{msg} {bar:24} {pos}/{len}, {per_sec:.1}, {eta} left");
+        bar.set_length(total);
+        return bar;
+    }
+    let bar = drawn(what, "{spinner} {msg} {pos}, {per_sec:.1}, {elapsed}");
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn drawn(what: &str, template: &str) -> ProgressBar {
     let shown = io::stderr().is_terminal() && tracing::enabled!(tracing::Level::WARN);
     let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{msg} {bar:24} {pos}/{len}, {eta} left");
+    let style = ProgressStyle::with_template(template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.with_message(what.to_string())
+}
+
+/// Refuses a place for a file, before any work is done, that is a folder or in none.
+pub(crate) fn check_file(flag: &str, file: &Path) -> Result {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.is_dir() {
+        return Err(Failure::usage(format!("{flag} {}: expected a file, and it is a folder", file.display())));
+    }
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("{flag} {}: there is no folder {}", file.display(), folder.display())));
+    }
+    Ok(())
 }
 
 /// What is being done, on standard error while it lasts: on a terminal only, and not with --quiet.

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 #![cfg(all(feature = "bundled", feature = "hub", feature = "label", not(any(feature = "cuda", feature = "metal"))))]
 
+#[path = "errors/bulk.rs"]
+mod bulk;
 mod support;
 
 use std::fmt::Write as _;
@@ -191,8 +193,14 @@ const JUDGMENTS: &[Case] = &[
     Case("A set to fetch over an open line", "data fetch bapps --out new --from http://example.org", 2, &["https://"]),
 ];
 
-const GROUPS: &[(&str, &[Case])] =
-    &[("Usage", USAGE), ("Pictures", PICTURES), ("Weights", WEIGHTS), ("Output", OUTPUT), ("Judgments", JUDGMENTS)];
+const GROUPS: &[(&str, &[Case])] = &[
+    ("Usage", USAGE),
+    ("Pictures", PICTURES),
+    ("Weights", WEIGHTS),
+    ("Output", OUTPUT),
+    ("Judgments", JUDGMENTS),
+    ("Many pairs", bulk::CASES),
+];
 
 fn encoded(format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
@@ -242,6 +250,7 @@ fn files() -> Sandbox {
     for (name, seed) in [("a.png", 0), ("b.png", 1), ("c.png", 2)] {
         sandbox.picture(name, 64, 64, seed);
     }
+    bulk::files(&sandbox);
     sandbox.picture("b.map.png", 64, 64, 3);
     sandbox.picture("large.png", 80, 64, 0);
     sandbox.picture("one.png", 1, 1, 0);

@@ -104,7 +104,7 @@ pub(crate) struct Compare {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Background([u8; 3]);
+pub(super) struct Background(pub(super) [u8; 3]);
 
 impl FromStr for Background {
     type Err = String;

@@ -13,7 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const LEFT: &str = "\u{e012}";
 pub(crate) const RIGHT: &str = "\u{e014}";
+pub(crate) const DOWN: &str = "\u{e015}";
+pub(crate) const END: &str = "\u{e010}";
 pub(crate) const ENTER: &str = "\u{e007}";
+pub(crate) const ESCAPE: &str = "\u{e00c}";
 
 /// One browser window with a profile of its own; it ends with this.
 pub(crate) struct Browser {
@@ -117,6 +120,16 @@ impl Browser {
     pub(crate) fn press(&self, key: &str) {
         let actions = json!([{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]);
         self.post("actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
+    }
+
+    /// Drags from one place of an element to another, both from its middle on as parts of its width.
+    pub(crate) fn drag(&self, selector: &str, from: f64, to: f64) {
+        let element = json!({"element-6066-11e4-a52e-4f735466cecf": self.find(selector)});
+        let width = self.run(&format!("return document.querySelector('{selector}').offsetWidth")).as_f64().unwrap();
+        let go = |part: f64| json!({"type": "pointerMove", "origin": element, "x": (part * width).round(), "y": 0});
+        let actions =
+            json!([go(from), {"type": "pointerDown", "button": 0}, go(to), {"type": "pointerUp", "button": 0}]);
+        self.post("actions", &json!({"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]}));
     }
 
     /// What has come to the console since this was asked before: warnings, errors and all.

@@ -1,6 +1,6 @@
 //! How results are told: a table, JSON, CSV, a page, charts.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use lpips_train::eval::page::{self, Beside};
@@ -36,14 +36,7 @@ impl Report {
     /// What can be told to be wrong before hours of work.
     pub(super) fn check(&self) -> Result {
         if let Some(html) = &self.html {
-            let folder = html.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if html.is_dir() {
-                return Err(Failure::usage(format!("--html {}: expected a file, and it is a folder", html.display())));
-            }
-            if !folder.is_dir() {
-                let message = format!("--html {}: there is no folder {}", html.display(), folder.display());
-                return Err(Failure::usage(message));
-            }
+            output::check_file("--html", html)?;
         }
         match &self.plots {
             Some(folder) if folder.exists() && !folder.is_dir() => {

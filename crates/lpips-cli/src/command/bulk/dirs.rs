@@ -1,0 +1,99 @@
+//! `lpips dirs`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use lpips_train::bulk::folders::{By, Folders};
+use lpips_train::bulk::walk::Walk;
+use serde_json::json;
+
+use super::options::{EXIT, METRICS, Meetings, Options};
+use super::run::Task;
+use super::{Files, notes, text_list};
+use crate::output::{self, Failure, Result};
+
+const EXAMPLES: &str = "Examples:
+  lpips dirs ground-truth renders
+  lpips dirs ground-truth renders --metric alex,vgg,psnr,ssim --out results.jsonl --report report.html
+  lpips dirs originals decoded --by stem --fail-above 0.1
+  lpips dirs a b --out results.jsonl --resume   (goes on where it was stopped)";
+
+/// Compare the pictures of two folders, by their names: the mean over a render's frames, a codec's pictures, a test set.
+///
+/// Pictures are paired by their paths within the folders; what has no partner is named and left out.
+#[derive(Debug, Args)]
+#[command(
+    after_help = EXAMPLES,
+    after_long_help = format!("{EXAMPLES}\n\n{METRICS}\n\n{}\n\n{EXIT}", crate::command::ENVIRONMENT)
+)]
+pub(crate) struct Dirs {
+    /// The folder of the references.
+    reference: PathBuf,
+
+    /// The folder of the candidates.
+    candidate: PathBuf,
+
+    /// What pictures are paired by: their path within the folder, or `stem`, the path without its ending (x.png with x.jpg).
+    #[arg(long, value_name = "WHAT", default_value = "path", value_parser = ["path", "stem"])]
+    by: String,
+
+    /// Pair pictures as this list says (CSV or JSON lines; see `lpips list --help`), with paths within the two folders.
+    #[arg(long, value_name = "FILE", conflicts_with = "by")]
+    map: Option<PathBuf>,
+
+    /// Fail if a picture of either folder has no partner.
+    #[arg(long)]
+    all_matched: bool,
+
+    #[command(flatten)]
+    files: Files,
+
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Dirs {
+    pub(crate) fn run(&self) -> Result {
+        self.options.check()?;
+        let by = match (&self.map, self.by.as_str()) {
+            (Some(map), _) => By::Map(map.clone()),
+            (None, "stem") => By::Stem,
+            _ => By::Path,
+        };
+        let walk: Walk = self.files.walk(&self.options);
+        let folders = Folders::open(&self.reference, &self.candidate, &by, &walk)?;
+        notes(&folders.notes);
+        let unmatched = &folders.unmatched;
+        for (folder, names) in [(&self.reference, &unmatched.reference), (&self.candidate, &unmatched.candidate)] {
+            if !names.is_empty() {
+                let folder = folder.display();
+                output::note(&format!("only in {folder}, not compared ({}): {}", names.len(), text_list(names)));
+            }
+        }
+        if self.all_matched && !(unmatched.reference.is_empty() && unmatched.candidate.is_empty()) {
+            let message = "not every picture has a partner, and --all-matched asks for it: nothing was compared";
+            return Err(Failure::Work(Some(message.to_string())));
+        }
+        let mut named = self.files.named();
+        named.insert("REFERENCE".to_string(), json!(output::text(&self.reference)));
+        named.insert("CANDIDATE".to_string(), json!(output::text(&self.candidate)));
+        named.insert("--by".to_string(), json!(self.by));
+        if let Some(map) = &self.map {
+            named.insert("--map".to_string(), json!(output::text(map)));
+        }
+        let is_mapped = self.map.is_some();
+        let task = Task {
+            command: "dirs",
+            named,
+            total: Some(folders.len()),
+            triplets: false,
+            meetings: Meetings::Some,
+            // A map may name a candidate twice.
+            strip: Some(self.candidate.as_path()).filter(|_| !is_mapped),
+            percentiles: false,
+            each: None,
+        };
+        let pairs = (0..folders.len()).filter_map(move |index| folders.get(index)).map(Ok);
+        self.options.run(task, pairs)?.end()
+    }
+}

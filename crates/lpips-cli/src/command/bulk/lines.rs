@@ -1,0 +1,40 @@
+//! Rows as lines for people.
+
+use lpips_train::bulk::row::{Columns, Measured, Row};
+use lpips_train::bulk::threshold::Threshold;
+
+use super::summary::name;
+use crate::output;
+
+/// The distances, and the names. Nothing of a row that failed.
+pub(super) fn row(columns: &Columns, row: &Row) -> Option<String> {
+    let measured = row.outcome.as_ref().ok()?;
+    let number = |value: f64| format!("{value:.5}");
+    let several = columns.metrics.len() > 1;
+    let mut cells: Vec<String> = Vec::new();
+    for ((metric, layers), measured) in columns.metrics.iter().zip(&columns.layers).zip(measured) {
+        let Measured { distance, second, layers: parts, .. } = measured;
+        let distance = number(*distance);
+        cells.push(if several { format!("{metric} {distance}") } else { distance });
+        cells.extend(second.map(number));
+        cells.extend(layers.iter().zip(parts).map(|(layer, part)| format!("{layer} {}", number(*part))));
+    }
+    let names = [Some(&row.reference), Some(&row.candidate), row.second.as_ref()];
+    cells.extend(names.into_iter().flatten().map(|path| name(path)));
+    Some(cells.join("  "))
+}
+
+/// What is above a threshold, on standard error.
+pub(super) fn offenders(threshold: &Threshold) {
+    let (count, limit) = (threshold.count(), threshold.limit());
+    let (s, are) = if count == 1 { ("", "is") } else { ("s", "are") };
+    output::error(&format!("{count} pair{s} {are} above {limit}:"));
+    for offender in threshold.worst() {
+        let [reference, candidate] = [&offender.reference, &offender.candidate].map(|path| name(path));
+        output::plain(&format!("  {:.5}  {reference}  {candidate}", offender.distance));
+    }
+    let more = count - threshold.worst().len() as u64;
+    if more > 0 {
+        output::plain(&format!("  and {more} more"));
+    }
+}

@@ -1,0 +1,100 @@
+//! `lpips merge`
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+use lpips_train::bulk::format::Format;
+use lpips_train::bulk::merge;
+use lpips_train::bulk::output::Output;
+use lpips_train::bulk::run_file::RunFile;
+use lpips_train::bulk::summary::Summary;
+
+use crate::command::bulk::summary;
+use crate::command::stop_flag;
+use crate::output::{self, Failure, Result};
+
+const EXAMPLES: &str = "\
+Examples:
+  lpips merge part-*.jsonl --out all.jsonl            what one run would have written
+  lpips merge all.jsonl --out all.csv                 the same rows in another format
+  lpips merge --partial part-*.jsonl > so-far.jsonl   what is there already";
+
+const HOW: &str = "\
+Each part needs its run file beside it (part-1.jsonl.run for part-1.jsonl), which says what was measured. Parts are JSONL or CSV; \
+they may come in any order, and only a little of each is in memory at once. A file that is written appears under its name when it is \
+complete. CSV and Parquet hold no distances of tiles. The summary goes to standard output, or to standard error where the rows go there. Rows that failed are rows like others: \
+they do not change the exit code.";
+
+/// Join the parts that --shard has made into what one run would have written.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{HOW}\n\n{EXAMPLES}"))]
+pub(crate) struct Merge {
+    /// The files of all shards; or one file of all rows, to be written in another format.
+    #[arg(required = true, value_name = "PART")]
+    parts: Vec<PathBuf>,
+
+    /// Write the rows to this file [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// How to write them: jsonl, csv, json or parquet [default: by the file's ending, otherwise jsonl].
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+
+    /// Take what is there, where parts are missing or not complete.
+    #[arg(long)]
+    partial: bool,
+
+    /// Replace the file if it is there already.
+    #[arg(long, requires = "out")]
+    overwrite: bool,
+}
+
+impl Merge {
+    pub(crate) fn run(&self) -> Result {
+        let merge = merge::Merge::open(&self.parts, self.partial)?;
+        let format = self.format.or_else(|| Format::of_path(self.out.as_deref()?)).unwrap_or(Format::Jsonl);
+        let run = RunFile { format, ..merge.run().clone() };
+        let mut output = match &self.out {
+            Some(out) => {
+                self.check_is_no_part(out)?;
+                Output::whole(out, run.clone(), self.overwrite)?
+            }
+            None => Output::stream(Box::new(io::stdout()), format, &run.columns)?,
+        };
+        // What is not finished leaves no file.
+        let stop = stop_flag("stopping (once more: at once)")?;
+        let bar = output::bar("merging");
+        bar.set_length(run.total.unwrap_or_default());
+        let mut summary = Summary::new(&run.columns);
+        for row in merge {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Stopped);
+            }
+            let row = row?;
+            output.add(&row)?;
+            summary.add(&row);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let (rows, failures) = summary.counts();
+        if run.complete.is_some() {
+            output.finish(failures, rows)?;
+        } else {
+            output.finish_incomplete()?;
+            let of = run.total.map(|total| format!(" of {total}")).unwrap_or_default();
+            output::note(&format!("{rows}{of} rows are there"));
+        }
+        summary::tell(&summary.totals(), self.out.is_none(), false)
+    }
+
+    fn check_is_no_part(&self, out: &Path) -> Result {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if self.parts.iter().any(|part| real(part).is_some() && real(part) == real(out)) {
+            return Err(Failure::usage(format!("--out {} is one of the parts: name another file", out.display())));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The commands for many pairs.
+
+pub(crate) mod dirs;
+mod lines;
+pub(crate) mod list;
+pub(crate) mod merge;
+mod options;
+pub(crate) mod pairs;
+mod read;
+pub(crate) mod report;
+mod run;
+pub(crate) mod summary;
+pub(crate) mod video;
+
+use std::path::Path;
+
+use clap::Args;
+use lpips_train::bulk::walk::Walk;
+use lpips_train::data::Problem;
+use serde_json::{Map, Value, json};
+
+use self::options::Options;
+use crate::output;
+
+/// Which files of folders are taken.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Take only files that match one of these globs, by name (*.png) or by path within the folder (val/**).
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
+    include: Vec<String>,
+
+    /// Leave out files and folders that match one of these globs.
+    #[arg(long, value_name = "GLOB", help_heading = "Files")]
+    exclude: Vec<String>,
+
+    /// How deep to go: 1 is the folder without its subfolders [default: all the way].
+    #[arg(long, value_name = "N", help_heading = "Files")]
+    depth: Option<usize>,
+}
+
+impl Files {
+    fn walk(&self, options: &Options) -> Walk {
+        Walk {
+            depth: self.depth,
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+            written: options.written(),
+        }
+    }
+
+    fn named(&self) -> Map<String, Value> {
+        let mut named = Map::new();
+        for (flag, globs) in [("--include", &self.include), ("--exclude", &self.exclude)] {
+            if !globs.is_empty() {
+                named.insert(flag.to_string(), json!(globs));
+            }
+        }
+        if let Some(depth) = self.depth {
+            named.insert("--depth".to_string(), json!(depth));
+        }
+        named
+    }
+}
+
+/// What was left out, on standard error.
+fn notes(problems: &[Problem]) {
+    for problem in problems {
+        output::note(&format!("{}: {}", problem.path.display(), problem.reason));
+    }
+}
+
+/// How many names a note lists.
+const NAMES: usize = 10;
+
+/// The first names of some, with commas.
+fn text_list(names: &[Box<Path>]) -> String {
+    let mut list: Vec<String> = names.iter().take(NAMES).map(|name| output::text(name)).collect();
+    if names.len() > NAMES {
+        list.push(format!("and {} more (-v names all)", names.len() - NAMES));
+    }
+    list.join(", ")
+}

@@ -1,0 +1,110 @@
+//! How a summary is told.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use lpips_train::bulk::summary::{Extreme, Figures, PERCENTILES, Spread, Totals};
+
+use crate::output::{self, Result};
+
+/// How many folders are told.
+const FOLDERS: usize = 30;
+
+/// Tells it on standard output; on standard error, and not with --quiet, where the rows are on standard output.
+pub(crate) fn tell(totals: &Totals, rows_on_stdout: bool, percentiles: bool) -> Result {
+    let lines = lines(totals, percentiles);
+    if !rows_on_stdout {
+        return lines.iter().try_for_each(|line| output::line(line));
+    }
+    if tracing::enabled!(tracing::Level::WARN) {
+        for line in lines {
+            // Where even standard error is gone there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
+    }
+    Ok(())
+}
+
+fn lines(totals: &Totals, percentiles: bool) -> Vec<String> {
+    let measured: Vec<(&Figures, &Spread)> =
+        totals.metrics.iter().filter_map(|figures| Some((figures, figures.of.as_ref()?))).collect();
+    let mut lines = vec![format!("{}, {} failed", counted(totals.rows, "row"), totals.failures)];
+    if measured.is_empty() {
+        return lines;
+    }
+    let mut table = vec![cells(["", "n", "mean", "+/-", "median", "min", "max", ""])];
+    for (figures, spread) in &measured {
+        let front = [figures.name.clone(), figures.count.to_string()];
+        let numbers = [spread.mean, spread.error, spread.median, spread.min.distance, spread.max.distance];
+        table.push(front.into_iter().chain(numbers.map(number)).chain(end()).collect());
+    }
+    lines.extend(left(table));
+    if percentiles {
+        let mut table = vec![end().chain(PERCENTILES.map(|p| format!("{p} %"))).chain(end()).collect()];
+        for (figures, spread) in &measured {
+            table.push([figures.name.clone()].into_iter().chain(spread.percentiles.map(number)).chain(end()).collect());
+        }
+        lines.push(String::new());
+        lines.extend(left(table));
+    }
+    let mut table = Vec::new();
+    for (figures, spread) in &measured {
+        for (which, end) in [("min", &spread.min), ("max", &spread.max)] {
+            let Extreme { index, reference, candidate, .. } = end;
+            let names = format!("{}, {}", name(reference), name(candidate));
+            table.push(vec![format!("{} {which}", figures.name), format!("row {index}"), names]);
+        }
+    }
+    lines.push(String::new());
+    lines.extend(left(table));
+    if !totals.folders.is_empty() {
+        let names = totals.metrics.iter().map(|figures| figures.name.clone());
+        let mut table = vec![cells(["folder", "n"]).into_iter().chain(names).chain(end()).collect::<Vec<_>>()];
+        for folder in totals.folders.iter().take(FOLDERS) {
+            let means = folder.means.iter().map(|mean| mean.map_or_else(|| "-".to_string(), number));
+            table
+                .push([name(&folder.folder), folder.count.to_string()].into_iter().chain(means).chain(end()).collect());
+        }
+        lines.push(String::new());
+        lines.extend(left(table));
+        if totals.folders.len() > FOLDERS {
+            lines.push(format!("and {} more", counted((totals.folders.len() - FOLDERS) as u64, "folder")));
+        }
+    }
+    lines
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn cells<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(String::from).to_vec()
+}
+
+/// An empty cell.
+fn end() -> impl Iterator<Item = String> {
+    std::iter::once(String::new())
+}
+
+fn number(value: f64) -> String {
+    format!("{value:.5}")
+}
+
+/// A name on one line.
+pub(super) fn name(path: &Path) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    match output::text(path) {
+        text if text.is_empty() => ".".to_string(),
+        text => text.chars().map(escape).collect(),
+    }
+}
+
+/// A table whose first column is aligned to the left, and of the others all but the last to the right.
+fn left(mut table: Vec<Vec<String>>) -> Vec<String> {
+    let first = table.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
+    for row in &mut table {
+        row[0] = format!("{:<first$}", row[0]);
+    }
+    output::table(&table).iter().map(|line| line.trim_end().to_string()).collect()
+}
