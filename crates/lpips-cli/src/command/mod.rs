@@ -11,6 +11,10 @@ pub(crate) mod weights;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
+use lpips_core::weights::Finder;
+use lpips_train::eval::metric::Metric;
+
 use crate::output::{self, Failure, Result};
 
 /// What the environment decides, for the long help of the commands that compute.
@@ -50,6 +54,16 @@ fn bytes(given: &str) -> std::result::Result<usize, String> {
     } else {
         Err("expected a size such as 600MB, 1.5GB, 2GiB or a number of bytes".into())
     }
+}
+
+/// Metrics by their names, each named once, and the memory that a network may take if that is said.
+fn metrics(names: &[String], device: &Device, memory: Option<usize>) -> Result<Vec<Metric>> {
+    if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+        return Err(Failure::usage(format!("the metric {name} is named twice: name each once")));
+    }
+    let finder = Finder::default();
+    let open = |name: &String| Metric::open_within(name, &finder, device, memory);
+    Ok(names.iter().map(open).collect::<lpips_train::Result<_>>()?)
 }
 
 /// A flag that Ctrl-C sets; once more ends the program at once.

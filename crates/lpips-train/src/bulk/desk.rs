@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -13,13 +13,12 @@ use super::engine::{Shared, candidates};
 use super::measure::{Measurement, Part, measure_each};
 use super::pair::{Input, Pair};
 use super::row::{Measured, Row};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Pairs that may be finished before the first that is not: they wait to be told.
 const WAITING: u64 = 4096;
 /// How long pairs that have been decoded wait for more of their size, when no more is being decoded.
 const PATIENCE: Duration = Duration::from_millis(20);
-
 /// Batches that are measured at once: where one waits for its last piece, the other has work for the threads.
 const AT_ONCE: usize = 2;
 
@@ -118,17 +117,11 @@ impl<'a> Desk<'a> {
                 self.measure(size);
                 continue;
             }
-            match self.jobs.recv_timeout(PATIENCE) {
-                Ok(message) => self.accept(message),
+            if let Ok(message) = self.jobs.recv_timeout(PATIENCE) {
+                self.accept(message);
+            } else if let Some(size) = self.oldest().filter(|_| self.busy == 0 && self.is_quiet(false)) {
                 // Nothing more comes for now: what is there is measured.
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(size) = self.oldest().filter(|_| self.busy == 0 && self.is_quiet(false)) {
-                        self.measure(size);
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Error::Data("a thread that decodes pictures has stopped unexpectedly".to_string()));
-                }
+                self.measure(size);
             }
         }
     }
@@ -147,7 +140,7 @@ impl<'a> Desk<'a> {
     /// The size that is to be measured now: a batch is full, or the oldest pairs hold up the others, or no more will come.
     fn ready(&self) -> Option<(usize, usize)> {
         let may = |group: &Group| self.busy == 0 || (self.busy < AT_ONCE && group.batch > 1);
-        if let Some((size, _)) = self.groups.iter().find(|(_, group)| group.parts >= group.batch.max(1) && may(group)) {
+        if let Some((size, _)) = self.groups.iter().find(|(_, group)| group.parts >= group.batch && may(group)) {
             return Some(*size);
         }
         let holds_up = self.newest.saturating_sub(self.next) >= WAITING;
@@ -216,7 +209,7 @@ impl Shared {
     fn measure(&self, jobs: Vec<Job>, batch: usize) -> Vec<(Job, Result<Vec<Measured>, String>)> {
         let parts: Vec<Part> = jobs.iter().flat_map(|job| job.parts.iter().flatten()).cloned().collect();
         let mut measured = Vec::with_capacity(parts.len());
-        for parts in parts.chunks(batch.max(1)) {
+        for parts in parts.chunks(batch) {
             measure_each(&self.work, parts, &mut measured);
         }
         drop(parts);

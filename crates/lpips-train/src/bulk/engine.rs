@@ -22,13 +22,14 @@ use super::prepare::Prepare;
 use super::row::{Columns, Measured, Row};
 use super::slot::{Slot, Slots};
 use super::stored::Stored;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::metric::Metric;
 
 /// Pixels of a batch, of both sides together: four pairs of 256x256. More at once is slower, as less of it stays in the caches.
 const BATCH: usize = 1 << 19;
 /// Pairs of a batch at most.
 const PAIRS: usize = 64;
+
 /// What is kept of pictures for the pairs to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -238,7 +239,10 @@ pub fn run(
     let (sender, jobs) = channel();
     let (feeding, feeder) = (shared.clone(), sender.clone());
     // Not waited for: where it ends early, a source may have nothing to give for long.
-    drop(std::thread::spawn(move || feed(pairs, &feeding, &feeder)));
+    drop(std::thread::spawn(move || {
+        let ended = Err(Error::Data("the thread that gives the pairs has stopped unexpectedly".to_string()));
+        feed(pairs, &feeding, &mut Ending { sender: &feeder, gate: &feeding.gate, sequence: 0, ended });
+    }));
     let closing = Closing(&shared.gate);
     let done = Desk::new(&shared, jobs, sender).work(stop, tell);
     drop(closing);
@@ -251,6 +255,24 @@ struct Closing<'a>(&'a Gate);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.change(|flow| flow.closed = true);
+    }
+}
+
+/// Tells the desk where the pairs have ended, however they have.
+struct Ending<'a> {
+    sender: &'a Sender<Message>,
+    gate: &'a Gate,
+    /// The place of the next pair.
+    sequence: u64,
+    ended: Result<()>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.gate.change(|flow| flow.still = true);
+        let ended = std::mem::replace(&mut self.ended, Ok(()));
+        // Nobody listens where it has ended early.
+        drop(self.sender.send(Message::End(self.sequence, ended)));
     }
 }
 
@@ -267,15 +289,13 @@ impl Shared {
     }
 }
 
-fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, sender: &Sender<Message>) {
-    let mut sequence = 0;
-    let mut ended = Ok(());
+fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, ending: &mut Ending<'_>) {
     for pair in pairs {
         let pair = match pair {
             Ok(pair) => pair,
             Err(error) => {
-                ended = Err(error);
-                break;
+                ending.ended = Err(error);
+                return;
             }
         };
         if !shared.gate.enter() {
@@ -290,7 +310,8 @@ fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, sender:
         let candidates: Vec<Option<Arc<Slot>>> = candidates(&pair)
             .map(|input| (!shared.work.options.prepare.depends_on_reference()).then(|| slot(input)))
             .collect();
-        let (shared, sender) = (shared.clone(), sender.clone());
+        let (shared, sender, sequence) = (shared.clone(), ending.sender.clone(), ending.sequence);
+        ending.sequence += 1;
         rayon::spawn(move || {
             let parts = decode(&shared.work, &pair, &reference, &candidates);
             // A slot may stand in several parts.
@@ -304,10 +325,8 @@ fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, sender:
             // Nobody listens where it has ended early.
             drop(sender.send(Message::Job(Box::new(Job { sequence, pair, parts, bytes }))));
         });
-        sequence += 1;
     }
-    shared.gate.change(|flow| flow.still = true);
-    drop(sender.send(Message::End(sequence, ended)));
+    ending.ended = Ok(());
 }
 
 pub(super) fn candidates(pair: &Pair) -> impl Iterator<Item = &Input> {

@@ -120,11 +120,6 @@ impl Folders {
         })
     }
 
-    /// All pairs.
-    pub fn iter(&self) -> impl Iterator<Item = Pair> + '_ {
-        (0..self.len()).filter_map(|index| self.get(index))
-    }
-
     fn nothing_in_common(&self, by: &By, walk: &Walk) -> Error {
         let (Some(one), Some(other)) = (self.unmatched.reference.first(), self.unmatched.candidate.first()) else {
             let without = if self.unmatched.reference.is_empty() { &self.reference } else { &self.candidate };
@@ -266,7 +261,10 @@ mod tests {
     /// The pairs' names, from the folder that holds both on.
     fn names(folder: &tempfile::TempDir, folders: &Folders) -> Vec<String> {
         let name = |input: &Input| input.name().strip_prefix(folder.path()).unwrap().display().to_string();
-        folders.iter().map(|pair| format!("{} {}", name(&pair.reference), name(&pair.candidate))).collect()
+        (0..folders.len())
+            .filter_map(|index| folders.get(index))
+            .map(|pair| format!("{} {}", name(&pair.reference), name(&pair.candidate)))
+            .collect()
     }
 
     fn strings(names: &[Box<Path>]) -> Vec<&str> {

@@ -196,7 +196,7 @@ pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
     if part < 0.5 { low + step * part } else { high - step * (1.0 - part) }
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let mut mean = Mean::default();
     values.for_each(|value| mean.add(value));
     mean.value().unwrap_or_default()

@@ -60,7 +60,7 @@ impl Lists {
             triplets: list.triplets(),
             meetings: Meetings::Some,
             strip: None,
-            percentiles: false,
+            is_video: false,
             each: None,
         };
         self.options.run(task, list)?.end()

@@ -72,11 +72,12 @@ fn notes(problems: &[Problem]) {
 /// How many names a note lists.
 const NAMES: usize = 10;
 
-/// The first names of some, with commas.
+/// The first names of some, or with -v all, with commas.
 fn text_list(names: &[Box<Path>]) -> String {
-    let mut list: Vec<String> = names.iter().take(NAMES).map(|name| output::text(name)).collect();
-    if names.len() > NAMES {
-        list.push(format!("and {} more (-v names all)", names.len() - NAMES));
+    let shown = if tracing::enabled!(tracing::Level::INFO) { names.len() } else { NAMES };
+    let mut list: Vec<String> = names.iter().take(shown).map(|name| output::text(name)).collect();
+    if names.len() > shown {
+        list.push(format!("and {} more (-v names all)", names.len() - shown));
     }
     list.join(", ")
 }

@@ -7,17 +7,16 @@ use clap::Args;
 use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;
-use lpips_core::weights::Finder;
 use lpips_train::bulk::engine::{self, Keep, Work};
 use lpips_train::bulk::format::Format;
 use lpips_train::bulk::maps::Maps;
 use lpips_train::bulk::prepare::{Crop, Prepare, Resize, Size};
 use lpips_train::bulk::run_file::RunFile;
 use lpips_train::bulk::shard::Shard;
-use lpips_train::eval::metric::Metric;
 use serde_json::{Map, Value, json};
 
-use super::super::compare::Background;
+use crate::command::compare::Background;
+use crate::command::metrics;
 use crate::output::{self, Failure, Result};
 
 pub(super) const METRICS: &str = "Metrics: alex, vgg, squeeze, each with -0.0 for the first version and -baseline for no lin heads (alex-0.0, \
@@ -227,7 +226,7 @@ impl Options {
         Prepare { resize: self.resize, crop: self.crop, tile: self.tile }
     }
 
-    pub(super) fn decoder(&self) -> Decoder {
+    fn decoder(&self) -> Decoder {
         Decoder { background: self.background.0, max_pixels: self.max_pixels }
     }
 
@@ -235,12 +234,7 @@ impl Options {
     pub(super) fn work(&self, meetings: Meetings, strip: Option<&Path>) -> Result<Work> {
         device::start_threads(self.threads.map(usize::from))?;
         let device = self.device.open()?;
-        if let Some((_, name)) = self.metrics.iter().enumerate().find(|(at, name)| self.metrics[..*at].contains(name)) {
-            return Err(Failure::usage(format!("the metric {name} is named twice: name each once")));
-        }
-        let finder = Finder::default();
-        let open = |name: &String| Metric::open_within(name, &finder, &device, self.memory);
-        let metrics = self.metrics.iter().map(open).collect::<lpips_train::Result<Vec<_>>>()?;
+        let metrics = metrics(&self.metrics, &device, self.memory)?;
         if let Some(first) = metrics.first().filter(|metric| metric.is_similarity()) {
             return Err(Failure::usage(format!(
                 "{first} grows with likeness, and the first metric decides what is far: put a distance before it, as in --metric \

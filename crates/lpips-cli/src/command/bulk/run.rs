@@ -39,8 +39,8 @@ pub(super) struct Task<'a> {
     pub(super) meetings: Meetings,
     /// What heat maps' names leave out, if candidates' names are unique.
     pub(super) strip: Option<&'a Path>,
-    /// Whether the percentiles belong into the summary.
-    pub(super) percentiles: bool,
+    /// Whether the pairs are frames, which follow each other in time.
+    pub(super) is_video: bool,
     /// What else is done with each row.
     pub(super) each: Option<Each<'a>>,
 }
@@ -100,43 +100,34 @@ impl Options {
                 let title = format!("lpips {}", task.command);
                 let about = task.about();
                 let own = report::Options::default();
-                report::Report::new(
-                    columns.clone(),
-                    report::Options { title, about, timeline: task.percentiles, ..own },
-                )
+                report::Report::new(columns.clone(), report::Options { title, about, timeline: task.is_video, ..own })
             }),
             output: None,
-            text: false,
             each: task.each,
             bar: output::pairs_bar("measuring", task.total.map(|total| shard.count(total))),
-            failures: 0,
-            told: 0,
             fresh: 0,
-            is_video: task.percentiles,
+            is_video: task.is_video,
         };
-        match self.form() {
-            Form::Text => desk.text = true,
-            Form::Rows(format) => {
-                let run = RunFile {
-                    command: task.command.to_string(),
-                    work: self.deciding(task.named),
-                    columns: columns.clone(),
-                    identities: work.metrics().iter().map(|metric| metric.identity().to_string()).collect(),
-                    format,
-                    shard,
-                    total: task.total,
-                    complete: None,
-                };
-                desk.output = Some(match &self.out {
-                    None => Output::stream(Box::new(std::io::stdout()), format, &columns)?,
-                    Some(out) if self.resume => {
-                        let (output, held) = Output::resume(out, run)?;
-                        desk.take_over(held, &mut pairs)?;
-                        output
-                    }
-                    Some(out) => Output::create(out, run, self.overwrite)?,
-                });
-            }
+        if let Form::Rows(format) = self.form() {
+            let run = RunFile {
+                command: task.command.to_string(),
+                work: self.deciding(task.named),
+                columns: columns.clone(),
+                identities: work.metrics().iter().map(|metric| metric.identity().to_string()).collect(),
+                format,
+                shard,
+                total: task.total,
+                complete: None,
+            };
+            desk.output = Some(match &self.out {
+                None => Output::stream(Box::new(std::io::stdout()), format, &columns)?,
+                Some(out) if self.resume => {
+                    let (output, held) = Output::resume(out, run)?;
+                    desk.take_over(held, &mut pairs)?;
+                    output
+                }
+                Some(out) => Output::create(out, run, self.overwrite)?,
+            });
         }
 
         let stop = stop_flag(match &self.out {
@@ -159,9 +150,10 @@ impl Options {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        let strict = self.strict && desk.failures > 0;
+        let (rows, failures) = desk.summary.counts();
+        let strict = self.strict && failures > 0;
         match (desk.output.take(), &ended) {
-            (Some(output), Ok(Ended::Done)) => output.finish(desk.failures, seen.load(Ordering::Relaxed))?,
+            (Some(output), Ok(Ended::Done)) => output.finish(failures, seen.load(Ordering::Relaxed))?,
             (Some(output), _) => output.finish_incomplete()?,
             _ => {}
         }
@@ -169,11 +161,11 @@ impl Options {
             output::note(if self.out.is_some() { "stopped; --resume goes on" } else { "stopped" });
             return Err(Failure::Stopped);
         }
-        if desk.summary.counts().0 == 0 && shard.of() == 1 {
+        if rows == 0 && shard.of() == 1 {
             let message = "nothing was compared: there is no pair in what was asked for";
             return Err(Failure::Work(Some(message.to_string())));
         }
-        desk.end(&work, task.percentiles)
+        desk.end(&work)
     }
 }
 
@@ -200,14 +192,10 @@ struct Desk<'a> {
     threshold: Option<Threshold>,
     report: Option<report::Report>,
     output: Option<Output>,
-    /// Whether rows are told as lines for people.
-    text: bool,
     each: Option<Each<'a>>,
     bar: ProgressBar,
-    failures: u64,
-    /// Failures of this run, not of those that it went on from; and how many were told.
+    /// Failures of this run, not of those that it went on from.
     fresh: u64,
-    told: u64,
     is_video: bool,
 }
 
@@ -237,7 +225,6 @@ impl Desk<'_> {
         if let Some(report) = &mut self.report {
             report.add(row);
         }
-        self.failures += u64::from(row.outcome.is_err());
         self.each.as_mut().map_or(Ok(Told::Yes), |each| each(row))
     }
 
@@ -245,8 +232,7 @@ impl Desk<'_> {
         let told = self.count(row)?;
         if let Err(error) = &row.outcome {
             self.fresh += 1;
-            if self.told < TOLD {
-                self.told += 1;
+            if self.fresh <= TOLD {
                 self.bar.suspend(|| output::error(error));
             }
         }
@@ -255,24 +241,21 @@ impl Desk<'_> {
         }
         if let Some(output) = &mut self.output {
             output.add(row)?;
-        } else if self.text
-            && let Some(line) = lines::row(&self.columns, row)
-        {
+        } else if let Some(line) = lines::row(&self.columns, row) {
             self.bar.suspend(|| output::line(&line))?;
         }
         Ok(())
     }
 
     /// Tells the summary, and what is above the threshold; writes the report.
-    fn end(self, work: &Arc<Work>, percentiles: bool) -> Result<Outcome> {
-        let more = self.fresh - self.told;
+    fn end(self, work: &Work) -> Result<Outcome> {
+        let more = self.fresh.saturating_sub(TOLD);
         if more > 0 {
-            let where_to = if self.text { "" } else { "; their rows say why" };
+            let where_to = if self.options.form() == Form::Text { "" } else { "; their rows say why" };
             output::error(&format!("{more} more pairs failed{where_to}"));
         }
         let totals = self.summary.totals();
-        // Rows for programs are alone on standard output.
-        summary::tell(&totals, !self.text && self.options.out.is_none(), percentiles)?;
+        summary::tell(&totals, self.options.is_for_programs(), self.is_video)?;
         if let (Some(report), Some(path)) = (&self.report, &self.options.report) {
             let metric = work.metrics().iter().find(|metric| metric.lpips().is_some());
             let is_video = self.is_video;
@@ -293,6 +276,6 @@ impl Desk<'_> {
         if let Some(first) = first {
             output::error(&format!("{unwritten} heat maps could not be written; the first: {first}"));
         }
-        Ok(Outcome { totals, failed: self.failures + unwritten > 0, above })
+        Ok(Outcome { failed: totals.failures + unwritten > 0, totals, above })
     }
 }

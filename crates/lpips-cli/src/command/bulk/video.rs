@@ -112,7 +112,7 @@ impl Video {
             triplets: false,
             meetings: Meetings::Some,
             strip: None,
-            percentiles: true,
+            is_video: true,
             each: Some(&mut each),
         };
         let outcome = self.options.run(task, Frames(videos.clone()).map(Ok))?;

@@ -9,7 +9,8 @@ use lpips_train::eval::results::Results;
 use lpips_train::eval::table;
 
 use super::report::{self, Report};
-use super::{Intervals, METRICS, Pictures, metrics};
+use super::{Intervals, METRICS, Pictures};
+use crate::command::metrics;
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -98,7 +99,7 @@ impl Compare {
     }
 
     fn measure(&self) -> Result<Results> {
-        let metrics = metrics(&self.metrics, &self.pictures.device()?)?;
+        let metrics = metrics(&self.metrics, &self.pictures.device()?, None)?;
         if metrics.len() < 2 {
             return Err(Failure::usage(format!("{} was given alone: name another metric", metrics[0].name())));
         }

@@ -15,8 +15,8 @@ use lpips_train::eval::statistics::moments;
 use lpips_train::eval::table::{Row, rows};
 use lpips_train::{Config, Event};
 
-use super::metrics;
 use super::score::Score;
+use crate::command::metrics;
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
@@ -49,7 +49,7 @@ const TRAINED: &str = "trained";
 impl Folds {
     pub(super) fn run(&self, k: usize, score: &Score, votes: Option<u32>) -> Result {
         let device = score.pictures.device()?;
-        let others = metrics(&score.metrics, &device)?;
+        let others = metrics(&score.metrics, &device, None)?;
         let set = score.pictures.open::<3>(&score.data)?;
         let (config, options) = (self.config(score)?, score.pictures.options());
         let folds = folds(&set, k, score.intervals.seed)?;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
-use lpips_core::weights::Finder;
 use lpips_train::data::{Judged, Split, synth};
 use lpips_train::eval::metric::Metric;
 use lpips_train::eval::results::Results;
@@ -141,14 +140,6 @@ impl Pictures {
         device::start_threads(self.threads.map(usize::from))?;
         Ok(self.device.open()?)
     }
-}
-
-fn metrics(names: &[String], device: &Device) -> Result<Vec<Metric>> {
-    if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
-        return Err(Failure::usage(format!("the metric {name} is named twice: name each once")));
-    }
-    let finder = Finder::default();
-    Ok(names.iter().map(|name| Metric::open(name, &finder, device)).collect::<lpips_train::Result<_>>()?)
 }
 
 /// How intervals are drawn.

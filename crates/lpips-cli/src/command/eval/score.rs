@@ -8,7 +8,8 @@ use lpips_train::eval::results::Results;
 use lpips_train::eval::table::rows;
 
 use super::report::Report;
-use super::{Intervals, METRICS, Pictures, folds, metrics};
+use super::{Intervals, METRICS, Pictures, folds};
+use crate::command::metrics;
 use crate::output::{Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -94,7 +95,7 @@ impl Score {
         let results = match &self.details {
             Some(details) if self.data.is_empty() => Results::read(details)?,
             details => {
-                let metrics = metrics(&self.metrics, &self.pictures.device()?)?;
+                let metrics = metrics(&self.metrics, &self.pictures.device()?, None)?;
                 self.pictures.measure::<N>(&self.data, &metrics, details.as_deref())?
             }
         };

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Report;
+use crate::bulk::summary;
 
 /// Bars of a histogram at most, and of few distances at least.
 const BARS: (f64, f64) = (8.0, 48.0);
@@ -61,10 +62,9 @@ impl Summary {
 
 /// The mean and, of two and more, its standard error.
 fn mean(values: &[f64]) -> (f64, Option<f64>) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (values.len() > 1).then(|| (squares / n / n).sqrt()))
+    let mean = summary::mean(values.iter().copied());
+    let variance = summary::mean(values.iter().map(|value| (value - mean).powi(2)));
+    (mean, (values.len() > 1).then(|| (variance / values.len() as f64).sqrt()))
 }
 
 impl Bins {

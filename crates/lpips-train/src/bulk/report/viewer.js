@@ -17,6 +17,8 @@ function look(list, at, name) {
 function show(at) {
   place = Math.min(Math.max(at, 0), listed.length - 1);
   const row = listed[place];
+  // The table goes along.
+  select(row);
   const shown = rows.shown.get(row), has = Boolean(shown?.reference);
   $("viewer-title").replaceChildren(make("bdi", {}, visible(rows.columns[1].names[row]) || "."));
   $("viewer-place").textContent = `${count(place + 1)} of ${count(listed.length)}, ${listedAs}`;
@@ -124,10 +126,7 @@ $("pause").onclick = () => run(blinking === null);
 $("before").onclick = () => show(place - 1);
 $("after").onclick = () => show(place + 1);
 $("close").onclick = () => $("viewer").close();
-$("viewer").onclose = () => {
-  run(false);
-  select(listed[place]);
-};
+$("viewer").onclose = () => run(false);
 $("slider").oninput = () => slide($("slider").value);
 $("stage").onpointerdown = (event) => {
   if (mode === "blink") return swap();
