@@ -305,6 +305,34 @@ fn frames_are_compared_over_time() {
 }
 
 #[test]
+fn a_page_shows_the_frames_of_what_can_be_read_again() {
+    let sandbox = Sandbox::new();
+    for (name, differs) in [("a.rgb", 100), ("b.rgb", 7)] {
+        let frame = |i: u32| (0..48 * 40 * 3).map(move |at: u32| (if i == differs { at * 7 } else { at + i }) as u8);
+        std::fs::write(sandbox.path(name), (0..12).flat_map(frame).collect::<Vec<u8>>()).unwrap();
+    }
+    let video = |reference: &'static str, out: &'static str| {
+        let raw = ["--raw", "48x40:rgb24", "--from", "1", "--every", "2"];
+        [&["video", reference, "b.rgb", "--out", out, "--overwrite", "--report", "page.html"], &raw[..]].concat()
+    };
+    let shown = |page: &str| read(&sandbox, page).matches("data:image/png").count();
+    done(&sandbox, &video("a.rgb", "rows.jsonl"));
+    // Six frames, three pictures each.
+    assert_eq!(shown("page.html"), 18);
+    done(&sandbox, &["report", "rows.jsonl", "--timeline", "--out", "later.html"]);
+    assert_eq!(shown("later.html"), 18);
+    let root = ["report", "rows.jsonl", "--root", "elsewhere", "--out", "later.html"];
+    let told = stderr(&run(&sandbox, &root));
+    assert!(told.contains("the pictures of 6 of 6 pairs can't be shown: elsewhere/a.rgb"), "{told}");
+
+    let mut piped = sandbox.lpips(&video("-", "piped.jsonl"));
+    piped.stdin(std::fs::File::open(sandbox.path("a.rgb")).unwrap());
+    let told = stderr(&piped.output().unwrap());
+    assert!(told.contains("6 of 6 pairs can't be shown: standard input can't be read a second time"), "{told}");
+    assert_eq!(shown("page.html"), 0);
+}
+
+#[test]
 fn maps_and_the_page_are_written() {
     let sandbox = Sandbox::new();
     samples(&sandbox);

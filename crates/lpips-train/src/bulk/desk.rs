@@ -19,8 +19,6 @@ use crate::error::Result;
 const WAITING: u64 = 4096;
 /// How long pairs that have been decoded wait for more of their size, when no more is being decoded.
 const PATIENCE: Duration = Duration::from_millis(20);
-/// Batches that are measured at once: where one waits for its last piece, the other has work for the threads.
-const AT_ONCE: usize = 2;
 
 /// A pair whose pictures are decoded, or can't be.
 pub(super) struct Job {
@@ -101,21 +99,23 @@ impl<'a> Desk<'a> {
             while let Ok(message) = self.jobs.try_recv() {
                 self.accept(message);
             }
+            let stopped = stop.load(Ordering::Relaxed);
+            // Before anything is told, so that no thread waits for the disk.
+            if let Some(size) = self.ready().filter(|_| !stopped) {
+                self.measure(size);
+                continue;
+            }
             while let Some(row) = self.rows.remove(&self.next) {
                 self.next += 1;
                 if tell(row)?.is_break() {
                     return Ok(false);
                 }
             }
-            if stop.load(Ordering::Relaxed) {
+            if stopped {
                 return Ok(false);
             }
             if self.end.as_ref().is_some_and(|(count, _)| *count == self.next) {
                 return self.end.map_or(Ok(()), |(_, ended)| ended).map(|()| true);
-            }
-            if let Some(size) = self.ready() {
-                self.measure(size);
-                continue;
             }
             if let Ok(message) = self.jobs.recv_timeout(PATIENCE) {
                 self.accept(message);
@@ -139,7 +139,7 @@ impl<'a> Desk<'a> {
 
     /// The size that is to be measured now: a batch is full, or the oldest pairs hold up the others, or no more will come.
     fn ready(&self) -> Option<(usize, usize)> {
-        let may = |group: &Group| self.busy == 0 || (self.busy < AT_ONCE && group.batch > 1);
+        let may = |group: &Group| self.busy == 0 || (self.busy < self.shared.work.at_once() && group.batch > 1);
         if let Some((size, _)) = self.groups.iter().find(|(_, group)| group.parts >= group.batch && may(group)) {
             return Some(*size);
         }

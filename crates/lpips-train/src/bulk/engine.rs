@@ -12,6 +12,7 @@ use candle_core::Tensor;
 use lpips_core::Picture;
 use lpips_core::cache::FeatureCache;
 use lpips_core::image::Decoder;
+use rayon::prelude::*;
 
 use super::desk::{Desk, Job, Message};
 use super::flow::Gate;
@@ -25,8 +26,10 @@ use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::eval::metric::Metric;
 
-/// Pixels of a batch, of both sides together: four pairs of 256x256. More at once is slower, as less of it stays in the caches.
-const BATCH: usize = 1 << 19;
+/// Pixels of both sides together that are measured at once for each thread: two pairs of 256x256. Of more, less stays in the caches.
+const OF_A_THREAD: usize = 1 << 18;
+/// The same of a GPU.
+const OF_A_GPU: usize = 1 << 22;
 /// Pairs of a batch at most.
 const PAIRS: usize = 64;
 
@@ -85,14 +88,20 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reference and candidate, from their files, as they are measured before they are cut into tiles.
+    /// Reference and candidate as they are measured before they are cut into tiles.
     ///
     /// # Errors
     /// A picture that can't be read, or two that can't be measured together; in a sentence.
-    pub fn pictures(&self, reference: &Path, candidate: &Path) -> Result<[Picture; 2], String> {
-        let open = |path: &Path| self.decoder.open(path).map_err(|error| error.to_string());
-        let pair = self.prepare.pair(open(reference)?, open(candidate)?);
-        pair.map_err(|reason| format!("{}: {reason}", candidate.display()))
+    pub fn pictures(&self, reference: &Input, candidate: &Input) -> Result<[Picture; 2], String> {
+        let pair = self.prepare.pair(self.open(reference)?, self.open(candidate)?);
+        pair.map_err(|reason| format!("{}: {reason}", candidate.name().display()))
+    }
+
+    fn open(&self, input: &Input) -> Result<Picture, String> {
+        match input {
+            Input::File(path) => self.decoder.open(path).map_err(|error| error.to_string()),
+            Input::Frame(_, frame) => frame.as_ref().map(|frame| (**frame).clone()).map_err(String::clone),
+        }
     }
 }
 
@@ -155,20 +164,30 @@ impl Work {
         &self.metrics
     }
 
-    fn open(&self, input: &Input) -> Result<Picture, String> {
-        match input {
-            Input::File(path) => self.options.decoder.open(path).map_err(|error| error.to_string()),
-            Input::Frame(_, frame) => frame.as_ref().map(|frame| (**frame).clone()).map_err(String::clone),
-        }
-    }
-
     /// How many pairs of this size go through the networks at once.
     pub(super) fn batch(&self, (height, width): (usize, usize)) -> usize {
-        let wanted = (BATCH / (2 * height * width)).clamp(1, PAIRS);
-        // Two batches are measured at once.
-        let fit =
-            |look: &Look| Some(look.lpips(&self.metrics)?.pairs_that_fit(2 * wanted, height, width).ok()?.div_ceil(2));
+        let wanted = (self.pixels() / (2 * height * width)).clamp(1, PAIRS);
+        let at_once = self.at_once();
+        let fit = |look: &Look| {
+            let pairs = look.lpips(&self.metrics)?.pairs_that_fit(at_once * wanted, height, width).ok()?;
+            Some(pairs.div_ceil(at_once))
+        };
         self.looks.iter().filter_map(fit).min().unwrap_or(wanted)
+    }
+
+    /// Batches that are measured at once. One is for all threads of the CPU, so that they share what is in the caches; where a GPU is at
+    /// work, the next is made ready meanwhile.
+    pub(super) fn at_once(&self) -> usize {
+        if self.is_on_cpu() { 1 } else { 2 }
+    }
+
+    /// Pixels of a batch, of both sides together.
+    fn pixels(&self) -> usize {
+        if self.is_on_cpu() { OF_A_THREAD * rayon::current_num_threads() } else { OF_A_GPU }
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.looks.iter().filter_map(|look| look.lpips(&self.metrics)).all(|lpips| lpips.device().is_cpu())
     }
 
     pub(super) fn needs_pixels(&self) -> bool {
@@ -233,7 +252,8 @@ pub fn run(
 ) -> Result<Ended> {
     let shared = Arc::new(Shared {
         work: work.clone(),
-        gate: Gate::default(),
+        // The batches that are measured, and as much again for those to come.
+        gate: Gate::new(2 * work.at_once() * work.pixels() * size_of::<[u8; 3]>()),
         slots: Mutex::new(Slots::new(work.options.keep.limit())),
     });
     let (sender, jobs) = channel();
@@ -348,22 +368,27 @@ fn decode(
     };
     let load = |slot: &Slot, input: &Input| {
         slot.load(|| {
-            let picture = prepare.alone(work.open(input)?).map_err(|reason| named(input, reason))?;
+            let picture = prepare.alone(work.options.open(input)?).map_err(|reason| named(input, reason))?;
             recall(slot, &picture);
             Ok(picture)
         })
     };
+    let known = candidates(pair).zip(candidates_slots).filter_map(|(input, slot)| Some((input, slot.as_ref()?)));
+    let all: Vec<_> = std::iter::once((&pair.reference, reference)).chain(known).collect();
+    // What comes of it waits in the slots.
+    all.par_iter().for_each(|(input, slot)| drop(load(slot, input)));
+
     let mut parts = Vec::new();
     let size = load(reference, &pair.reference)?;
     for (input, slot) in candidates(pair).zip(candidates_slots) {
         let candidate = if let Some(slot) = slot {
             slot.clone()
         } else {
-            let candidate = work.open(input)?;
+            let candidate = work.options.open(input)?;
             let brought = match prepare.crop {
                 None => prepare.brought(candidate, size),
                 // The reference's own size is no longer known.
-                Some(_) => prepare.pair(work.open(&pair.reference)?, candidate).map(|[_, candidate]| candidate),
+                Some(_) => prepare.pair(work.options.open(&pair.reference)?, candidate).map(|[_, candidate]| candidate),
             };
             let candidate = brought.map_err(|reason| named(input, reason))?;
             let slot = Slot::default();

@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Bytes of pictures that are decoded ahead.
+/// Bytes of pictures that are decoded ahead at least: there may be many sizes, each of which waits for its batch to be full.
 const AHEAD: usize = 16 << 20;
 /// Pairs that are in flight at most.
 const IN_FLIGHT: usize = 256;
@@ -22,13 +22,20 @@ pub(super) struct Flow {
 }
 
 /// Lets pairs in as there is room for them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
+    /// Bytes of pictures that are decoded ahead.
+    ahead: usize,
     flow: Mutex<Flow>,
     changed: Condvar,
 }
 
 impl Gate {
+    /// So many bytes of pictures are decoded ahead, or more where that is little.
+    pub(super) fn new(ahead: usize) -> Self {
+        Self { ahead: ahead.max(AHEAD), flow: Mutex::default(), changed: Condvar::new() }
+    }
+
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Flow) -> T) -> T {
         let mut flow = self.flow.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut flow);
@@ -45,7 +52,7 @@ impl Gate {
             flow.pairs == 0
                 || (flow.pairs < IN_FLIGHT
                     // Of large pictures one pair is decoded while another is measured.
-                    && (expected <= AHEAD || flow.pairs < 2)
+                    && (expected <= self.ahead || flow.pairs < 2)
                     // Nothing is known of sizes before the first pair is decoded.
                     && (flow.typical > 0 || flow.undecoded < at_once))
         };

@@ -90,7 +90,7 @@ impl Dirs {
             meetings: Meetings::Some,
             // A map may name a candidate twice.
             strip: Some(self.candidate.as_path()).filter(|_| !is_mapped),
-            is_video: false,
+            video: None,
             each: None,
         };
         let pairs = (0..folders.len()).filter_map(move |index| folders.get(index)).map(Ok);

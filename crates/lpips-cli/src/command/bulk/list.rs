@@ -60,7 +60,7 @@ impl Lists {
             triplets: list.triplets(),
             meetings: Meetings::Some,
             strip: None,
-            is_video: false,
+            video: None,
             each: None,
         };
         self.options.run(task, list)?.end()

@@ -105,7 +105,7 @@ impl Pairs {
             triplets: false,
             meetings: if self.consecutive { Meetings::Some } else { Meetings::All },
             strip: None,
-            is_video: false,
+            video: None,
             each: Some(&mut each),
         };
         let own = folder.clone();

@@ -8,9 +8,11 @@ use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Picture};
 use lpips_train::bulk::engine;
+use lpips_train::bulk::pair::Input;
 use lpips_train::bulk::report::{self, Map, Options, Pictures};
 use lpips_train::bulk::row::Row;
 use lpips_train::bulk::run_file::RunFile;
+use lpips_train::bulk::video::Again;
 use lpips_train::eval::metric::Metric;
 
 use super::super::compare::Background;
@@ -122,9 +124,7 @@ impl Report {
         if metric.is_none() {
             output::note("none of the metrics has heat maps: --metric alex draws them");
         }
-        let how = how(&self.results)?;
-        let rooted = |name: &Path| self.root.as_ref().map_or_else(|| name.to_path_buf(), |root| root.join(name));
-        write(report, out, metric.as_ref(), &|row| how.pictures(&rooted(&row.reference), &rooted(&row.candidate)))
+        write(report, out, metric.as_ref(), Source::of(&self.results, self.root.clone())?)
     }
 
     /// What draws the heat maps: the metric asked for, or the first of the results' that has any.
@@ -144,16 +144,45 @@ impl Report {
     }
 }
 
-/// How pictures were brought to what was measured, as the run file beside results says; as they are if there is none.
-fn how(results: &Path) -> Result<engine::Options> {
-    let mut options = engine::Options::default();
-    if !RunFile::path(results).exists() {
-        return Ok(options);
+/// Where the pictures of rows are to be had.
+pub(super) struct Source {
+    /// How they are brought to what was measured.
+    pub(super) how: engine::Options,
+    /// If they are a video's frames.
+    pub(super) video: Option<Again>,
+    /// The folder that their names start from.
+    pub(super) root: Option<PathBuf>,
+}
+
+impl Source {
+    /// As the run file beside results says; files as they are if there is none.
+    fn of(results: &Path, root: Option<PathBuf>) -> Result<Self> {
+        if !RunFile::path(results).exists() {
+            return Ok(Self { how: engine::Options::default(), video: None, root });
+        }
+        let run = RunFile::read(results)?;
+        let is_video = run.command == "video";
+        let video = is_video.then(|| super::video::again(&run, root.as_deref())).transpose()?;
+        Ok(Self { how: how(&run)?, video, root })
     }
-    let work = RunFile::read(results)?.work;
-    let text = |name: &str| work.get(name).and_then(serde_json::Value::as_str);
-    let damaged =
-        |name: &str| Failure::Work(Some(format!("{}: {name} can't be read", RunFile::path(results).display())));
+
+    fn pictures(&mut self, row: &Row) -> std::result::Result<[Picture; 2], String> {
+        if let Some(video) = &mut self.video {
+            let pair = video.pair(row.index)?;
+            return self.how.pictures(&pair.reference, &pair.candidate);
+        }
+        let file = |name: &PathBuf| {
+            Input::File(self.root.as_ref().map_or_else(|| name.clone(), |root| root.join(name)).into())
+        };
+        self.how.pictures(&file(&row.reference), &file(&row.candidate))
+    }
+}
+
+/// How pictures were brought to what was measured.
+fn how(run: &RunFile) -> Result<engine::Options> {
+    let mut options = engine::Options::default();
+    let text = |name: &str| run.work.get(name).and_then(serde_json::Value::as_str);
+    let damaged = |name: &str| Failure::Work(Some(format!("the run file's {name} can't be read")));
     if let Some(resize) = text("--resize") {
         options.prepare.resize = Some(resize.parse().map_err(|_| damaged("--resize"))?);
     }
@@ -168,18 +197,13 @@ fn how(results: &Path) -> Result<engine::Options> {
 }
 
 /// Writes a page, with the pictures of the pairs that it shows and their heat maps by `metric`.
-pub(super) fn write(
-    report: &report::Report,
-    out: &Path,
-    metric: Option<&Metric>,
-    open: &dyn Fn(&Row) -> std::result::Result<[Picture; 2], String>,
-) -> Result {
+pub(super) fn write(report: &report::Report, out: &Path, metric: Option<&Metric>, mut source: Source) -> Result {
     let bar = output::bar("looking at the pictures");
     bar.set_length(report.shown() as u64);
     let mut failed = Vec::new();
     let mut load = |row: &Row| {
         bar.inc(1);
-        let pictures = open(row).map(|[reference, candidate]| (reference, candidate));
+        let pictures = source.pictures(row).map(|[reference, candidate]| (reference, candidate));
         failed.extend(pictures.as_ref().err().cloned());
         pictures
     };

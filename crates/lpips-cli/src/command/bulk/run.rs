@@ -15,9 +15,11 @@ use lpips_train::bulk::run_file::RunFile;
 use lpips_train::bulk::shard::Shard;
 use lpips_train::bulk::summary::{Summary, Totals};
 use lpips_train::bulk::threshold::Threshold;
+use lpips_train::bulk::video::Again;
 use serde_json::{Map, Value};
 
 use super::options::{Form, Meetings, Options};
+use super::report::Source;
 use super::{lines, summary};
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
@@ -39,8 +41,8 @@ pub(super) struct Task<'a> {
     pub(super) meetings: Meetings,
     /// What heat maps' names leave out, if candidates' names are unique.
     pub(super) strip: Option<&'a Path>,
-    /// Whether the pairs are frames, which follow each other in time.
-    pub(super) is_video: bool,
+    /// If the pairs are frames, which follow each other in time: where they can be had again.
+    pub(super) video: Option<Again>,
     /// What else is done with each row.
     pub(super) each: Option<Each<'a>>,
 }
@@ -100,13 +102,16 @@ impl Options {
                 let title = format!("lpips {}", task.command);
                 let about = task.about();
                 let own = report::Options::default();
-                report::Report::new(columns.clone(), report::Options { title, about, timeline: task.is_video, ..own })
+                report::Report::new(
+                    columns.clone(),
+                    report::Options { title, about, timeline: task.video.is_some(), ..own },
+                )
             }),
             output: None,
             each: task.each,
             bar: output::pairs_bar("measuring", task.total.map(|total| shard.count(total))),
             fresh: 0,
-            is_video: task.is_video,
+            video: task.video,
         };
         if let Form::Rows(format) = self.form() {
             let run = RunFile {
@@ -196,7 +201,7 @@ struct Desk<'a> {
     bar: ProgressBar,
     /// Failures of this run, not of those that it went on from.
     fresh: u64,
-    is_video: bool,
+    video: Option<Again>,
 }
 
 impl Desk<'_> {
@@ -255,17 +260,11 @@ impl Desk<'_> {
             output::error(&format!("{more} more pairs failed{where_to}"));
         }
         let totals = self.summary.totals();
-        summary::tell(&totals, self.options.is_for_programs(), self.is_video)?;
+        summary::tell(&totals, self.options.is_for_programs(), self.video.is_some())?;
         if let (Some(report), Some(path)) = (&self.report, &self.options.report) {
             let metric = work.metrics().iter().find(|metric| metric.lpips().is_some());
-            let is_video = self.is_video;
-            let open = |row: &Row| {
-                if is_video && !(row.reference.exists() && row.candidate.exists()) {
-                    return Err("the frames of a video that is no folder of pictures are not kept".to_string());
-                }
-                work.options().pictures(&row.reference, &row.candidate)
-            };
-            super::report::write(report, path, metric, &open)?;
+            let source = Source { how: work.options().clone(), video: self.video, root: None };
+            super::report::write(report, path, metric, source)?;
         }
         let mut above = false;
         if let Some(threshold) = self.threshold.filter(|threshold| threshold.count() > 0) {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 use lpips_train::bulk::pair::Pair;
 use lpips_train::bulk::row::Row;
-use lpips_train::bulk::video::{self, Matrix, Range, Raw, Videos};
-use serde_json::{Map, json};
+use lpips_train::bulk::run_file::RunFile;
+use lpips_train::bulk::video::{self, Again, Matrix, Range, Raw, Videos};
+use serde_json::{Map, Value, json};
 
 use super::options::{EXIT, METRICS, Meetings, Options};
 use super::run::{Task, Told};
-use crate::output::{self, Result};
+use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
   lpips video reference/ decoded/ --plot over-time.svg
@@ -93,7 +94,7 @@ impl Video {
             rate: self.fps.map(f64::from),
             walk,
         };
-        let mut videos = Videos::open(&self.reference, &self.candidate, options)?;
+        let mut videos = Videos::open(&self.reference, &self.candidate, options.clone())?;
         for note in std::mem::take(&mut videos.notes) {
             output::note(&note);
         }
@@ -112,7 +113,7 @@ impl Video {
             triplets: false,
             meetings: Meetings::Some,
             strip: None,
-            is_video: true,
+            video: Some(Again::new(&self.reference, &self.candidate, options)),
             each: Some(&mut each),
         };
         let outcome = self.options.run(task, Frames(videos.clone()).map(Ok))?;
@@ -129,18 +130,42 @@ impl Video {
         outcome.end()
     }
 
-    fn named(&self) -> Map<String, serde_json::Value> {
+    fn named(&self) -> Map<String, Value> {
         let mut named = Map::new();
         named.insert("REFERENCE".to_string(), json!(output::text(&self.reference)));
         named.insert("CANDIDATE".to_string(), json!(output::text(&self.candidate)));
         named.insert("--from".to_string(), json!(self.from));
         named.insert("--to".to_string(), json!(self.to));
         named.insert("--every".to_string(), json!(self.every));
-        named.insert("--raw".to_string(), json!(self.raw.map(|raw| format!("{raw:?}"))));
-        named.insert("--matrix".to_string(), json!(self.matrix.map(|matrix| format!("{matrix:?}"))));
-        named.insert("--range".to_string(), json!(self.range.map(|range| format!("{range:?}"))));
+        named.insert("--raw".to_string(), json!(self.raw.map(|raw| raw.to_string())));
+        named.insert("--matrix".to_string(), json!(self.matrix.map(|matrix| matrix.to_string())));
+        named.insert("--range".to_string(), json!(self.range.map(|range| range.to_string())));
         named
     }
+}
+
+/// The videos that results are of, as [`Video::named`] has said in their run file.
+pub(super) fn again(run: &RunFile, root: Option<&Path>) -> Result<Again> {
+    let of = |name: &str| run.work.get(name).filter(|value| !value.is_null());
+    let damaged = |name: &str| Failure::Work(Some(format!("the run file's {name} can't be read")));
+    let number = |name: &str| of(name).map(|value| value.as_u64().ok_or_else(|| damaged(name))).transpose();
+    let text = |name: &str| of(name).map(|value| value.as_str().ok_or_else(|| damaged(name))).transpose();
+    let named = |name: &str| -> Result<PathBuf> {
+        let name = text(name)?.ok_or_else(|| damaged(name))?;
+        // Standard input is at no place.
+        Ok(root.filter(|_| name != "-").map_or_else(|| PathBuf::from(name), |root| root.join(name)))
+    };
+    let own = video::Options::default();
+    let options = video::Options {
+        from: number("--from")?.unwrap_or(own.from),
+        to: number("--to")?,
+        every: number("--every")?.unwrap_or(own.every),
+        raw: text("--raw")?.map(|raw| raw.parse().map_err(|_| damaged("--raw"))).transpose()?,
+        matrix: text("--matrix")?.map(|matrix| matrix.parse().map_err(|_| damaged("--matrix"))).transpose()?,
+        range: text("--range")?.map(|range| range.parse().map_err(|_| damaged("--range"))).transpose()?,
+        ..own
+    };
+    Ok(Again::new(&named("REFERENCE")?, &named("CANDIDATE")?, options))
 }
 
 /// The frames' pairs; what is known of the videos in the end can be asked then.

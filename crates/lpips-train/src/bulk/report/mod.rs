@@ -48,7 +48,8 @@ pub type Load<'a> = dyn FnMut(&Row) -> Result<(Picture, Picture), String> + 'a;
 /// Where reference and candidate differ, (1, 1, H, W); or why there is no such map, in one sentence.
 pub type DrawMap<'a> = dyn FnMut(&Picture, &Picture) -> Result<Tensor, String> + 'a;
 
-/// Where the pictures of the pairs that are shown come from. Both are called for one shown pair after the other.
+/// Where the pictures of the pairs that are shown come from. Both are called for one shown pair after the other, in the order of the rows'
+/// numbers.
 pub struct Pictures<'a> {
     /// Opens a pair.
     pub load: &'a mut Load<'a>,

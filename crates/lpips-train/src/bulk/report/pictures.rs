@@ -52,17 +52,18 @@ pub(super) struct Heat {
 /// A map as large as the picture that is shown: width, height, values.
 type Small = (usize, usize, Vec<f32>);
 
-/// Opens, maps and encodes the pictures of some pairs, one pair after the other; of the large pictures only one pair is held.
+/// Opens, maps and encodes the pictures of some pairs, one pair after the other in the order of their numbers, as a video has them; of the
+/// large pictures only one pair is held.
 pub(super) fn prepare(rows: &[Row], pictures: &mut Pictures<'_>) -> Seen {
     // Three of each pair, and four letters for three bytes.
     let room = BYTES / 4 * 3 / (3 * rows.len()).max(1);
-    let (mut shown, maps): (Vec<Shown>, Vec<Option<Small>>) = rows
-        .iter()
-        .map(|row| {
-            prepare_pair(row, pictures, 2 * room)
-                .unwrap_or_else(|problem| (Shown { problem: Some(problem), ..Shown::default() }, None))
-        })
-        .unzip();
+    let mut order: Vec<usize> = (0..rows.len()).collect();
+    order.sort_by_key(|at| rows[*at].index);
+    let (mut shown, mut maps): (Vec<Shown>, Vec<Option<Small>>) = rows.iter().map(|_| (Shown::default(), None)).unzip();
+    for at in order {
+        (shown[at], maps[at]) = prepare_pair(&rows[at], pictures, 2 * room)
+            .unwrap_or_else(|problem| (Shown { problem: Some(problem), ..Shown::default() }, None));
+    }
     let mut values: Vec<f32> = maps.iter().flatten().flat_map(|(_, _, values)| values).copied().collect();
     let heat = pictures.map.as_ref().filter(|_| !values.is_empty()).map(|map| {
         let last = ((values.len() - 1) as f64 * COVERED) as usize;

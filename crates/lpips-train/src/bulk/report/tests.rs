@@ -144,7 +144,7 @@ fn the_policy_allows_this_script_and_style_and_nothing_else() {
 #[test]
 fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
     let mut report = Report::new(columns(&["alex"], false), Options::default());
-    for (index, distance) in [(0, 0.3), (1, 0.2), (2, 0.1)] {
+    for (index, distance) in [(0, 0.1), (1, 0.2), (2, 0.3)] {
         report.add(&row(index, "a.png", "b.png", &[distance]));
     }
     let mut opened = Vec::new();
@@ -161,7 +161,7 @@ fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
     };
     let mut pictures = Pictures { load: &mut load, map: Some(Map { name: "alex", of: &mut of }) };
     let data = data(&report.html(Some(&mut pictures)).unwrap());
-    assert_eq!(opened, [0, 1, 2], "worst first");
+    assert_eq!(opened, [0, 1, 2], "in their order, though the last is the worst");
     let shown = &data["shown"];
     assert_eq!(shown[1]["problem"], "b.png: there is no such file");
     assert!(shown[1]["candidate"].is_null() && shown[1]["map"].is_null());
@@ -172,9 +172,9 @@ fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
         let bytes = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, address).unwrap();
         image::load_from_memory(&bytes).unwrap().to_rgb8()
     };
-    assert_eq!(png(0, "candidate").dimensions(), (512, 341));
-    assert_eq!(png(0, "map").get_pixel(5, 5).0, lpips_core::heatmap::colour(0.5));
-    assert_eq!(png(2, "map").get_pixel(5, 5).0, lpips_core::heatmap::colour(1.0));
+    assert_eq!(png(2, "candidate").dimensions(), (512, 341));
+    assert_eq!(png(2, "map").get_pixel(5, 5).0, lpips_core::heatmap::colour(0.5));
+    assert_eq!(png(0, "map").get_pixel(5, 5).0, lpips_core::heatmap::colour(1.0));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Luma and chroma to red, green and blue.
 
+use std::fmt;
 use std::str::FromStr;
 
 use lpips_core::Picture;
@@ -50,6 +51,24 @@ pub enum Range {
     Limited,
     /// All that there are.
     Full,
+}
+
+impl fmt::Display for Matrix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bt601 => "601",
+            Self::Bt709 => "709",
+        })
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Limited => "limited",
+            Self::Full => "full",
+        })
+    }
 }
 
 impl FromStr for Range {

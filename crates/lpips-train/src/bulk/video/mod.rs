@@ -3,6 +3,7 @@
 //! A video is a folder of numbered frames, y4m (a file or standard input), raw video, or any other file, which `ffmpeg` decodes. Frames
 //! are read one after the other as they are asked for, and count from 0.
 
+mod again;
 mod colour;
 mod ffmpeg;
 mod folder;
@@ -21,6 +22,7 @@ use super::walk::Walk;
 use crate::error::{Error, Result};
 use frames::{Frames, Source, align};
 
+pub use again::Again;
 pub use colour::{Matrix, Range};
 pub use plot::plot;
 pub use raw::Raw;
@@ -44,6 +46,13 @@ pub struct Options {
     pub rate: Option<f64>,
     /// Which files of a folder are frames; subfolders never are.
     pub walk: Walk,
+}
+
+impl Options {
+    /// The number of the frame that a pair compares.
+    fn frame(&self, index: u64) -> u64 {
+        self.from.saturating_add(index.saturating_mul(self.every))
+    }
 }
 
 impl Default for Options {
@@ -145,7 +154,7 @@ impl Videos {
 
     /// The number of the frame that a pair compares.
     pub fn frame(&self, index: u64) -> u64 {
-        self.options.from.saturating_add(index.saturating_mul(self.options.every))
+        self.options.frame(index)
     }
 
     fn end(&mut self, ended: Ended) -> Option<Pair> {

@@ -1,5 +1,6 @@
 //! Raw video, which does not say what it is.
 
+use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
 
@@ -63,19 +64,38 @@ fn layout(format: &str) -> Option<Layout> {
         }
         None => (format, 8),
     };
-    // Chroma lies where MPEG-2 has it; JPEG has it amid the pixels, and the full range.
-    let chroma = |across, down, left, top| Some(Chroma { across, down, left, top });
-    let (chroma, range) = match space {
-        "gray" => (None, None),
-        "yuv420p" => (chroma(2, 2, true, false), None),
-        "yuv422p" => (chroma(2, 1, true, true), None),
-        "yuv444p" => (chroma(1, 1, true, true), None),
-        "yuvj420p" => (chroma(2, 2, false, false), Some(Range::Full)),
-        "yuvj422p" => (chroma(2, 1, false, true), Some(Range::Full)),
-        "yuvj444p" => (chroma(1, 1, true, true), Some(Range::Full)),
-        _ => return None,
-    };
+    let (_, chroma, range) = SPACES.into_iter().find(|(name, ..)| *name == space)?;
     Some(Layout::Planes { bits, chroma, range })
+}
+
+/// Formats of planes by name. Chroma lies where MPEG-2 has it; JPEG has it amid the pixels, and the full range.
+const SPACES: [(&str, Option<Chroma>, Option<Range>); 7] = [
+    ("gray", None, None),
+    ("yuv420p", Some(chroma(2, 2, true, false)), None),
+    ("yuv422p", Some(chroma(2, 1, true, true)), None),
+    ("yuv444p", Some(chroma(1, 1, true, true)), None),
+    ("yuvj420p", Some(chroma(2, 2, false, false)), Some(Range::Full)),
+    ("yuvj422p", Some(chroma(2, 1, false, true)), Some(Range::Full)),
+    ("yuvj444p", Some(chroma(1, 1, true, true)), Some(Range::Full)),
+];
+
+const fn chroma(across: usize, down: usize, left: bool, top: bool) -> Chroma {
+    Chroma { across, down, left, top }
+}
+
+impl fmt::Display for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}:", self.width, self.height)?;
+        match self.layout {
+            Layout::Rgb { wide: true, .. } => f.write_str("rgb48le"),
+            Layout::Rgb { wide: false, reversed } => f.write_str(if reversed { "bgr24" } else { "rgb24" }),
+            Layout::Planes { bits, chroma, range } => {
+                let space = SPACES.iter().find(|(_, own, full)| (*own, *full) == (chroma, range));
+                f.write_str(space.map_or("", |(name, ..)| name))?;
+                if bits > 8 { write!(f, "{bits}le") } else { Ok(()) }
+            }
+        }
+    }
 }
 
 /// Frames and nothing else.
@@ -137,7 +157,14 @@ mod tests {
         let Layout::Planes { bits, chroma: Some(chroma), range: None } = raw.layout else { panic!("{raw:?}") };
         assert_eq!((bits, chroma.across, chroma.down, chroma.left, chroma.top), (10, 2, 2, true, false));
         for format in ["rgb24", "bgr24", "rgb48le", "gray", "gray16le", "yuv422p12le", "yuv444p", "yuvj420p"] {
-            assert!(format!("2x2:{format}").parse::<Raw>().is_ok(), "{format}");
+            let text = format!("2x2:{format}");
+            assert_eq!(text.parse::<Raw>().unwrap().to_string(), text);
+        }
+        for (space, ..) in SPACES {
+            for bits in ["", "9le", "16le"] {
+                let text = format!("64x2:{space}{bits}");
+                assert_eq!(text.parse::<Raw>().unwrap().to_string(), text);
+            }
         }
     }
 

@@ -1,0 +1,66 @@
+//! Some frames of two videos once more.
+
+use std::path::{Path, PathBuf};
+
+use super::super::pair::Pair;
+use super::{Options, Videos};
+
+/// Two videos whose frames can be asked for by number, from the first on as long as the numbers grow: the way back is a new start.
+pub struct Again {
+    reference: PathBuf,
+    candidate: PathBuf,
+    options: Options,
+    videos: Option<Videos>,
+}
+
+impl Again {
+    /// Opens nothing yet.
+    pub fn new(reference: &Path, candidate: &Path, options: Options) -> Self {
+        Self { reference: reference.to_path_buf(), candidate: candidate.to_path_buf(), options, videos: None }
+    }
+
+    /// The pair with this [`Pair::index`].
+    ///
+    /// # Errors
+    /// Standard input, which has been read; a video that can't be opened any more, or ends before; in a sentence.
+    pub fn pair(&mut self, index: u64) -> Result<Pair, String> {
+        if [&self.reference, &self.candidate].iter().any(|path| path.as_path() == Path::new("-")) {
+            return Err("standard input can't be read a second time: name a file to see its frames".to_string());
+        }
+        let videos = match self.videos.take().filter(|videos| videos.index <= index) {
+            Some(videos) => videos,
+            None => Videos::open(&self.reference, &self.candidate, self.options.clone())
+                .map_err(|error| error.to_string())?,
+        };
+        let videos = self.videos.insert(videos);
+        let skipped = usize::try_from(index - videos.index).map_err(|error| error.to_string())?;
+        videos.nth(skipped).ok_or_else(|| {
+            let (reference, candidate) = (self.reference.display(), self.candidate.display());
+            format!("{reference} and {candidate} have no frame {} any more", self.options.frame(index))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_by_number_whatever_the_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.rgb");
+        std::fs::write(&path, (0..30).collect::<Vec<u8>>()).unwrap();
+        let raw = "1x1:rgb24".parse().ok();
+        let mut again = Again::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
+        let mut first = |index| {
+            let super::super::super::pair::Input::Frame(_, picture) = again.pair(index)?.candidate else { panic!() };
+            picture.map(|picture| picture.to_rgb8()[0])
+        };
+        // The frames 1, 3, 5, 7 and 9.
+        assert_eq!([first(1), first(3), first(3), first(0), first(4)], [Ok(9), Ok(21), Ok(21), Ok(3), Ok(27)]);
+        assert!(first(5).unwrap_err().contains("no frame 11 any more"));
+        assert_eq!(first(0), Ok(3));
+        let error = Again::new(Path::new("-"), &path, Options::default()).pair(0).unwrap_err();
+        assert!(error.contains("standard input"), "{error}");
+    }
+}
