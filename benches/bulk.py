@@ -6,8 +6,9 @@
 
 The pairs are parts of 256x256 pixels of the sample pictures (or of --pictures FOLDER), mirrored and turned, and the same parts with a
 little noise, as PNG. Ours are whole processes, from the command to the last row, decoding included. Python's loop is timed without the
-start of PyTorch, over --peer-pairs of them, opened one after the other as the published lpips_2dirs.py does. The sides take turns, and the
-ratios are medians of the rounds'. Python gets AlexNet's weights from this repository.
+start of PyTorch, over --peer-pairs of them, opened one after the other as the published lpips_2dirs.py does. The sides take turns;
+`lpips bench` has one before and one after `lpips dirs`, as other work on the machine comes and goes, and their mean counts. The ratios are
+medians of the rounds'. Python gets AlexNet's weights from this repository; --no-peer leaves it out.
 
     python3 benches/bulk.py --python VENV/bin/python --memory
 
@@ -85,6 +86,13 @@ def dirs(ours, folder, threads, *more):
     return seconds, distances
 
 
+def bench(o):
+    """Pairs a second from memory."""
+    said = subprocess.run([o.ours, "bench", "--net", "alex", "--size", "256x256", "--batch", str(o.batch or 2 * o.threads),
+                           "--threads", str(o.threads), "--seconds", "4", "--json"], check=True, capture_output=True, text=True).stdout
+    return json.loads(said)["pairs_per_s"]
+
+
 def peak(command):
     """Peak memory of a process in MB."""
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -150,9 +158,10 @@ def main():
     p.add_argument("--pictures", default=ROOT / "assets/pictures", type=Path)
     p.add_argument("--pairs", type=int, default=2000)
     p.add_argument("--peer-pairs", type=int, default=100)
+    p.add_argument("--no-peer", action="store_true")
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--threads", type=int, default=os.cpu_count())
-    p.add_argument("--batch", type=int, default=4, help="pairs of a batch of `lpips dirs` at this size")
+    p.add_argument("--batch", type=int, help="pairs of a batch [default: as many as `lpips dirs` takes at this size, 2 for each thread]")
     p.add_argument("--memory", action="store_true")
     p.add_argument("--features", action="store_true")
     p.add_argument("--nets", default="alex", help="for --features: networks whose weights are on this machine")
@@ -169,11 +178,13 @@ def main():
             return
         benched, walked, peers = [], [], []
         for _ in range(o.rounds):
-            said = subprocess.run([o.ours, "bench", "--net", "alex", "--size", "256x256", "--batch", str(o.batch), "--threads", str(o.threads),
-                                   "--seconds", "4", "--json"], check=True, capture_output=True, text=True).stdout
-            benched.append(json.loads(said)["pairs_per_s"])
+            before = bench(o)
             seconds, distances = dirs(o.ours, folder, o.threads)
+            benched.append((before + bench(o)) / 2)
             walked.append(len(distances) / seconds)
+            if o.no_peer:
+                print(f"bench {benched[-1]:.1f}/s   dirs {walked[-1]:.1f}/s   dirs to bench {walked[-1] / benched[-1]:.3f}", flush=True)
+                continue
             said = subprocess.run([o.python, "-c", PEER, folder, ROOT / "assets/backbones/alexnet.safetensors", str(o.peer_pairs), str(o.threads)],
                                   check=True, capture_output=True, text=True).stdout.split()
             peers.append(float(said[0]))
@@ -182,7 +193,7 @@ def main():
             print(f"bench {benched[-1]:.1f}/s   dirs {walked[-1]:.1f}/s   python {peers[-1]:.1f}/s   "
                   f"dirs to bench {walked[-1] / benched[-1]:.3f}   dirs to python {walked[-1] / peers[-1]:.2f}", flush=True)
         ratio = lambda a, b: statistics.median(x / y for x, y in zip(a, b))
-        print(f"median: dirs to bench {ratio(walked, benched):.3f}, dirs to python {ratio(walked, peers):.2f}")
+        print(f"median: dirs to bench {ratio(walked, benched):.3f}" + (f", dirs to python {ratio(walked, peers):.2f}" if peers else ""))
 
 
 main()

@@ -343,6 +343,12 @@ fn maps_and_the_page_are_written() {
     // The same page content from the results.
     done(&sandbox, &["report", "rows.csv", "--out", "later.html"]);
     assert!(read(&sandbox, "later.html").contains("data:image/"));
+    done(&sandbox, &["dirs", "references", "pictures", "--metric", "alex,l2", "--out", "rows.json"]);
+    done(&sandbox, &["report", "rows.json", "--no-pictures", "--out", "later.html"]);
+    assert!(read(&sandbox, "later.html").contains("smudge") && read(&sandbox, "later.html").contains("l2"));
+    sandbox.write("wrong.json", "[\n{\"reference\":1}]");
+    let told = stderr(&run(&sandbox, &["report", "wrong.json"]));
+    assert!(told.contains("wrong.json:2: is no array of results"), "{told}");
     // What the run writes into a folder that it reads is no input of the next run.
     done(&sandbox, &["pairs", "pictures", "--consecutive", "--maps", "pictures/maps", "--out", "pictures/rows.jsonl"]);
     let again = [

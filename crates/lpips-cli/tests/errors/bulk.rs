@@ -55,6 +55,7 @@ pub(crate) const CASES: &[Case] = &[
     Case("A format that is not known", "dirs many/a many/b --format xml", 2, &["xml", "jsonl"]),
     Case("A similarity that comes first", "dirs many/a many/b --metric psnr,alex", 2, &["psnr", "first"]),
     Case("A metric named twice", "dirs many/a many/b --metric alex,alex", 2, &["alex", "twice"]),
+    Case("A file as a cache", "dirs many/a many/b --cache a.png", 1, &["a.png: is a file", "expected a folder"]),
     Case("A size that is none", "dirs many/a many/b --resize big", 2, &["big", "256x256"]),
     Case("A part larger than the pictures", "dirs many/a many/b --crop 500x500", 1, &["500x500", "64x64"]),
     Case("Tiles larger than the pictures", "dirs many/a many/b --tile 500", 1, &["500x500", "smaller tiles"]),

@@ -116,6 +116,10 @@ impl FeatureCache {
                 format!("can't be {what} as a cache of features ({error}): name a folder that can be written to");
             Error::Cache { path: folder.clone(), reason }
         };
+        if folder.is_file() {
+            let reason = "is a file: expected a folder for the cache of features, which is made if it is not there";
+            return Err(Error::Cache { path: folder, reason: reason.to_string() });
+        }
         fs::create_dir_all(&folder).map_err(|error| fail("made", &error))?;
         unfinished(&folder).map_err(|error| fail("written to", &error))?;
         let room = Room::open(&folder, limit_bytes).map_err(|error| fail("read", &error))?;

@@ -40,7 +40,7 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// Opens results by their name's end: CSV with names in the first line, otherwise a JSON object a line.
+    /// Opens results by their name's end: CSV with names in the first line, otherwise a JSON object a line, or an array of them.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let first =
             lines(path)?.find(|line| line.as_ref().map_or(true, |(_, line)| line.error.is_none())).transpose()?;
@@ -84,7 +84,7 @@ fn lines(path: &Path) -> Result<Lines> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
         Failure::Work(Some(format!("{}: can't be read: {error}", path.display())))
     };
-    let file = BufReader::new(File::open(path).map_err(|error| failed(path, &error))?);
+    let mut file = BufReader::new(File::open(path).map_err(|error| failed(path, &error))?);
     let owned = path.to_path_buf();
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         let mut reader = csv::Reader::from_reader(file);
@@ -99,6 +99,12 @@ fn lines(path: &Path) -> Result<Lines> {
             let line = of_record(&heads, &record).map_err(|reason| at_line(&owned, number, &reason))?;
             Ok((number, line))
         })));
+    }
+    let start = file.fill_buf().map_err(|error| failed(path, &error))?;
+    if start.trim_ascii_start().first() == Some(&b'[') {
+        let lines: Vec<Line> = serde_json::from_reader(file)
+            .map_err(|error| at_line(path, error.line() as u64, &format!("is no array of results: {error}")))?;
+        return Ok(Box::new((1..).zip(lines).map(Ok)));
     }
     let lines = file.lines().zip(1..).filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
     Ok(Box::new(lines.map(move |(line, number)| {

@@ -35,7 +35,7 @@ const EXAMPLES: &str = "Examples:
         written; 2 wrong usage.", crate::command::ENVIRONMENT)
 )]
 pub(crate) struct Report {
-    /// Results of another command: a .csv file, or a JSON object a line.
+    /// Results of another command: a .csv file, or JSON, a line or an element for each row.
     results: PathBuf,
 
     /// The page to write [default: the results' name with .html].
