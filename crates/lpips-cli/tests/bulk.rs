@@ -325,6 +325,24 @@ fn a_page_shows_the_frames_of_what_can_be_read_again() {
     let told = stderr(&run(&sandbox, &root));
     assert!(told.contains("the pictures of 6 of 6 pairs can't be shown: elsewhere/a.rgb"), "{told}");
 
+    // A folder's frames are known by their names, not by their places.
+    std::fs::create_dir(sandbox.path("a")).unwrap();
+    std::fs::create_dir(sandbox.path("b")).unwrap();
+    for i in 0..6 {
+        sandbox.picture(&format!("a/f{i}.png"), 48, 40, i);
+        sandbox.picture(&format!("b/f{i}.png"), 48, 40, i + 1);
+    }
+    done(&sandbox, &["video", "a", "b", "--out", "frames.jsonl"]);
+    for side in ["a", "b"] {
+        std::fs::remove_file(sandbox.path(format!("{side}/f2.png"))).unwrap();
+    }
+    let told = stderr(&run(&sandbox, &["report", "frames.jsonl", "--out", "later.html"]));
+    assert!(
+        told.contains("the pictures of 1 of 6 pairs can't be shown: a/f2.png: is not in the video any more"),
+        "{told}"
+    );
+    assert_eq!(shown("later.html"), 15);
+
     let mut piped = sandbox.lpips(&video("-", "piped.jsonl"));
     piped.stdin(std::fs::File::open(sandbox.path("a.rgb")).unwrap());
     let told = stderr(&piped.output().unwrap());
@@ -343,9 +361,14 @@ fn maps_and_the_page_are_written() {
     // The same page content from the results.
     done(&sandbox, &["report", "rows.csv", "--out", "later.html"]);
     assert!(read(&sandbox, "later.html").contains("data:image/"));
-    done(&sandbox, &["dirs", "references", "pictures", "--metric", "alex,l2", "--out", "rows.json"]);
-    done(&sandbox, &["report", "rows.json", "--no-pictures", "--out", "later.html"]);
-    assert!(read(&sandbox, "later.html").contains("smudge") && read(&sandbox, "later.html").contains("l2"));
+    let small = ["--metric", "alex-baseline,l2", "--crop", "64x48", "--out", "rows.json"];
+    done(&sandbox, &[&["dirs", "references", "pictures"], &small[..]].concat());
+    done(&sandbox, &["report", "rows.json", "--out", "later.html"]);
+    let page = read(&sandbox, "later.html");
+    assert!(["smudge", "alex-baseline", "l2", "[64,48]"].iter().all(|part| page.contains(part)));
+    sandbox.write("wrong.json", "[\n{\"reference\":\"a\",\"candidate\":\"b\"}]");
+    let told = stderr(&run(&sandbox, &["report", "wrong.json"]));
+    assert!(told.contains("wrong.json: element 1 lacks its distance"), "{told}");
     sandbox.write("wrong.json", "[\n{\"reference\":1}]");
     let told = stderr(&run(&sandbox, &["report", "wrong.json"]));
     assert!(told.contains("wrong.json:2: is no array of results"), "{told}");

@@ -150,6 +150,9 @@ fn what_does_not_fit_together_is_refused() {
     let text = refused(&sandbox, &["1.jsonl", "other.jsonl", "3.jsonl"], 1);
     assert!(text.contains("other.jsonl: was made with --crop 32, and 1.jsonl with --crop 64"), "{text}");
     sandbox.write("alone.jsonl", rows(0..3));
+    sandbox.write("alone.json", "[\n]\n");
+    sandbox.write("alone.json.run", read(&sandbox, "1.jsonl.run").replace("\"jsonl\"", "\"json\""));
+    assert!(refused(&sandbox, &["alone.json"], 1).contains("alone.json: is json: expected parts in jsonl or csv"));
     assert!(refused(&sandbox, &["alone.jsonl"], 1).contains("has no run file alone.jsonl.run beside it"));
     assert!(refused(&sandbox, &["nothing.jsonl"], 1).contains("nothing.jsonl"));
     put(&sandbox, "2.jsonl", &rows([1].into_iter()), &run_file("2/3", &json!({"rows": 2, "failures": 0})));

@@ -43,6 +43,11 @@ impl Merge {
         let mut runs: Vec<(&Path, RunFile)> = Vec::new();
         for path in paths {
             let run = RunFile::read(path)?;
+            if !run.format.grows() {
+                let reason =
+                    format!("is {}: expected parts in jsonl or csv, of which any format can be made", run.format);
+                return Err(Error::file(path, reason));
+            }
             let difference = runs.first().and_then(|(first, of)| Some((first, run.difference(of)?)));
             if let Some((first, (own, other))) = difference {
                 let first = first.display();

@@ -34,7 +34,7 @@ impl Output {
     ///
     /// JSONL and CSV grow row by row, and what is being measured is written beside them (see [`RunFile`]): a process that is killed
     /// loses no row that was added, a machine that stops no more than those of the last two seconds or so. JSON and Parquet are there
-    /// when they are complete, without a run file.
+    /// when they are complete.
     ///
     /// # Errors
     /// A file that is there already unless it is to be overwritten, one that another run is writing, a folder that can't be written
@@ -152,10 +152,8 @@ impl Output {
             Target::Whole { writer, path, mut run, rows } => {
                 let full = |error: io::Error| fault(&path, &error, false);
                 let file = writer.finish().and_then(|file| Ok(file.into_inner()?)).map_err(full)?;
-                if run.format.grows() {
-                    say(&mut run, rows);
-                    run.write(&path)?;
-                }
+                say(&mut run, rows);
+                run.write(&path)?;
                 files::end(file, &path)
             }
             Target::Stream(writer) => writer.finish().map(drop).map_err(Error::Stream),

@@ -25,7 +25,8 @@ impl Slot {
         Arc::new(slot)
     }
 
-    /// Height and width in pixels; `decode` is called if nobody has before, and others wait for it then.
+    /// Height and width in pixels; `decode` is called if nobody has before, and others wait for it then. It must not wait for other work of
+    /// the threads, which may be to load the same.
     pub(super) fn load(&self, decode: impl FnOnce() -> Result<Picture, String>) -> Result<(usize, usize), String> {
         let decode = || {
             let picture = decode()?;

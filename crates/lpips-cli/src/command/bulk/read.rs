@@ -54,8 +54,8 @@ impl Results {
         let metrics = columns.metrics.clone();
         let path = path.to_path_buf();
         let rows = lines(&path)?.zip(0..).map(move |(line, place)| {
-            let (number, line) = line?;
-            line.row(place, &metrics).map_err(|reason| at_line(&path, number, &reason))
+            let (stands, line) = line?;
+            line.row(place, &metrics).map_err(|reason| at(&path, &stands, &reason))
         });
         Ok(Self { columns, rows: Box::new(rows) })
     }
@@ -74,10 +74,23 @@ fn run_metrics(path: &Path) -> Vec<String> {
 }
 
 fn at_line(path: &Path, number: u64, reason: &str) -> Failure {
-    Failure::Work(Some(format!("{}:{number}: {reason}", path.display())))
+    at(path, &Place::Line(number), reason)
 }
 
-type Lines = Box<dyn Iterator<Item = Result<(u64, Line)>>>;
+fn at(path: &Path, place: &Place, reason: &str) -> Failure {
+    Failure::Work(Some(match place {
+        Place::Line(number) => format!("{}:{number}: {reason}", path.display()),
+        Place::Element(number) => format!("{}: element {number} {reason}", path.display()),
+    }))
+}
+
+/// Where a row stands, from 1 on.
+enum Place {
+    Line(u64),
+    Element(u64),
+}
+
+type Lines = Box<dyn Iterator<Item = Result<(Place, Line)>>>;
 
 /// The lines of a file with their numbers.
 fn lines(path: &Path) -> Result<Lines> {
@@ -97,21 +110,21 @@ fn lines(path: &Path) -> Result<Lines> {
             let record = record.map_err(|error| failed(&owned, &error))?;
             let number = record.position().map_or(0, csv::Position::line);
             let line = of_record(&heads, &record).map_err(|reason| at_line(&owned, number, &reason))?;
-            Ok((number, line))
+            Ok((Place::Line(number), line))
         })));
     }
     let start = file.fill_buf().map_err(|error| failed(path, &error))?;
     if start.trim_ascii_start().first() == Some(&b'[') {
         let lines: Vec<Line> = serde_json::from_reader(file)
             .map_err(|error| at_line(path, error.line() as u64, &format!("is no array of results: {error}")))?;
-        return Ok(Box::new((1..).zip(lines).map(Ok)));
+        return Ok(Box::new((1..).map(Place::Element).zip(lines).map(Ok)));
     }
     let lines = file.lines().zip(1..).filter(|(line, _)| line.as_ref().map_or(true, |line| !line.trim().is_empty()));
     Ok(Box::new(lines.map(move |(line, number)| {
         let line = line.map_err(|error| failed(&owned, &error))?;
         let line = serde_json::from_str(&line)
             .map_err(|error| at_line(&owned, number, &format!("is no row of results: {error}")))?;
-        Ok((number, line))
+        Ok((Place::Line(number), line))
     })))
 }
 
@@ -151,7 +164,10 @@ impl Line {
         };
         let measured = |at: usize| {
             let distance = of(&self.distances, self.distance, at);
-            let distance = distance.ok_or_else(|| format!("lacks the distance of {}", metrics[at]))?;
+            let distance = distance.ok_or_else(|| match &*metrics[at] {
+                UNNAMED => "lacks its distance".to_string(),
+                name => format!("lacks the distance of {name}"),
+            })?;
             let second = of(&self.second_distances, self.second_distance, at);
             Ok(Measured { distance, second, ..Measured::default() })
         };

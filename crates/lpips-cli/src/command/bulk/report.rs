@@ -26,8 +26,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Make a page to look at from earlier results: summary, charts, all rows, and the worst pairs with heat maps.
 ///
-/// The page is one file that needs no network. Its pictures are opened again, where the results say that they are; of those that are
-/// no longer there it shows names and numbers.
+/// The page is one file that needs no network. Its pictures are opened again, where the results say that they are, and videos are read
+/// again, if the run file beside the results names them; of those that are no longer there it shows names and numbers.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -161,28 +161,40 @@ impl Source {
             return Ok(Self { how: engine::Options::default(), video: None, root });
         }
         let run = RunFile::read(results)?;
+        let damaged =
+            |name: &str| Failure::Work(Some(format!("{}: {name} can't be read", RunFile::path(results).display())));
         let is_video = run.command == "video";
-        let video = is_video.then(|| super::video::again(&run, root.as_deref())).transpose()?;
-        Ok(Self { how: how(&run)?, video, root })
+        let video = is_video.then(|| super::video::again(&run, root.as_deref(), damaged)).transpose()?;
+        Ok(Self { how: how(&run, damaged)?, video, root })
     }
 
     fn pictures(&mut self, row: &Row) -> std::result::Result<[Picture; 2], String> {
-        if let Some(video) = &mut self.video {
+        let rooted = |name: &PathBuf| self.root.as_ref().map_or_else(|| name.clone(), |root| root.join(name));
+        let names = [&row.reference, &row.candidate].map(rooted);
+        let mut inputs = names.clone().map(|name| Input::File(name.into()));
+        if let Some(video) = &mut self.video
+            && names.iter().any(|name| !name.is_file())
+        {
             let pair = video.pair(row.index)?;
-            return self.how.pictures(&pair.reference, &pair.candidate);
+            for ((input, name), frame) in inputs.iter_mut().zip(&names).zip([pair.reference, pair.candidate]) {
+                if name.is_file() {
+                    continue;
+                }
+                if frame.name() != name {
+                    return Err(format!("{}: is not in the video any more", name.display()));
+                }
+                *input = frame;
+            }
         }
-        let file = |name: &PathBuf| {
-            Input::File(self.root.as_ref().map_or_else(|| name.clone(), |root| root.join(name)).into())
-        };
-        self.how.pictures(&file(&row.reference), &file(&row.candidate))
+        let [reference, candidate] = inputs;
+        self.how.pictures(&reference, &candidate)
     }
 }
 
 /// How pictures were brought to what was measured.
-fn how(run: &RunFile) -> Result<engine::Options> {
+fn how(run: &RunFile, damaged: impl Fn(&str) -> Failure) -> Result<engine::Options> {
     let mut options = engine::Options::default();
     let text = |name: &str| run.work.get(name).and_then(serde_json::Value::as_str);
-    let damaged = |name: &str| Failure::Work(Some(format!("the run file's {name} can't be read")));
     if let Some(resize) = text("--resize") {
         options.prepare.resize = Some(resize.parse().map_err(|_| damaged("--resize"))?);
     }

@@ -261,11 +261,6 @@ impl Desk<'_> {
         }
         let totals = self.summary.totals();
         summary::tell(&totals, self.options.is_for_programs(), self.video.is_some())?;
-        if let (Some(report), Some(path)) = (&self.report, &self.options.report) {
-            let metric = work.metrics().iter().find(|metric| metric.lpips().is_some());
-            let source = Source { how: work.options().clone(), video: self.video, root: None };
-            super::report::write(report, path, metric, source)?;
-        }
         let mut above = false;
         if let Some(threshold) = self.threshold.filter(|threshold| threshold.count() > 0) {
             above = true;
@@ -274,6 +269,11 @@ impl Desk<'_> {
         let (unwritten, first) = work.unwritten_maps();
         if let Some(first) = first {
             output::error(&format!("{unwritten} heat maps could not be written; the first: {first}"));
+        }
+        if let (Some(report), Some(path)) = (&self.report, &self.options.report) {
+            let metric = work.metrics().iter().find(|metric| metric.lpips().is_some());
+            let source = Source { how: work.options().clone(), video: self.video, root: None };
+            super::report::write(report, path, metric, source)?;
         }
         Ok(Outcome { failed: totals.failures + unwritten > 0, totals, above })
     }

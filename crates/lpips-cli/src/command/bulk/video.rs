@@ -145,9 +145,8 @@ impl Video {
 }
 
 /// The videos that results are of, as [`Video::named`] has said in their run file.
-pub(super) fn again(run: &RunFile, root: Option<&Path>) -> Result<Again> {
+pub(super) fn again(run: &RunFile, root: Option<&Path>, damaged: impl Fn(&str) -> Failure) -> Result<Again> {
     let of = |name: &str| run.work.get(name).filter(|value| !value.is_null());
-    let damaged = |name: &str| Failure::Work(Some(format!("the run file's {name} can't be read")));
     let number = |name: &str| of(name).map(|value| value.as_u64().ok_or_else(|| damaged(name))).transpose();
     let text = |name: &str| of(name).map(|value| value.as_str().ok_or_else(|| damaged(name))).transpose();
     let named = |name: &str| -> Result<PathBuf> {

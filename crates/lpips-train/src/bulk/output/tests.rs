@@ -153,7 +153,7 @@ fn a_json_file_is_there_when_it_is_whole() {
     output.finish(0, 1).unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(rows[0]["reference"], "a/0.png");
-    assert!(!RunFile::path(&path).exists());
+    assert_eq!(RunFile::read(&path).unwrap().complete, Some(Complete { rows: 1, failures: 0 }));
     assert!(!message(Output::create(&path, run, false)).contains("--resume"));
 }
 

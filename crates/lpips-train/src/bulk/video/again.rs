@@ -11,26 +11,33 @@ pub struct Again {
     candidate: PathBuf,
     options: Options,
     videos: Option<Videos>,
+    /// Why they can't be had at all.
+    lost: Option<String>,
 }
 
 impl Again {
     /// Opens nothing yet.
     pub fn new(reference: &Path, candidate: &Path, options: Options) -> Self {
-        Self { reference: reference.to_path_buf(), candidate: candidate.to_path_buf(), options, videos: None }
+        Self {
+            reference: reference.to_path_buf(),
+            candidate: candidate.to_path_buf(),
+            options,
+            videos: None,
+            lost: None,
+        }
     }
 
     /// The pair with this [`Pair::index`].
     ///
     /// # Errors
-    /// Standard input, which has been read; a video that can't be opened any more, or ends before; in a sentence.
+    /// Standard input or another pipe, which has been read; a video that can't be opened any more, or ends before; in a sentence.
     pub fn pair(&mut self, index: u64) -> Result<Pair, String> {
-        if [&self.reference, &self.candidate].iter().any(|path| path.as_path() == Path::new("-")) {
-            return Err("standard input can't be read a second time: name a file to see its frames".to_string());
+        if let Some(lost) = &self.lost {
+            return Err(lost.clone());
         }
         let videos = match self.videos.take().filter(|videos| videos.index <= index) {
             Some(videos) => videos,
-            None => Videos::open(&self.reference, &self.candidate, self.options.clone())
-                .map_err(|error| error.to_string())?,
+            None => self.open().inspect_err(|error| self.lost = Some(error.clone()))?,
         };
         let videos = self.videos.insert(videos);
         let skipped = usize::try_from(index - videos.index).map_err(|error| error.to_string())?;
@@ -38,6 +45,17 @@ impl Again {
             let (reference, candidate) = (self.reference.display(), self.candidate.display());
             format!("{reference} and {candidate} have no frame {} any more", self.options.frame(index))
         })
+    }
+
+    fn open(&self) -> Result<Videos, String> {
+        let is_pipe = |path: &Path| {
+            path == Path::new("-") || std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+        };
+        if let Some(pipe) = [&*self.reference, &*self.candidate].into_iter().find(|path| is_pipe(path)) {
+            let name = if pipe == Path::new("-") { "standard input".into() } else { pipe.to_string_lossy() };
+            return Err(format!("{name} can't be read a second time: name a file to see its frames"));
+        }
+        Videos::open(&self.reference, &self.candidate, self.options.clone()).map_err(|error| error.to_string())
     }
 }
 
@@ -62,5 +80,10 @@ mod tests {
         assert_eq!(first(0), Ok(3));
         let error = Again::new(Path::new("-"), &path, Options::default()).pair(0).unwrap_err();
         assert!(error.contains("standard input"), "{error}");
+        let error = Again::new(Path::new("/dev/null"), &path, Options::default()).pair(0).unwrap_err();
+        assert!(error.starts_with("/dev/null can't be read a second time"), "{error}");
+        std::fs::remove_file(&path).unwrap();
+        let mut gone = Again::new(&path, &path, Options { raw, ..Options::default() });
+        assert_eq!(gone.pair(0).unwrap_err(), gone.pair(1).unwrap_err());
     }
 }
