@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::ImageFormat;
-use lpips_train::data::npy;
+use lpips_data::npy;
 use support::{Sandbox, picture, stderr, stdout};
 
 /// Serves one archive as `/jnd.tar.gz`, and 404 for all else; sends no more than `most` bytes of the first answer.

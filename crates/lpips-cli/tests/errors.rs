@@ -13,7 +13,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::{ExtendedColorType, ImageFormat};
-use lpips_train::data::npy;
+use lpips_data::npy;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use support::{Sandbox, picture, stderr, stdout};

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Output;
 
-use lpips_train::data::npy;
+use lpips_data::npy;
 use serde_json::Value;
 use support::browser::Browser;
 use support::{Sandbox, picture, stderr, stdout};

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::amp::Scaler;
-use crate::error::{Error, Result};
-use crate::files;
+use lpips_data::files;
+use lpips_data::{Error, Result};
 
 /// The metadata's one key: JSON, as the order of several would be random.
 const KEY: &str = "lpips-train";

@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use crate::data::augment::Augment;
-use crate::data::short_hex;
-use crate::error::{Error, Result};
 use crate::optim::AdamConfig;
 use crate::schedule::{Schedule, ScheduleKind};
+use lpips_data::augment::Augment;
+use lpips_data::short_hex;
+use lpips_data::{Error, Result};
 
 /// All settings with their defaults, documented line by line.
 pub const DEFAULT: &str = include_str!("../training/default.toml");

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::files;
 use crate::folder::{StepRecord, Validation};
 use crate::plot::{self, Labels, Line, Look};
+use lpips_data::files;
+use lpips_data::{Error, Result};
 
 /// Draws `loss.svg`, `accuracy.svg` and `lins.svg` into a folder. `lins` are the lin heads' weights by layer.
 ///

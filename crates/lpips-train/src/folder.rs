@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoints, Position};
 use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::files;
 use crate::tensorboard::Events;
+use lpips_data::files;
+use lpips_data::{Error, Result};
 
 /// One step, as a line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

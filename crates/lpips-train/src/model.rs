@@ -11,10 +11,10 @@ use lpips_models::ops::{self, sum};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Amp, Clamp, Config, Phase};
-use crate::data::loader::Batch;
-use crate::data::short_hex;
-use crate::error::{Error, Result};
-use crate::rng::{Rng, Use};
+use lpips_data::loader::Batch;
+use lpips_data::rng::{Rng, Use};
+use lpips_data::short_hex;
+use lpips_data::{Error, Result};
 
 /// A tensor by the name that this project and torchvision give it.
 #[derive(Debug, Clone)]

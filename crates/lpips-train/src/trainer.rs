@@ -15,16 +15,16 @@ use crate::cache::Cache;
 use crate::checkpoint::{Checkpoint, Identity, Position};
 use crate::config::{Amp, Config};
 use crate::curves;
-use crate::data::augment::Augment;
-use crate::data::loader::{Batch, Batching};
-use crate::data::{Dataset, Look, Split};
-use crate::error::{Error, Result};
 use crate::eval::score::credit;
-use crate::files;
 use crate::folder::{self, Folder, SkipRecord, Skipped, StepRecord, Validation};
 use crate::model::Model;
 use crate::optim::{Adam, square_sum};
-use crate::rng::{Rng, Use};
+use lpips_data::augment::Augment;
+use lpips_data::files;
+use lpips_data::loader::{Batch, Batching};
+use lpips_data::rng::{Rng, Use};
+use lpips_data::{Dataset, Look, Outcome, Split};
+use lpips_data::{Error, Result};
 
 /// A training under way.
 #[derive(Debug)]
@@ -39,15 +39,6 @@ pub struct Trainer {
     val: Option<Arc<Dataset>>,
     batching: Batching,
     cache: Option<Cache>,
-}
-
-/// How long work ended: a training, or a download.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// All of it is done.
-    Complete,
-    /// It was asked to stop, and can go on: a training from its latest checkpoint.
-    Stopped,
 }
 
 /// What happens meanwhile.
@@ -212,7 +203,7 @@ impl Trainer {
         cached: &[u32],
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Event<'_>),
-    ) -> Result<Ended> {
+    ) -> Result<Outcome> {
         folder.rewind(&self.position)?;
         folder.checkpoints.rewind(&self.position)?;
         folder.checkpoints.tidy(self.config.run.keep)?;
@@ -220,19 +211,19 @@ impl Trainer {
             self.cache = Some(self.open_cache(&folder.path().join("features.cache"), cached)?);
         }
         loop {
-            if !self.position.scored && self.score(folder, stop, tell)? == Ended::Stopped {
+            if !self.position.scored && self.score(folder, stop, tell)? == Outcome::Stopped {
                 break;
             }
             if self.position.epoch >= self.config.schedule().total_epochs() {
-                return self.complete(folder).map(|()| Ended::Complete);
+                return self.complete(folder).map(|()| Outcome::Complete);
             }
-            if self.epoch(folder, stop, tell)? == Ended::Stopped {
+            if self.epoch(folder, stop, tell)? == Outcome::Stopped {
                 break;
             }
         }
         let latest = folder.checkpoints.latest();
         self.save(folder, &[latest], tell)?;
-        Ok(Ended::Stopped)
+        Ok(Outcome::Stopped)
     }
 
     /// What is left to do after the last epoch.
@@ -264,12 +255,12 @@ impl Trainer {
     }
 
     /// The rest of the epoch that is under way.
-    fn epoch(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Ended> {
+    fn epoch(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
         let (epoch, total) = (self.position.epoch, self.batching.batches(self.train.items.len()));
         let mut loader = self.batching.load(&self.train, epoch, self.position.batch, self.model.device());
         while self.position.batch < total {
             if stop.load(Ordering::Relaxed) {
-                return Ok(Ended::Stopped);
+                return Ok(Outcome::Stopped);
             }
             let count = self.config.optimizer.accumulate.min(total - self.position.batch);
             let within = self.position.batch as f64 / total as f64;
@@ -300,7 +291,7 @@ impl Trainer {
             }
         }
         (self.position.epoch, self.position.batch, self.position.scored) = (epoch + 1, 0, false);
-        Ok(Ended::Complete)
+        Ok(Outcome::Complete)
     }
 
     /// One step over some batches, as over one of all their triplets, whose `numbers` are noted; or why it was not taken.
@@ -422,10 +413,10 @@ impl Trainer {
     }
 
     /// Scores the held-out triplets, and writes down where the training stands after an epoch.
-    fn score(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Ended> {
+    fn score(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
         let mut is_best = false;
         if let Some(val) = self.val.clone() {
-            let Some(record) = self.validate(&val, stop)? else { return Ok(Ended::Stopped) };
+            let Some(record) = self.validate(&val, stop)? else { return Ok(Outcome::Stopped) };
             folder.validation(&record)?;
             tell(&Event::Scored(&record));
             is_best = self.position.epoch > 0 && self.position.best.is_none_or(|best| record.score > best);
@@ -443,7 +434,7 @@ impl Trainer {
             self.save(folder, &paths, tell)?;
             folder.checkpoints.tidy(self.config.run.keep)?;
         }
-        Ok(Ended::Complete)
+        Ok(Outcome::Complete)
     }
 
     /// The 2AFC score of a dataset, over all and by folder: for each triplet the share of people who chose as the

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use lpips_core::Picture;
 use lpips_core::weights::Finder;
-use lpips_train::data::{Judged, Split};
+use lpips_data::{Judged, Split};
 use lpips_train::eval::metric::Metric;
 use lpips_train::eval::pixel::{Baseline, Pixels};
 use lpips_train::eval::results::Results;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lpips_core::Picture;
+use lpips_data::label::{Answer, Place, Questions};
+use lpips_data::votes::{self, Ballot, Progress, Votes};
 use lpips_train::Error;
-use lpips_train::data::label::{Answer, Place, Questions};
-use lpips_train::data::votes::{self, Ballot, Progress, Votes};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

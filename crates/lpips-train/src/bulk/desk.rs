@@ -13,7 +13,7 @@ use super::engine::{Shared, candidates};
 use super::measure::{Measurement, Part, measure_each};
 use super::pair::{Input, Pair};
 use super::row::{Measured, Row};
-use crate::error::Result;
+use lpips_data::Result;
 
 /// Pairs that may be finished before the first that is not: they wait to be told.
 const WAITING: u64 = 4096;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::list;
 use super::pair::{Input, Pair};
 use super::walk::{Walk, bytes, real, sort};
-use crate::data::Problem;
-use crate::error::{Error, Result};
+use lpips_data::Problem;
+use lpips_data::{Error, Result};
 
 /// What pictures of two folders are paired by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

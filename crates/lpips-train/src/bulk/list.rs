@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::pair::{Input, Pair};
 use super::records::{Records, breaks};
 use super::walk::with_slashes;
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// What a list is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

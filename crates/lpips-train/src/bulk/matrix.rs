@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::data::npy;
-use crate::error::{Error, Result};
-use crate::files;
+use lpips_data::files;
+use lpips_data::npy;
+use lpips_data::{Error, Result};
 
 use super::walk::bytes;
 

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use super::engine::Work;
 use super::slot::Slot;
-use crate::error::{Error, Result};
 use crate::eval::metric::Metric;
 use crate::eval::pixel::Pixels;
+use lpips_data::{Error, Result};
 
 /// Two pictures of one size.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use super::row::Row;
 use super::rows::Rows;
 use super::run_file::{Complete, RunFile};
 use super::shard::Shard;
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// Bytes that all parts together hold in memory at once, and the least and most that each does.
 const BUFFERS: usize = 1 << 24;

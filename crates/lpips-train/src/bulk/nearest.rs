@@ -104,7 +104,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Rng, Use};
+    use lpips_data::rng::{Rng, Use};
 
     /// Distances of all pairs of so many pictures, with many that are equal.
     fn distances(pictures: usize) -> Vec<(usize, usize, f64)> {

@@ -12,8 +12,8 @@ use super::pair::Pair;
 use super::row::{Columns, Row};
 use super::rows::{self, Rows};
 use super::run_file::{Complete, RunFile};
-use crate::error::{Error, Result};
-use crate::files;
+use lpips_data::files;
+use lpips_data::{Error, Result};
 
 /// How long rows may be the system's alone before they are brought to the disk.
 const SYNC: Duration = Duration::from_secs(2);

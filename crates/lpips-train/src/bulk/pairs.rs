@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::pair::{Input, Pair};
 use super::walk::Walk;
-use crate::data::Problem;
-use crate::error::{Error, Result};
+use lpips_data::Problem;
+use lpips_data::{Error, Result};
 
 /// Which pictures are paired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::format::Format;
 use super::row::{Columns, Row};
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// The rows of a JSONL or CSV file, up to a place in it; one at its end that is not whole is left out.
 pub(super) struct Rows {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::format::Format;
 use super::row::Columns;
 use super::shard::Shard;
-use crate::error::{Error, Result};
-use crate::files;
+use lpips_data::files;
+use lpips_data::{Error, Result};
 
 /// What was measured, and whether all of it is there: what a run that goes on, and a merge, check against. It holds no times, so that
 /// it is the same file after an undisturbed run and after one that was stopped.

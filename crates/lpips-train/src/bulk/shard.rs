@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// The most that work is split into.
 const MOST: u64 = 1_000_000;

@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::data::Problem;
-use crate::error::{Error, Result};
+use lpips_data::Problem;
+use lpips_data::{Error, Result};
 
 /// How the names of pictures end, in upper or lower case.
 pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];

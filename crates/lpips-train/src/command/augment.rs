@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_core::canvas::Canvas;
+use lpips_data::picture;
+use lpips_data::{Dataset, Split};
 use lpips_train::Config;
-use lpips_train::data::picture;
-use lpips_train::data::{Dataset, Split};
 
 use super::{Failure, Result, note};
 

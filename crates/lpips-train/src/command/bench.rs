@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use clap::Args;
 use lpips_core::weights::Finder;
 use lpips_core::{Dropout, Network};
-use lpips_train::data::loader::Batch;
+use lpips_data::loader::Batch;
 use lpips_train::{Adam, Config, Model};
 use serde_json::json;
 

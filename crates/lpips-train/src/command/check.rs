@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_train::data::{Dataset, Look, Split, stats};
+use lpips_data::{Dataset, Look, Split, stats};
 
 use super::{Failure, Result, print};
 

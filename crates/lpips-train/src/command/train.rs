@@ -9,9 +9,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lpips_core::DeviceChoice;
 use lpips_core::weights::Finder;
+use lpips_data::Look;
 use lpips_train::checkpoint::Checkpoint;
-use lpips_train::data::Look;
-use lpips_train::{Config, Ended, Event, Folder, Judgments, Skipped, Trainer, folder};
+use lpips_train::{Config, Event, Folder, Judgments, Outcome, Skipped, Trainer, folder};
 use toml::{Table, Value};
 
 use super::{Failure, Result, note, print};
@@ -211,11 +211,11 @@ impl Train {
         let ended = trainer.run(&mut folder, &cached, &stop, &mut |event| tell(event, &bar, quiet));
         bar.finish_and_clear();
         match ended? {
-            Ended::Stopped => {
+            Outcome::Stopped => {
                 note(&format!("stopped; go on with: lpips-train --resume --out {}", start.out.display()));
                 Err(Failure::Stopped)
             }
-            Ended::Complete => summary(&folder, &trainer),
+            Outcome::Complete => summary(&folder, &trainer),
         }
     }
 

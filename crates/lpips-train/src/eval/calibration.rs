@@ -64,7 +64,7 @@ pub(super) fn slope(triplets: &[(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Rng, Use};
+    use lpips_data::rng::{Rng, Use};
 
     #[test]
     fn the_slope_that_made_the_judgments_is_found() {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
 use super::table::{credits, groups, mean_of_means};
-use crate::data::Kind;
-use crate::error::{Error, Result};
+use lpips_data::Kind;
+use lpips_data::{Error, Result};
 
 /// Two metrics on one dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]

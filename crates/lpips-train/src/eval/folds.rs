@@ -7,14 +7,15 @@ use std::sync::atomic::AtomicBool;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::data::Dataset;
-use crate::error::{Error, Result};
 use crate::folder::{self, Folder};
-use crate::rng::{Rng, Use};
-use crate::trainer::{Ended, Event, Judgments, Trainer};
+use crate::trainer::{Event, Judgments, Trainer};
 use candle_core::Device;
 use lpips_core::Lpips;
 use lpips_core::weights::Finder;
+use lpips_data::Dataset;
+use lpips_data::Outcome;
+use lpips_data::rng::{Rng, Use};
+use lpips_data::{Error, Result};
 
 /// Divides a set into `k` folds of like size, by the numbers of the triplets: seeded, each dataset spread over all folds, and triplets of
 /// the same reference in one fold, so that nothing that is scored was seen in training. References are the same where their files hold
@@ -100,15 +101,15 @@ pub fn train(
     let steps = trainer.total_steps();
     let ended = trainer.run(&mut Folder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
     Ok(match ended {
-        Ended::Complete => Some(trainer.model().lpips()?),
-        Ended::Stopped => None,
+        Outcome::Complete => Some(trainer.model().lpips()?),
+        Outcome::Stopped => None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Item, Source};
+    use lpips_data::{Item, Source};
 
     /// Two datasets, of which the second has three triplets to each reference.
     fn set(folder: &std::path::Path) -> Dataset {

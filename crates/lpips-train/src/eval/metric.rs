@@ -11,9 +11,9 @@ use lpips_models::ops;
 use sha2::{Digest, Sha256};
 
 use super::pixel::{Baseline, Pixels};
-use crate::data::picture::Square;
-use crate::data::short_hex;
-use crate::error::{Error, Result};
+use lpips_data::picture::Square;
+use lpips_data::short_hex;
+use lpips_data::{Error, Result};
 
 /// A distance of pictures with a name.
 #[derive(Debug, Clone)]

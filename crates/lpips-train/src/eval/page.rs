@@ -11,8 +11,8 @@ use super::results::{Answer, Results};
 use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
-use crate::data::{Kind, picture};
-use crate::error::Result;
+use lpips_data::Result;
+use lpips_data::{Kind, picture};
 
 const PAGE: &str = include_str!("page.html");
 /// Questions that are shown for each metric.

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// A distance of two pictures that needs no network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn noise(seed: u64, width: usize, height: usize) -> Pixels {
-        let mut rng = crate::rng::Rng::new(seed, crate::rng::Use::Samples, (9, 9));
+        let mut rng = lpips_data::rng::Rng::new(seed, lpips_data::rng::Use::Samples, (9, 9));
         let bytes: Vec<u8> = (0..3 * width * height).map(|_| rng.below(256) as u8).collect();
         Pixels::from_rgb8(width, height, &bytes).unwrap()
     }

@@ -4,9 +4,9 @@ use super::calibration::{self, BINS};
 use super::results::Results;
 use super::score::best_threshold;
 use super::table::{Row, curve};
-use crate::data::Kind;
-use crate::error::{Error, Result};
 use crate::plot::{self, Bar, Labels, Line, Look};
+use lpips_data::Kind;
+use lpips_data::{Error, Result};
 
 /// A chart.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::{Distances, Metric};
 use super::score::credit;
-use crate::data::{Judged, Kind, Source, human};
-use crate::error::{Error, Result};
-use crate::files;
+use lpips_data::files;
+use lpips_data::{Error, Result};
+use lpips_data::{Judged, Kind, Source, human};
 
 /// What was measured: the same for two files that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +160,7 @@ impl Header {
 impl Results {
     /// A set without any distances yet.
     pub fn empty<const N: usize>(set: &Judged<N>, header: Header) -> Self {
-        let item = |item: &crate::data::Item<N>| Answer {
+        let item = |item: &lpips_data::Item<N>| Answer {
             dataset: item.folder,
             files: match &item.source {
                 Source::Files(files) => files.to_vec(),

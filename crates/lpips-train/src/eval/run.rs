@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metric::{self, Metric};
 use super::results::{Details, Header, Results};
-use crate::data::ahead::Ahead;
-use crate::data::{Judged, picture};
-use crate::error::Result;
+use lpips_data::Result;
+use lpips_data::ahead::Ahead;
+use lpips_data::{Judged, picture};
 
 /// How a set is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

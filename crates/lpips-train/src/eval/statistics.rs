@@ -5,8 +5,8 @@
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use crate::error::{Error, Result};
-use crate::rng::{Rng, Use};
+use lpips_data::rng::{Rng, Use};
+use lpips_data::{Error, Result};
 
 /// What a test says.
 #[derive(Debug, Clone, Copy, PartialEq)]

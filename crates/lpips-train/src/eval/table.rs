@@ -6,8 +6,8 @@ use super::calibration::{BINS, bins};
 use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
-use crate::data::{Kind, human};
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
+use lpips_data::{Kind, human};
 
 /// The row over all datasets.
 pub const ALL: &str = "all";

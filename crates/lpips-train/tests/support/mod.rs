@@ -81,7 +81,7 @@ pub(crate) fn npy(path: &Path, value: f32) {
 
 /// A folder of triplets as in BAPPS: scenes and their distortions from the built-in samples.
 pub(crate) fn bapps(folder: &Path, count: u64, size: usize) -> PathBuf {
-    use lpips_train::data::sample;
+    use lpips_data::sample;
     for part in ["ref", "p0", "p1", "judge"] {
         std::fs::create_dir_all(folder.join(part)).unwrap();
     }

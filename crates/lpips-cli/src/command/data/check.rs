@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_train::data::stats::{self, Stats};
-use lpips_train::data::{Dataset, Judged, Kind, Look, Pairs, Problem};
+use lpips_data::stats::{self, Stats};
+use lpips_data::{Dataset, Judged, Kind, Look, Pairs, Problem};
 
 use crate::output::{self, Failure, Result};
 

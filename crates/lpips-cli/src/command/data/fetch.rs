@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use lpips_train::Ended;
-use lpips_train::data::fetch::{BASE, Fetch as Work, PARTS, Part, Step};
+use lpips_data::Outcome;
+use lpips_data::fetch::{BASE, Fetch as Work, PARTS, Part, Step};
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Progress, Result};
@@ -94,11 +94,11 @@ impl Fetch {
         let ended = work.run(&stop, &mut |part, step| tell(&work, &bar, part, step));
         bar.finish_and_clear();
         match ended? {
-            Ended::Stopped => {
+            Outcome::Stopped => {
                 output::note("stopped; the same command goes on");
                 Err(Failure::Stopped)
             }
-            Ended::Complete => self.count(&work),
+            Outcome::Complete => self.count(&work),
         }
     }
 

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 
 use clap::Args;
-use lpips_train::data::Kind;
-use lpips_train::data::label::Questions;
-use lpips_train::data::votes::{self, LOG, Summary, Votes};
+use lpips_data::Kind;
+use lpips_data::label::Questions;
+use lpips_data::votes::{self, LOG, Summary, Votes};
 
 use crate::label::server::{self, Server, Settings};
 use crate::output::{self, Failure, Result};

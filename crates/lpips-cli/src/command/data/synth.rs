@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_train::data::distort::Distortion;
-use lpips_train::data::synth::{self, Event, Made};
+use lpips_data::distort::Distortion;
+use lpips_data::synth::{self, Event, Made};
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use lpips_core::weights::Finder;
-use lpips_train::data::Kind;
+use lpips_data::Kind;
 use lpips_train::eval::folds::{folds, split, train};
 use lpips_train::eval::metric::Metric;
 use lpips_train::eval::page::Beside;

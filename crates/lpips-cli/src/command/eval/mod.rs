@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
-use lpips_train::data::{Judged, Split, synth};
+use lpips_data::{Judged, Split, synth};
 use lpips_train::eval::metric::Metric;
 use lpips_train::eval::results::Results;
 use lpips_train::eval::run::{Options, measure};

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lpips_data::files;
 use lpips_train::eval::page::{self, Beside};
 use lpips_train::eval::plots::plots;
 use lpips_train::eval::results::Results;
 use lpips_train::eval::score::best_threshold;
 use lpips_train::eval::table::{self, HUMAN, Row};
-use lpips_train::files;
 use serde::Serialize;
 
 use crate::output::{self, Failure, Result};
@@ -103,7 +103,7 @@ fn print(results: &Results, rows: &[Row]) -> Result {
         lines.push([front, metrics.iter().map(cell).collect(), vec![String::new()]].concat());
     }
     table_lines(lines)?;
-    if results.header.kind == lpips_train::data::Kind::Jnd {
+    if results.header.kind == lpips_data::Kind::Jnd {
         for (metric, name) in results.header.metrics.iter().enumerate() {
             if let Some(best) = best_threshold(&table::curve(results, metric)) {
                 let which = if best.threshold.is_finite() {

@@ -13,8 +13,8 @@ use candle_core::Tensor;
 use lpips_core::Picture;
 
 use super::row::{Columns, Measured, Row};
-use crate::error::Result;
-use crate::files;
+use lpips_data::Result;
+use lpips_data::files;
 
 /// What is shown, and how much of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

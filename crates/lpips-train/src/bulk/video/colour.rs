@@ -6,7 +6,7 @@ use std::str::FromStr;
 use lpips_core::Picture;
 use rayon::prelude::*;
 
-use crate::error::Error;
+use lpips_data::Error;
 
 /// The standard by which luma and chroma were made from red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use lpips_core::Picture;
 use super::ppm::Ppm;
 use super::stream::{Colours, Stream};
 use super::y4m::Y4m;
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// A video that is being decoded; dropped, it stops.
 pub(super) struct Decoder {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::walk::{Walk, bytes};
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// The frames of a folder, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::raw::RawFrames;
 use super::stream::{Colours, Stream};
 use super::y4m::{Y4M, Y4m};
 use super::{Options, Raw, ffmpeg, is_raw};
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// A video's frames, one of which is the present one.
 pub(super) struct Frames {

@@ -19,8 +19,8 @@ use std::path::Path;
 
 use super::pair::Pair;
 use super::walk::Walk;
-use crate::error::{Error, Result};
 use frames::{Frames, Source, align};
+use lpips_data::{Error, Result};
 
 pub use again::Again;
 pub use colour::{Matrix, Range};

@@ -8,7 +8,7 @@ use lpips_core::Picture;
 
 use super::colour::{Chroma, Planes, Range};
 use super::stream::{Colours, Stream, fill, size};
-use crate::error::Error;
+use lpips_data::Error;
 
 /// The size and the pixels of raw video; as a text `WIDTHxHEIGHT:FORMAT`, the format by its name in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
 /// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and

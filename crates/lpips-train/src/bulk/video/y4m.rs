@@ -7,7 +7,7 @@ use lpips_core::Picture;
 
 use super::colour::{Chroma, Planes, Range};
 use super::stream::{Colours, LONGEST, Stream, cut_short, fill, size};
-use crate::error::{Error, Result};
+use lpips_data::{Error, Result};
 
 /// A stream of y4m.
 pub(super) struct Y4m<R> {

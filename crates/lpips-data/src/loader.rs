@@ -46,7 +46,7 @@ pub struct Batch {
 
 impl Batch {
     /// Those of its triplets at these places.
-    pub(crate) fn select(&self, places: &[u32]) -> Result<Self> {
+    pub fn select(&self, places: &[u32]) -> Result<Self> {
         let at = Tensor::new(places, self.judge.device())?;
         Ok(Self {
             numbers: places.iter().map(|place| self.numbers[*place as usize]).collect(),

@@ -49,7 +49,7 @@ pub fn draw(picture: &Square, distortions: &[Distortion], seed: u32) -> Result<P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::sample;
+    use crate::sample;
 
     #[test]
     fn a_sheet_holds_every_row_and_fits_every_name() {

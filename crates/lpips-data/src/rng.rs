@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// What a stream of numbers is for; each use has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Use {
+pub enum Use {
     /// The order of an epoch's triplets.
     Order,
     /// The augmentation of one triplet in one epoch.
@@ -28,11 +28,11 @@ pub(crate) enum Use {
 
 /// A stream of random numbers (`ChaCha` with 8 rounds).
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(ChaCha8Rng);
+pub struct Rng(ChaCha8Rng);
 
 impl Rng {
     /// The stream for a use and a place (an epoch and an index, say); others never meet it.
-    pub(crate) fn new(seed: u64, of: Use, place: (u64, u64)) -> Self {
+    pub fn new(seed: u64, of: Use, place: (u64, u64)) -> Self {
         let mut key = [0; 32];
         for (part, value) in key.chunks_exact_mut(8).zip([seed, of as u64, place.0, place.1]) {
             part.copy_from_slice(&value.to_le_bytes());
@@ -41,38 +41,38 @@ impl Rng {
     }
 
     /// 64 random bits.
-    pub(crate) fn bits(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number in [0, 1).
-    pub(crate) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A number in [low, high).
-    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// Whether something of this probability happens.
-    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+    pub fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// A number below `count`, which is at least 1.
-    pub(crate) fn below(&mut self, count: usize) -> usize {
+    pub fn below(&mut self, count: usize) -> usize {
         // Off by less than 2^-32 from even for any count that fits in memory.
         ((u128::from(self.bits()) * count as u128) >> 64) as usize
     }
 
     /// A normally distributed number of mean 0 and variance 1 (Box and Muller, 1958).
-    pub(crate) fn normal(&mut self) -> f64 {
+    pub fn normal(&mut self) -> f64 {
         (-2.0 * (1.0 - self.unit()).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// Puts the items into a random order (Fisher and Yates).
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for at in (1..items.len()).rev() {
             items.swap(at, self.below(at + 1));
         }

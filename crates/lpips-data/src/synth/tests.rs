@@ -1,6 +1,6 @@
 use super::*;
-use crate::data::picture::Square;
-use crate::data::{Dataset, Look, Split, Triplet, sample};
+use crate::picture::Square;
+use crate::{Dataset, Look, Split, Triplet, sample};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -103,7 +103,7 @@ fn the_judgment_names_the_weaker_of_two_strengths() {
     let visible = |gray_levels: u64| gray_levels.pow(2) * 32 * 32 * 3;
     let (mut weaker, mut stronger) = (0, 0);
     for (triplet, recipe) in found.iter().zip(&recipes) {
-        let crate::data::Source::Files(files) = &triplet.source else { panic!("no files") };
+        let crate::Source::Files(files) = &triplet.source else { panic!("no files") };
         let [reference, p0, p1] = files.each_ref().map(|path| rgb(path));
         let (e0, e1, between) = (error(&reference, &p0), error(&reference, &p1), error(&p0, &p1));
         let ([p0], [p1]) = (&recipe.p0[..], &recipe.p1[..]) else { panic!("one distortion a side: {recipe:?}") };

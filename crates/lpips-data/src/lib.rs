@@ -1,20 +1,21 @@
-//! Judgments: where triplets come from, and how they reach the trainer.
-//!
-//! A triplet is a reference, two pictures p0 and p1 made from it, and the fraction of people who found p1 the more similar
-//! (2AFC, two alternatives and a forced choice).
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 pub mod ahead;
 pub mod augment;
 mod bapps;
 pub mod distort;
+mod error;
 #[cfg(feature = "hub")]
 pub mod fetch;
+pub mod files;
 pub mod human;
 pub mod label;
 mod list;
 pub mod loader;
 pub mod npy;
 pub mod picture;
+pub mod rng;
 pub mod sample;
 pub mod stats;
 pub mod synth;
@@ -30,7 +31,16 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Result};
+pub use error::{Error, Result};
+
+/// How long-running work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it is done.
+    Complete,
+    /// It was asked to stop, and can be resumed.
+    Stopped,
+}
 
 /// What people were asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -172,7 +182,7 @@ pub struct Problem {
 
 impl Problem {
     /// An error that names its file itself, or is put to `path`.
-    pub(crate) fn of(path: &Path, error: &Error) -> Self {
+    pub fn of(path: &Path, error: &Error) -> Self {
         match error {
             Error::File { path, reason } => Self { path: path.clone(), reason: reason.clone() },
             other => {
@@ -402,7 +412,7 @@ impl Dataset {
 }
 
 /// A hash in hex, as much of it as tells things apart that nobody has made to look alike.
-pub(crate) fn short_hex(hash: Sha256) -> String {
+pub fn short_hex(hash: Sha256) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong in a training, in words a user can act on.
+//! Errors of reading, checking and writing judgments and files, as sentences a user can act on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong between judgments and weights.
+/// Errors of data sets and of the files that every crate above writes.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,10 +24,10 @@ pub enum Error {
     /// Standard output, or what else results were to go to without a name, can't be written.
     #[error("can't write to standard output: {0}")]
     Stream(io::Error),
-    /// Judgments or pictures that can't be trained on.
+    /// Judgments or pictures that can't be used.
     #[error("{0}")]
     Data(String),
-    /// A training that went astray.
+    /// A training that diverged.
     #[error("{0}")]
     Astray(String),
     /// An error of the metric, its network or its weights.
@@ -42,12 +42,13 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
-    pub(crate) fn file(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+    /// An error of a file or folder: which, and what is wrong with it.
+    pub fn file(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::File { path: path.as_ref().to_path_buf(), reason: reason.into() }
     }
 
     /// Of reading or writing a file.
-    pub(crate) fn io(path: impl AsRef<Path>, what: &str, error: &io::Error) -> Self {
+    pub fn io(path: impl AsRef<Path>, what: &str, error: &io::Error) -> Self {
         let reason = match error.kind() {
             io::ErrorKind::NotFound => "there is no such file or folder".to_string(),
             io::ErrorKind::PermissionDenied => format!("can't be {what}: permission denied"),

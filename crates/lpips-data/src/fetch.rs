@@ -11,7 +11,7 @@ use lpips_models::transfer::{self, Transfer, is_secure};
 
 use super::unpack::{self, unpack, unwritable};
 use super::{Judged, Kind, Problem, Split, files};
-use crate::Ended;
+use crate::Outcome;
 use crate::error::{Error, Result};
 
 /// Where the authors keep the archives: the address in their `scripts/download_dataset.sh` since October 2023.
@@ -126,7 +126,7 @@ impl Fetch {
     /// An address that is neither HTTPS nor on this machine, too little free space, a server that does not have the
     /// archive or stops sending it, an archive that is damaged or would write outside its folder (it is deleted if it
     /// was downloaded), or a folder that can't be written to.
-    pub fn run(&self, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Ended> {
+    pub fn run(&self, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
         self.run_with(&|root| fs4::available_space(root), stop, tell)
     }
 
@@ -136,7 +136,7 @@ impl Fetch {
         available: &dyn Fn(&Path) -> io::Result<u64>,
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Part, Step),
-    ) -> Result<Ended> {
+    ) -> Result<Outcome> {
         if !is_secure(&self.base) {
             return Err(Error::Choice(format!(
                 "{} is no address to fetch pictures from: expected https://, or http:// on this machine itself",
@@ -153,14 +153,14 @@ impl Fetch {
         self.check_space(&wanted, available)?;
         for part in wanted {
             let is_here = self.archive(part).exists() || self.fetched(part).exists();
-            if !is_here && self.download(part, stop, tell)? == Ended::Stopped {
-                return Ok(Ended::Stopped);
+            if !is_here && self.download(part, stop, tell)? == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
             }
-            if self.unpack(part, stop, tell)? == Ended::Stopped {
-                return Ok(Ended::Stopped);
+            if self.unpack(part, stop, tell)? == Outcome::Stopped {
+                return Ok(Outcome::Stopped);
             }
         }
-        Ok(Ended::Complete)
+        Ok(Outcome::Complete)
     }
 
     /// Where a part is when it is complete.
@@ -243,7 +243,7 @@ impl Fetch {
         ))
     }
 
-    fn download(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Ended> {
+    fn download(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
         let (archive, url) = (self.archive(part), format!("{}/{}", self.base.trim_end_matches('/'), part.archive));
         let (partial, version) = (part_of(&archive), archive.with_added_extension("version"));
         let transfer = Transfer {
@@ -259,7 +259,7 @@ impl Fetch {
         };
         match transfer.run(&mut |position, total| tell(part, Step::Downloading(position, total))) {
             Ok(()) => {}
-            Err(transfer::Failure::Stopped) => return Ok(Ended::Stopped),
+            Err(transfer::Failure::Stopped) => return Ok(Outcome::Stopped),
             Err(transfer::Failure::Write(error)) => return Err(unwritable(&partial, &error)),
             Err(failure) => {
                 let rest = match fs::metadata(&partial) {
@@ -272,10 +272,10 @@ impl Fetch {
         let fetched = self.fetched(part);
         fs::rename(&partial, &fetched).map_err(|error| unwritable(&fetched, &error))?;
         remove(&version)?;
-        Ok(Ended::Complete)
+        Ok(Outcome::Complete)
     }
 
-    fn unpack(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Ended> {
+    fn unpack(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
         let (archive, fetched) = (self.archive(part), self.fetched(part));
         let (unfinished, folder) = (self.unfinished(part), self.folder(part));
         let is_own = archive.exists();
@@ -287,7 +287,7 @@ impl Fetch {
         let without = || unpack::Failure::Refused(format!("does not hold {} with pictures in it", part.folder));
         let found = match unpacked.and_then(|()| find(&unfinished, part).ok_or_else(without)) {
             Ok(found) => found,
-            Err(unpack::Failure::Stopped) => return Ok(Ended::Stopped),
+            Err(unpack::Failure::Stopped) => return Ok(Outcome::Stopped),
             Err(unpack::Failure::Disk(error)) => return Err(error),
             Err(unpack::Failure::Refused(what)) => {
                 self.tidy(part)?;
@@ -304,7 +304,7 @@ impl Fetch {
         fs::create_dir_all(folder.parent().unwrap_or(&self.root)).map_err(fail)?;
         fs::rename(&found, &folder).map_err(fail)?;
         self.finish(part)?;
-        Ok(Ended::Complete)
+        Ok(Outcome::Complete)
     }
 
     /// What a part that is there holds; every judgment is read.

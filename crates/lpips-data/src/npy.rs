@@ -51,7 +51,7 @@ pub fn of_number(value: f32) -> Vec<u8> {
 }
 
 /// What stands before the values, f32 in little-endian order, of a `.npy` file of this shape as Python writes it.
-pub(crate) fn header(shape: &str) -> Vec<u8> {
+pub fn header(shape: &str) -> Vec<u8> {
     // NumPy pads the header so that the data begins at a multiple of 64.
     let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();

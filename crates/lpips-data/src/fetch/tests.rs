@@ -145,7 +145,7 @@ fn serve_val(bytes: Vec<u8>, acts: &'static [Act]) -> (String, Requests) {
     server(vec![("twoafc_val.tar.gz", bytes)], "\"one\"", acts)
 }
 
-fn run(fetch: &Fetch) -> Result<Ended> {
+fn run(fetch: &Fetch) -> Result<Outcome> {
     fetch.run(&AtomicBool::new(false), &mut |_, _| {})
 }
 
@@ -184,7 +184,7 @@ fn all_parts_arrive_and_are_not_asked_for_again() {
     steps.clear();
     assert_eq!(requests.lock().unwrap().len(), 3);
     let again = fetch.run_with(&|_| Ok(0), &AtomicBool::new(false), &mut |part, step| steps.push((part.name, step)));
-    assert_eq!(again.unwrap(), Ended::Complete, "what is there needs no space");
+    assert_eq!(again.unwrap(), Outcome::Complete, "what is there needs no space");
     assert_eq!(steps, PARTS.map(|part| (part.name, Step::Skipped)));
     assert_eq!(requests.lock().unwrap().len(), 3);
 }
@@ -311,7 +311,7 @@ fn an_archive_of_the_users_stays() {
         // An earlier download of the same is not needed any more.
         fs::write(folder.path().join("twoafc_val.tar.gz.fetched"), "older").unwrap();
         for _ in 0..2 {
-            assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+            assert_eq!(run(&fetch).unwrap(), Outcome::Complete);
             assert_eq!(names(folder.path()), [".fetching", "2afc", "twoafc_val.tar.gz"]);
             assert!(fs::read(&own).unwrap() == bytes);
         }
@@ -373,14 +373,14 @@ fn an_interrupted_unpacking_begins_again() {
     let ended = fetch.run(&stop, &mut |_, step| {
         stop.store(matches!(step, Step::Unpacking(..)), Ordering::Relaxed);
     });
-    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(ended.unwrap(), Outcome::Stopped);
     let unfinished = folder.path().join(".unpacking-2afc-val");
     assert!(!folder.path().join("2afc").exists() && unfinished.is_dir());
     assert!(names(folder.path()).contains(&"twoafc_val.tar.gz.fetched".to_string()));
     // Where the power went, a file may be cut short.
     fs::create_dir_all(unfinished.join("val/cnn/ref")).unwrap();
     fs::write(unfinished.join("val/cnn/ref/half.png"), b"half").unwrap();
-    assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+    assert_eq!(run(&fetch).unwrap(), Outcome::Complete);
     assert_eq!(names(folder.path()), [".fetching", "2afc"]);
     assert_eq!(fetch.count(&fetch.parts[0]).unwrap().1, []);
     assert_eq!(requests.lock().unwrap().len(), 1, "the archive was here");
@@ -399,9 +399,9 @@ fn a_stopped_download_goes_on() {
             stop.store(true, Ordering::Relaxed);
         }
     });
-    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(ended.unwrap(), Outcome::Stopped);
     assert!(begun > 0 && !folder.path().join("2afc").exists());
-    assert_eq!(run(&fetch).unwrap(), Ended::Complete);
+    assert_eq!(run(&fetch).unwrap(), Outcome::Complete);
     let requests = requests.lock().unwrap();
     assert!(requests[1].contains(&format!("range: bytes={begun}-")), "{}", requests[1]);
 }
@@ -435,7 +435,7 @@ fn pairs_without_twins_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut fetch = Fetch::new(folder.path());
     fetch.parts.retain(|part| part.name == "jnd");
-    let vote = crate::data::npy::of_number(1.0);
+    let vote = crate::npy::of_number(1.0);
     for (column, count, file, bytes) in [("p0", 3, "png", &[][..]), ("p1", 3, "png", &[]), ("same", 2, "npy", &vote)] {
         let column = folder.path().join("jnd/val/cnn").join(column);
         fs::create_dir_all(&column).unwrap();

@@ -187,7 +187,7 @@ impl Distortion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::sample;
+    use crate::sample;
 
     /// The largest difference in gray levels, and the mean squared one.
     fn differences(a: &Square, b: &Square) -> (f32, f32) {

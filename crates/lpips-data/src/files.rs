@@ -26,7 +26,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`write()`].
-pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let mut file = begin(path)?;
     fill(file.as_file_mut()).map_err(|error| Error::io(path, "written", &error))?;
     end(file, path)
@@ -36,7 +36,7 @@ pub(crate) fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::R
 ///
 /// # Errors
 /// A folder that can't be written to.
-pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
+pub fn begin(path: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     #[cfg(unix)]
@@ -48,7 +48,7 @@ pub(crate) fn begin(path: &Path) -> Result<NamedTempFile> {
 ///
 /// # Errors
 /// A folder that can't be written to, or a full disk; what was there before stays then.
-pub(crate) fn end(file: NamedTempFile, path: &Path) -> Result<()> {
+pub fn end(file: NamedTempFile, path: &Path) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(path, "written", &error);
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
@@ -59,7 +59,8 @@ pub(crate) fn end(file: NamedTempFile, path: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn folder_of(path: &Path) -> &Path {
+/// The folder that a file is in: `.` for a bare name.
+pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -82,7 +83,7 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`write`].
-pub(crate) fn write_tensors(
+pub fn write_tensors(
     path: &Path,
     tensors: &BTreeMap<String, Tensor>,
     metadata: &HashMap<String, String>,
@@ -98,7 +99,7 @@ pub(crate) fn write_tensors(
 ///
 /// # Errors
 /// A file that can't be read, is cut short, or is no safetensors file.
-pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
+pub fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", &error))?;
     let damaged = |_| Error::file(path, "is cut short or no safetensors file: take another checkpoint");
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
