@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::folder::{StepRecord, Validation};
-use crate::plot::{self, Labels, Line, Look};
 use lpips_data::files;
 use lpips_data::{Error, Result};
+use lpips_eval::plot::{self, Labels, Line, Look};
 
 /// Draws `loss.svg`, `accuracy.svg` and `lins.svg` into a folder. `lins` are the lin heads' weights by layer.
 ///

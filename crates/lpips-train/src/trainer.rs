@@ -15,7 +15,6 @@ use crate::cache::Cache;
 use crate::checkpoint::{Checkpoint, Identity, Position};
 use crate::config::{Amp, Config};
 use crate::curves;
-use crate::eval::score::credit;
 use crate::folder::{self, Folder, SkipRecord, Skipped, StepRecord, Validation};
 use crate::model::Model;
 use crate::optim::{Adam, square_sum};
@@ -25,6 +24,7 @@ use lpips_data::loader::{Batch, Batching};
 use lpips_data::rng::{Rng, Use};
 use lpips_data::{Dataset, Look, Outcome, Split};
 use lpips_data::{Error, Result};
+use lpips_eval::score::credit;
 
 /// A training under way.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::Device;
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Network, Picture};
+use lpips_eval::metric::Metric;
 use lpips_train::bulk::engine::{Ended, Keep, Options, Work, run};
 use lpips_train::bulk::pair::{Input, Pair};
 use lpips_train::bulk::prepare::Prepare;
 use lpips_train::bulk::row::Row;
-use lpips_train::eval::metric::Metric;
 
 struct Folder(tempfile::TempDir);
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
 use lpips_core::weights::Finder;
-use lpips_train::eval::metric::Metric;
+use lpips_eval::metric::Metric;
 
 use crate::output::{self, Failure, Result};
 

@@ -23,8 +23,8 @@ use super::prepare::Prepare;
 use super::row::{Columns, Measured, Row};
 use super::slot::{Slot, Slots};
 use super::stored::Stored;
-use crate::eval::metric::Metric;
 use lpips_data::{Error, Result};
+use lpips_eval::metric::Metric;
 
 /// Pixels of both sides together that are measured at once for each thread: two pairs of 256x256. Of more, less stays in the caches.
 const OF_A_THREAD: usize = 1 << 18;

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 
 use super::engine::Work;
 use super::slot::Slot;
-use crate::eval::metric::Metric;
-use crate::eval::pixel::Pixels;
 use lpips_data::{Error, Result};
+use lpips_eval::metric::Metric;
+use lpips_eval::pixel::Pixels;
 
 /// Two pictures of one size.
 #[derive(Debug, Clone)]

@@ -8,8 +8,8 @@ use lpips_core::{Features, Picture};
 use super::engine::Work;
 use super::measure::Look;
 use super::slot::Slot;
-use crate::eval::metric::Metric;
 use lpips_data::Result;
+use lpips_eval::metric::Metric;
 
 /// A cache, and by look what gives pictures their keys.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lpips_train::eval::compare::{Difference, differences};
-use lpips_train::eval::page::{Beside, known, p_value};
-use lpips_train::eval::results::Results;
-use lpips_train::eval::table;
+use lpips_eval::compare::{Difference, differences};
+use lpips_eval::page::{Beside, known, p_value};
+use lpips_eval::results::Results;
+use lpips_eval::table;
 
 use super::report::{self, Report};
 use super::{Intervals, METRICS, Pictures};

@@ -12,10 +12,10 @@ use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_data::{Judged, Split, synth};
-use lpips_train::eval::metric::Metric;
-use lpips_train::eval::results::Results;
-use lpips_train::eval::run::{Options, measure};
-use lpips_train::eval::statistics::Bootstrap;
+use lpips_eval::metric::Metric;
+use lpips_eval::results::Results;
+use lpips_eval::run::{Options, measure};
+use lpips_eval::statistics::Bootstrap;
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};

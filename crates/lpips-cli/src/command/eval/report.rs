@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_data::files;
-use lpips_train::eval::page::{self, Beside};
-use lpips_train::eval::plots::plots;
-use lpips_train::eval::results::Results;
-use lpips_train::eval::score::best_threshold;
-use lpips_train::eval::table::{self, HUMAN, Row};
+use lpips_eval::page::{self, Beside};
+use lpips_eval::plots::plots;
+use lpips_eval::results::Results;
+use lpips_eval::score::best_threshold;
+use lpips_eval::table::{self, HUMAN, Row};
 use serde::Serialize;
 
 use crate::output::{self, Failure, Result};

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_train::eval::page::Beside;
-use lpips_train::eval::results::Results;
-use lpips_train::eval::table::rows;
+use lpips_eval::page::Beside;
+use lpips_eval::results::Results;
+use lpips_eval::table::rows;
 
 use super::report::Report;
 use super::{Intervals, METRICS, Pictures, folds};

@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::data::Data;
-use crate::eval::page::escape;
 use lpips_data::{Error, Result};
+use lpips_eval::page::escape;
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");

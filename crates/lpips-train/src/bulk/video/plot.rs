@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::plot::{Labels, Line, Look, lines};
 use lpips_data::files;
 use lpips_data::{Error, Result};
+use lpips_eval::plot::{Labels, Line, Look, lines};
 
 /// Writes an SVG of one metric's distances over `x`, which is seconds or frames.
 ///

@@ -56,7 +56,7 @@ pub fn page(results: &Results, rows: &[Row], plots: &[Plot], beside: Beside<'_>)
 }
 
 /// Text as HTML shows it.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -91,7 +91,7 @@ impl Metric {
     }
 
     /// Whether another sees the same in a picture, so that one look is enough for both.
-    pub(crate) fn sees_as(&self, other: &Self) -> bool {
+    pub fn sees_as(&self, other: &Self) -> bool {
         match (&self.how, &other.how) {
             (How::Lpips(a, own), How::Lpips(b, other)) => {
                 let of = |lpips: &Lpips| (lpips.backbone().network(), lpips.version(), lpips.taps_names());
@@ -181,7 +181,7 @@ impl Metric {
     }
 
     /// Its value by pixels, as people read it: of PSNR the decibels, at most 200, and of SSIM the similarity. `None` of LPIPS.
-    pub(crate) fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
+    pub fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
         let How::Pixels(baseline) = self.how else { return None };
         Some(baseline.value(a, b).map(|value| match baseline {
             Baseline::Psnr => value.min(200.0),

@@ -9,13 +9,13 @@ use candle_core::Device;
 use lpips_core::Picture;
 use lpips_core::weights::Finder;
 use lpips_data::{Judged, Split};
-use lpips_train::eval::metric::Metric;
-use lpips_train::eval::pixel::{Baseline, Pixels};
-use lpips_train::eval::results::Results;
-use lpips_train::eval::run::{Options, measure};
-use lpips_train::eval::score::{average_precision, credit, precision_recall};
-use lpips_train::eval::statistics::Bootstrap;
-use lpips_train::eval::table;
+use lpips_eval::metric::Metric;
+use lpips_eval::pixel::{Baseline, Pixels};
+use lpips_eval::results::Results;
+use lpips_eval::run::{Options, measure};
+use lpips_eval::score::{average_precision, credit, precision_recall};
+use lpips_eval::statistics::Bootstrap;
+use lpips_eval::table;
 use serde_json::Value;
 
 fn shared(path: &str) -> PathBuf {

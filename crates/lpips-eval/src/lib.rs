@@ -1,4 +1,5 @@
-//! How well a metric agrees with people, how sure that is, and whether one metric really beats another.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 pub mod calibration;
 pub mod compare;
@@ -6,9 +7,12 @@ pub mod folds;
 pub mod metric;
 pub mod page;
 pub mod pixel;
+pub mod plot;
 pub mod plots;
 pub mod results;
 pub mod run;
 pub mod score;
 pub mod statistics;
 pub mod table;
+
+pub use lpips_data::{Error, Result};

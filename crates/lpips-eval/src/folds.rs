@@ -1,19 +1,8 @@
 //! Cross-validation: which triplets are held out together.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
-use crate::folder::{self, Folder};
-use crate::trainer::{Event, Judgments, Trainer};
-use candle_core::Device;
-use lpips_core::Lpips;
-use lpips_core::weights::Finder;
 use lpips_data::Dataset;
-use lpips_data::Outcome;
 use lpips_data::rng::{Rng, Use};
 use lpips_data::{Error, Result};
 
@@ -73,37 +62,6 @@ pub fn split(set: &Dataset, fold: &[usize]) -> (Dataset, Dataset) {
         items: set.items.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(item, _)| item.clone()).collect(),
     };
     (of(true), of(false))
-}
-
-/// Trains on a set in a folder of its own, or goes on with what was begun there: the metric that comes of it. `None` where `stop`
-/// was set before the end.
-///
-/// # Errors
-/// A folder that holds another training, and those of [`Trainer::run`].
-pub fn train(
-    config: &Config,
-    set: Dataset,
-    out: &Path,
-    (finder, device): (&Finder, &Device),
-    stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event<'_>, u64),
-) -> Result<Option<Lpips>> {
-    let latest = folder::latest_checkpoint(out);
-    let resumes = latest.exists();
-    let judgments = Judgments { train: Arc::new(set), val: None };
-    let mut trainer = Trainer::new(config.clone(), judgments, finder, device, resumes)?;
-    let mut cached = Vec::new();
-    if resumes {
-        let checkpoint = Checkpoint::load(&latest)?;
-        cached.clone_from(&checkpoint.cached);
-        trainer.restore(checkpoint, &latest)?;
-    }
-    let steps = trainer.total_steps();
-    let ended = trainer.run(&mut Folder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
-    Ok(match ended {
-        Outcome::Complete => Some(trainer.model().lpips()?),
-        Outcome::Stopped => None,
-    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ const COLOURS: [RGBColor; 12] = [
 
 /// How a line is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub enum Look {
     /// As the thing to be seen.
     Plain,
     /// In the background.
@@ -36,21 +36,27 @@ pub(crate) enum Look {
 }
 
 /// A line with a name.
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) points: Vec<(f64, f64)>,
-    pub(crate) look: Look,
+pub struct Line {
+    /// The name, shown in the legend.
+    pub name: String,
+    /// The points, (x, y).
+    pub points: Vec<(f64, f64)>,
+    /// The style.
+    pub look: Look,
 }
 
 /// What an axis spans, where that is said.
-pub(crate) type Span = Option<(f64, f64)>;
+pub type Span = Option<(f64, f64)>;
 
 /// What a chart is called, and what its axes show.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Labels<'a> {
-    pub(crate) title: &'a str,
-    pub(crate) x: &'a str,
-    pub(crate) y: &'a str,
+pub struct Labels<'a> {
+    /// The chart's title.
+    pub title: &'a str,
+    /// The label of the x axis.
+    pub x: &'a str,
+    /// The label of the y axis.
+    pub y: &'a str,
 }
 
 type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
@@ -71,7 +77,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 ///
 /// # Errors
 /// What the library that draws says, in a sentence.
-pub(crate) fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result<String, String> {
+pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result<String, String> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let x = x.unwrap_or_else(|| range(points().map(|point| point.0)));
     let y = y.unwrap_or_else(|| range(points().map(|point| point.1)));
@@ -99,17 +105,13 @@ pub(crate) fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) ->
 }
 
 /// A bar's height, and the ends of its interval.
-pub(crate) type Bar = (f64, f64, f64);
+pub type Bar = (f64, f64, f64);
 
 /// Bars beside each other for each group, by series: a name and for each group a bar, or none.
 ///
 /// # Errors
 /// What the library that draws says, in a sentence.
-pub(crate) fn bars(
-    labels: Labels<'_>,
-    groups: &[String],
-    series: &[(String, Vec<Option<Bar>>)],
-) -> Result<String, String> {
+pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<Option<Bar>>)]) -> Result<String, String> {
     let sides = (-0.5, groups.len() as f64 - 0.5);
     let colours = COLOURS.iter().cycle().map(|colour| colour.mix(0.75));
     let names: Vec<_> = series.iter().map(|(name, _)| name.as_str()).zip(colours).collect();
