@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod amp;
-pub mod bulk;
 mod cache;
 pub mod checkpoint;
 pub mod config;

@@ -1,7 +1,7 @@
 //! Rows as lines for people.
 
-use lpips_train::bulk::row::{Columns, Measured, Row};
-use lpips_train::bulk::threshold::Threshold;
+use lpips_bulk::row::{Columns, Measured, Row};
+use lpips_bulk::threshold::Threshold;
 
 use super::summary::name;
 use crate::output;

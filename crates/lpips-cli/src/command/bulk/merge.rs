@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use lpips_train::bulk::format::Format;
-use lpips_train::bulk::merge;
-use lpips_train::bulk::output::Output;
-use lpips_train::bulk::run_file::RunFile;
-use lpips_train::bulk::summary::Summary;
+use lpips_bulk::format::Format;
+use lpips_bulk::merge;
+use lpips_bulk::output::Output;
+use lpips_bulk::run_file::RunFile;
+use lpips_bulk::summary::Summary;
 
 use crate::command::bulk::summary;
 use crate::command::stop_flag;

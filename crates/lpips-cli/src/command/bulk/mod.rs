@@ -15,8 +15,8 @@ pub(crate) mod video;
 use std::path::Path;
 
 use clap::Args;
+use lpips_bulk::walk::Walk;
 use lpips_data::Problem;
-use lpips_train::bulk::walk::Walk;
 use serde_json::{Map, Value, json};
 
 use self::options::Options;

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use lpips_bulk::engine::{self, Keep, Work};
+use lpips_bulk::format::Format;
+use lpips_bulk::maps::Maps;
+use lpips_bulk::prepare::{Crop, Prepare, Resize, Size};
+use lpips_bulk::run_file::RunFile;
+use lpips_bulk::shard::Shard;
 use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;
-use lpips_train::bulk::engine::{self, Keep, Work};
-use lpips_train::bulk::format::Format;
-use lpips_train::bulk::maps::Maps;
-use lpips_train::bulk::prepare::{Crop, Prepare, Resize, Size};
-use lpips_train::bulk::run_file::RunFile;
-use lpips_train::bulk::shard::Shard;
 use serde_json::{Map, Value, json};
 
 use crate::command::compare::Background;

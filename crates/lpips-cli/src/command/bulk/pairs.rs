@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use lpips_train::bulk::matrix::{self, Matrix};
-use lpips_train::bulk::nearest::{Groups, Nearest};
-use lpips_train::bulk::pairs::{OneFolder, Which};
-use lpips_train::bulk::row::Row;
+use lpips_bulk::matrix::{self, Matrix};
+use lpips_bulk::nearest::{Groups, Nearest};
+use lpips_bulk::pairs::{OneFolder, Which};
+use lpips_bulk::row::Row;
 use serde_json::json;
 
 use super::options::{EXIT, METRICS, Meetings, Options};

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
+use lpips_bulk::engine;
+use lpips_bulk::pair::Input;
+use lpips_bulk::report::{self, Map, Options, Pictures};
+use lpips_bulk::row::Row;
+use lpips_bulk::run_file::RunFile;
+use lpips_bulk::video::Again;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Picture};
 use lpips_eval::metric::Metric;
-use lpips_train::bulk::engine;
-use lpips_train::bulk::pair::Input;
-use lpips_train::bulk::report::{self, Map, Options, Pictures};
-use lpips_train::bulk::row::Row;
-use lpips_train::bulk::run_file::RunFile;
-use lpips_train::bulk::video::Again;
 
 use super::super::compare::Background;
 use super::read::{Results, UNNAMED};

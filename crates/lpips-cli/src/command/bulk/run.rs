@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::ProgressBar;
-use lpips_train::bulk::engine::{self, Ended, Work};
-use lpips_train::bulk::output::{self as rows, Output};
-use lpips_train::bulk::pair::Pair;
-use lpips_train::bulk::report;
-use lpips_train::bulk::row::{Columns, Row};
-use lpips_train::bulk::run_file::RunFile;
-use lpips_train::bulk::shard::Shard;
-use lpips_train::bulk::summary::{Summary, Totals};
-use lpips_train::bulk::threshold::Threshold;
-use lpips_train::bulk::video::Again;
+use lpips_bulk::engine::{self, Ended, Work};
+use lpips_bulk::output::{self as rows, Output};
+use lpips_bulk::pair::Pair;
+use lpips_bulk::report;
+use lpips_bulk::row::{Columns, Row};
+use lpips_bulk::run_file::RunFile;
+use lpips_bulk::shard::Shard;
+use lpips_bulk::summary::{Summary, Totals};
+use lpips_bulk::threshold::Threshold;
+use lpips_bulk::video::Again;
 use serde_json::{Map, Value};
 
 use super::options::{Form, Meetings, Options};

@@ -8,7 +8,7 @@ use lpips_core::{Picture, heatmap};
 use serde::Serialize;
 
 use super::Pictures;
-use crate::bulk::row::Row;
+use crate::row::Row;
 
 /// Pixels of the longer side at most.
 const SIDE: usize = 512;

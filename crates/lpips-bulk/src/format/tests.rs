@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::bulk::run_file::RunFile;
-use crate::bulk::shard::Shard;
+use crate::run_file::RunFile;
+use crate::shard::Shard;
 
 /// So many metrics, `m0` with two layers and `m1` with none.
-pub(in crate::bulk) fn columns(metrics: usize, triplets: bool, layers: bool) -> Columns {
+pub(crate) fn columns(metrics: usize, triplets: bool, layers: bool) -> Columns {
     let own = |at: usize| if layers && at == 0 { vec!["conv1".to_string(), "conv2".to_string()] } else { Vec::new() };
     Columns {
         metrics: (0..metrics).map(|at| format!("m{at}")).collect(),
@@ -15,7 +15,7 @@ pub(in crate::bulk) fn columns(metrics: usize, triplets: bool, layers: bool) -> 
     }
 }
 
-pub(in crate::bulk) fn run(columns: &Columns, format: Format) -> RunFile {
+pub(crate) fn run(columns: &Columns, format: Format) -> RunFile {
     RunFile {
         command: "dirs".to_string(),
         work: [("--crop".to_string(), json!(64)), ("A".to_string(), json!("renders"))].into_iter().collect(),
@@ -40,7 +40,7 @@ fn any_name() -> BoxedStrategy<PathBuf> {
 }
 
 /// Rows from index 0 on, some of which failed; without tiles where the format has none.
-pub(in crate::bulk) fn any_rows(columns: &Columns, tiles: bool, most: usize) -> BoxedStrategy<Vec<Row>> {
+pub(crate) fn any_rows(columns: &Columns, tiles: bool, most: usize) -> BoxedStrategy<Vec<Row>> {
     let number = prop_oneof![
         (0u32..1 << 20).prop_map(|n| f64::from(n as f32 / 1e6)),
         any::<f64>().prop_filter("finite", |number| number.is_finite())
@@ -76,7 +76,7 @@ pub(in crate::bulk) fn any_rows(columns: &Columns, tiles: bool, most: usize) -> 
     rows.boxed()
 }
 
-pub(in crate::bulk) fn any_columns() -> impl Strategy<Value = Columns> {
+pub(crate) fn any_columns() -> impl Strategy<Value = Columns> {
     (1usize..4, any::<bool>(), any::<bool>()).prop_map(|(metrics, triplets, layers)| columns(metrics, triplets, layers))
 }
 

@@ -205,4 +205,4 @@ pub fn name_of(text: PathBuf, base64: Option<String>) -> Result<PathBuf, String>
 }
 
 #[cfg(test)]
-pub(in crate::bulk) mod tests;
+pub(crate) mod tests;

@@ -11,12 +11,12 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
 use super::table;
-use crate::bulk::row::{Columns, Row};
+use crate::row::{Columns, Row};
 
 /// Rows that are written, and thereby held, together.
 const GROUP: usize = 1 << 16;
 
-pub(in crate::bulk) struct Writer<W: Write + Send> {
+pub(crate) struct Writer<W: Write + Send> {
     columns: Columns,
     file: SerializedFileWriter<W>,
     rows: Vec<Row>,

@@ -1,4 +1,5 @@
-//! Work in bulk: the distances of many pairs, in the order they are asked for, whatever they take.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 mod desk;
 pub mod engine;
@@ -27,3 +28,5 @@ pub mod summary;
 pub mod threshold;
 pub mod video;
 pub mod walk;
+
+pub use lpips_data::{Error, Result};

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bulk::format::tests::columns;
-use crate::bulk::row::Measured;
+use crate::format::tests::columns;
+use crate::row::Measured;
 
 fn row(index: u64, reference: &str, distances: &[f64]) -> Row {
     let outcome = match distances {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
+use lpips_bulk::engine::{Ended, Keep, Options, Work, run};
+use lpips_bulk::pair::{Input, Pair};
+use lpips_bulk::prepare::Prepare;
+use lpips_bulk::row::Row;
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Network, Picture};
 use lpips_eval::metric::Metric;
-use lpips_train::bulk::engine::{Ended, Keep, Options, Work, run};
-use lpips_train::bulk::pair::{Input, Pair};
-use lpips_train::bulk::prepare::Prepare;
-use lpips_train::bulk::row::Row;
 
 struct Folder(tempfile::TempDir);
 
@@ -225,7 +225,7 @@ fn it_stops_when_it_is_asked_and_at_an_error_among_the_pairs() {
     });
     assert_eq!((ended.unwrap(), told), (Ended::Stopped, 200));
 
-    let broken = endless().take(150).chain([Err(lpips_train::Error::Data("the list is torn".to_string()))]);
+    let broken = endless().take(150).chain([Err(lpips_bulk::Error::Data("the list is torn".to_string()))]);
     let mut told = 0;
     let ended = run(broken, &work, &AtomicBool::new(false), &mut |_| {
         told += 1;

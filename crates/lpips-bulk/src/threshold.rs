@@ -72,7 +72,7 @@ impl Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bulk::row::Measured;
+    use crate::row::Measured;
 
     fn row(index: u64, distance: f64, second: Option<f64>) -> Row {
         Row {

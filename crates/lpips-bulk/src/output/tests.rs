@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::bulk::format::tests::{any_columns, any_rows, columns, run};
-use crate::bulk::pair::Input;
-use crate::bulk::row::Measured;
+use crate::format::tests::{any_columns, any_rows, columns, run};
+use crate::pair::Input;
+use crate::row::Measured;
 
 fn row(index: u64) -> Row {
     let measured = Measured { distance: index as f64 / 8.0, ..Measured::default() };

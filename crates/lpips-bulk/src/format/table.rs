@@ -1,6 +1,6 @@
 //! Rows as a flat table: the columns of CSV and Parquet.
 
-use crate::bulk::row::{Columns, Measured, Row};
+use crate::row::{Columns, Measured, Row};
 
 /// The names of the columns of numbers: each metric's distance, then the second candidate's, then the layers.
 pub(super) fn names(columns: &Columns) -> Vec<String> {

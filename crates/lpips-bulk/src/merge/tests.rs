@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::bulk::format::Format;
-use crate::bulk::format::tests::{any_columns, any_rows, columns, run};
-use crate::bulk::output::Output;
-use crate::bulk::row::{Columns, Measured};
-use crate::bulk::summary::Summary;
+use crate::format::Format;
+use crate::format::tests::{any_columns, any_rows, columns, run};
+use crate::output::Output;
+use crate::row::{Columns, Measured};
+use crate::summary::Summary;
 
 fn failures<'a>(rows: impl Iterator<Item = &'a Row>) -> u64 {
     rows.filter(|row| row.outcome.is_err()).count() as u64

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use super::{bytes, name, table};
-use crate::bulk::row::{Columns, Row};
+use crate::row::{Columns, Row};
 
 pub(super) fn head(columns: &Columns) -> io::Result<Vec<u8>> {
     let names = ["index", "reference", "candidate"].into_iter().chain(columns.triplets.then_some("second"));

@@ -133,7 +133,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bulk::format::tests::{columns, run};
+    use crate::format::tests::{columns, run};
 
     #[test]
     fn what_differs_is_named() {

@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{bytes, name};
-use crate::bulk::row::{Columns, Measured, Row};
+use crate::row::{Columns, Measured, Row};
 
 #[derive(Serialize)]
 struct Line<'a> {
