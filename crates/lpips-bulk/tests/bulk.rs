@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use lpips_bulk::engine::{Ended, Keep, Options, Work, run};
-use lpips_bulk::pair::{Input, Pair};
-use lpips_bulk::prepare::Prepare;
-use lpips_bulk::row::Row;
+use lpips_bulk::pipeline::preprocess::Prepare;
+use lpips_bulk::pipeline::{Ended, Keep, Options, Work, run};
+use lpips_bulk::results::schema::Row;
+use lpips_bulk::source::pair::{Input, Pair};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Network, Picture};
 use lpips_eval::metric::Metric;

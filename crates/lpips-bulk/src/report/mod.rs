@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use lpips_core::Picture;
 
-use super::row::{Columns, Measured, Row};
+use crate::results::schema::{Columns, Measured, Row};
 use lpips_data::Result;
 use lpips_data::files;
 

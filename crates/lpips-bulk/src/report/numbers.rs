@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Report;
-use crate::summary;
+use crate::results::summary;
 
 /// Bars of a histogram at most, and of few distances at least.
 const BARS: (f64, f64) = (8.0, 48.0);

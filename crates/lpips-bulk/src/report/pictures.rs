@@ -8,7 +8,7 @@ use lpips_core::{Picture, heatmap};
 use serde::Serialize;
 
 use super::Pictures;
-use crate::row::Row;
+use crate::results::schema::Row;
 
 /// Pixels of the longer side at most.
 const SIDE: usize = 512;

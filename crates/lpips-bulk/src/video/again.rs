@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::pair::Pair;
 use super::{Options, Videos};
+use crate::source::pair::Pair;
 
 /// Two videos whose frames can be asked for by number, from the first on as long as the numbers grow: the way back is a new start.
 pub struct Again {
@@ -71,7 +71,7 @@ mod tests {
         let raw = "1x1:rgb24".parse().ok();
         let mut again = Again::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
         let mut first = |index| {
-            let super::super::super::pair::Input::Frame(_, picture) = again.pair(index)?.candidate else { panic!() };
+            let crate::source::pair::Input::Frame(_, picture) = again.pair(index)?.candidate else { panic!() };
             picture.map(|picture| picture.to_rgb8()[0])
         };
         // The frames 1, 3, 5, 7 and 9.

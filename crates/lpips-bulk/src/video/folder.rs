@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::walk::{Walk, bytes};
+use crate::source::discover::{Walk, bytes};
 use lpips_data::{Error, Result};
 
 /// The frames of a folder, in the order of their numbers.

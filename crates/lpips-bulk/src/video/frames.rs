@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use lpips_core::Picture;
 
-use super::super::pair::Input;
 use super::folder::Numbered;
 use super::raw::RawFrames;
 use super::stream::{Colours, Stream};
 use super::y4m::{Y4M, Y4m};
 use super::{Options, Raw, ffmpeg, is_raw};
+use crate::source::pair::Input;
 use lpips_data::{Error, Result};
 
 /// A video's frames, one of which is the present one.

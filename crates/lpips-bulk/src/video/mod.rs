@@ -17,8 +17,8 @@ mod y4m;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use super::pair::Pair;
-use super::walk::Walk;
+use crate::source::discover::Walk;
+use crate::source::pair::Pair;
 use frames::{Frames, Source, align};
 use lpips_data::{Error, Result};
 

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use lpips_core::Picture;
 
-use super::super::pair::Input;
 use super::*;
+use crate::source::pair::Input;
 
 struct Sandbox(tempfile::TempDir);
 

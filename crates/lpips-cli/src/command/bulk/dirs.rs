@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_bulk::folders::{By, Folders};
-use lpips_bulk::walk::Walk;
+use lpips_bulk::source::discover::Walk;
+use lpips_bulk::source::folders::{By, Folders};
 use serde_json::json;
 
 use super::options::{EXIT, METRICS, Meetings, Options};

@@ -1,7 +1,7 @@
 //! Rows as lines for people.
 
-use lpips_bulk::row::{Columns, Measured, Row};
-use lpips_bulk::threshold::Threshold;
+use lpips_bulk::results::schema::{Columns, Measured, Row};
+use lpips_bulk::results::threshold::Threshold;
 
 use super::summary::name;
 use crate::output;

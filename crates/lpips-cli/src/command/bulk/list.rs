@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_bulk::list::{self, List};
+use lpips_bulk::source::list::{self, List};
 use serde_json::{Map, json};
 
 use super::options::{EXIT, METRICS, Meetings, Options};

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use lpips_bulk::format::Format;
-use lpips_bulk::merge;
-use lpips_bulk::output::Output;
-use lpips_bulk::run_file::RunFile;
-use lpips_bulk::summary::Summary;
+use lpips_bulk::results::format::Format;
+use lpips_bulk::results::merge;
+use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::results::summary::Summary;
+use lpips_bulk::results::writer::Output;
 
 use crate::command::bulk::summary;
 use crate::command::stop_flag;

@@ -15,7 +15,7 @@ pub(crate) mod video;
 use std::path::Path;
 
 use clap::Args;
-use lpips_bulk::walk::Walk;
+use lpips_bulk::source::discover::Walk;
 use lpips_data::Problem;
 use serde_json::{Map, Value, json};
 

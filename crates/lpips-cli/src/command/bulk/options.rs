@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use lpips_bulk::engine::{self, Keep, Work};
-use lpips_bulk::format::Format;
-use lpips_bulk::maps::Maps;
-use lpips_bulk::prepare::{Crop, Prepare, Resize, Size};
-use lpips_bulk::run_file::RunFile;
-use lpips_bulk::shard::Shard;
+use lpips_bulk::pipeline::heat_maps::Maps;
+use lpips_bulk::pipeline::preprocess::{Crop, Prepare, Resize, Size};
+use lpips_bulk::pipeline::{self, Keep, Work};
+use lpips_bulk::results::format::Format;
+use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::source::shard::Shard;
 use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;
@@ -255,7 +255,7 @@ impl Options {
             strip: strip.map(Path::to_path_buf),
         });
         let keep = if meetings == Meetings::All { Keep::All(kept) } else { Keep::Repeated(kept) };
-        let options = engine::Options {
+        let options = pipeline::Options {
             decoder: self.decoder(),
             prepare: self.prepare(),
             layers: self.layers,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use lpips_bulk::matrix::{self, Matrix};
-use lpips_bulk::nearest::{Groups, Nearest};
-use lpips_bulk::pairs::{OneFolder, Which};
-use lpips_bulk::row::Row;
+use lpips_bulk::results::matrix::{self, Matrix};
+use lpips_bulk::results::nearest::{Groups, Nearest};
+use lpips_bulk::results::schema::Row;
+use lpips_bulk::source::all_pairs::{OneFolder, Which};
 use serde_json::json;
 
 use super::options::{EXIT, METRICS, Meetings, Options};

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use lpips_bulk::format::{name, name_of};
-use lpips_bulk::row::{Columns, Measured, Row};
+use lpips_bulk::results::format::{name, name_of};
+use lpips_bulk::results::schema::{Columns, Measured, Row};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 use clap::Args;
-use lpips_bulk::engine;
-use lpips_bulk::pair::Input;
+use lpips_bulk::pipeline;
 use lpips_bulk::report::{self, Map, Options, Pictures};
-use lpips_bulk::row::Row;
-use lpips_bulk::run_file::RunFile;
+use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::results::schema::Row;
+use lpips_bulk::source::pair::Input;
 use lpips_bulk::video::Again;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
@@ -147,7 +147,7 @@ impl Report {
 /// Where the pictures of rows are to be had.
 pub(super) struct Source {
     /// How they are brought to what was measured.
-    pub(super) how: engine::Options,
+    pub(super) how: pipeline::Options,
     /// If they are a video's frames.
     pub(super) video: Option<Again>,
     /// The folder that their names start from.
@@ -158,7 +158,7 @@ impl Source {
     /// As the run file beside results says; files as they are if there is none.
     fn of(results: &Path, root: Option<PathBuf>) -> Result<Self> {
         if !RunFile::path(results).exists() {
-            return Ok(Self { how: engine::Options::default(), video: None, root });
+            return Ok(Self { how: pipeline::Options::default(), video: None, root });
         }
         let run = RunFile::read(results)?;
         let damaged =
@@ -192,8 +192,8 @@ impl Source {
 }
 
 /// How pictures were brought to what was measured.
-fn how(run: &RunFile, damaged: impl Fn(&str) -> Failure) -> Result<engine::Options> {
-    let mut options = engine::Options::default();
+fn how(run: &RunFile, damaged: impl Fn(&str) -> Failure) -> Result<pipeline::Options> {
+    let mut options = pipeline::Options::default();
     let text = |name: &str| run.work.get(name).and_then(serde_json::Value::as_str);
     if let Some(resize) = text("--resize") {
         options.prepare.resize = Some(resize.parse().map_err(|_| damaged("--resize"))?);

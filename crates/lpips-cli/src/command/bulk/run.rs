@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::ProgressBar;
-use lpips_bulk::engine::{self, Ended, Work};
-use lpips_bulk::output::{self as rows, Output};
-use lpips_bulk::pair::Pair;
+use lpips_bulk::pipeline::{self, Ended, Work};
 use lpips_bulk::report;
-use lpips_bulk::row::{Columns, Row};
-use lpips_bulk::run_file::RunFile;
-use lpips_bulk::shard::Shard;
-use lpips_bulk::summary::{Summary, Totals};
-use lpips_bulk::threshold::Threshold;
+use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::results::schema::{Columns, Row};
+use lpips_bulk::results::summary::{Summary, Totals};
+use lpips_bulk::results::threshold::Threshold;
+use lpips_bulk::results::writer::{self as rows, Output};
+use lpips_bulk::source::pair::Pair;
+use lpips_bulk::source::shard::Shard;
 use lpips_bulk::video::Again;
 use serde_json::{Map, Value};
 
@@ -150,7 +150,7 @@ impl Options {
                 }
             })
         };
-        let ended = engine::run(pairs, &work, &stop, &mut tell);
+        let ended = pipeline::run(pairs, &work, &stop, &mut tell);
         desk.bar.finish_and_clear();
         if let Some(failure) = failure {
             return Err(failure);

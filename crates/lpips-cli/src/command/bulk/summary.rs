@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use lpips_bulk::summary::{Extreme, Figures, PERCENTILES, Spread, Totals};
+use lpips_bulk::results::summary::{Extreme, Figures, PERCENTILES, Spread, Totals};
 
 use crate::output::{self, Result};
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
-use lpips_bulk::pair::Pair;
-use lpips_bulk::row::Row;
-use lpips_bulk::run_file::RunFile;
+use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::results::schema::Row;
+use lpips_bulk::source::pair::Pair;
 use lpips_bulk::video::{self, Again, Matrix, Range, Raw, Videos};
 use serde_json::{Map, Value, json};
 
@@ -83,7 +83,7 @@ impl Video {
             output::check_file("--plot", plot)?;
         }
         let own = video::Options::default();
-        let walk = lpips_bulk::walk::Walk { written: self.options.written(), ..own.walk };
+        let walk = lpips_bulk::source::discover::Walk { written: self.options.written(), ..own.walk };
         let options = video::Options {
             from: self.from,
             to: self.to,
@@ -210,7 +210,7 @@ impl OverTime {
         output::table(&rows).iter().try_for_each(|line| output::line(line.trim_end()))
     }
 
-    fn plot(&self, path: &Path, totals: &lpips_bulk::summary::Totals) -> Result {
+    fn plot(&self, path: &Path, totals: &lpips_bulk::results::summary::Totals) -> Result {
         let name = totals.metrics.first().map_or("distance", |figures| figures.name.as_str());
         let at = |frame: u64| self.rate.map_or(frame as f64, |rate| frame as f64 / rate);
         let points: Vec<(f64, f64)> = self.rows.iter().map(|(frame, distance)| (at(*frame), *distance)).collect();

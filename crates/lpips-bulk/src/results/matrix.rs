@@ -1,0 +1,242 @@
+//! The distances of all pairs as a symmetric matrix, in a file.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use lpips_data::files;
+use lpips_data::npy;
+use lpips_data::{Error, Result};
+
+use crate::source::discover::bytes;
+
+/// What a matrix is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Pictures' names in the first row and the first column; a distance that could not be measured is empty.
+    Csv,
+    /// `NumPy`'s `.npy`, f32 of shape (N, N); a distance that could not be measured is NaN.
+    Npy,
+}
+
+impl Format {
+    /// By a file's ending.
+    ///
+    /// # Errors
+    /// Another ending than `.csv` and `.npy`.
+    pub fn of(path: &Path) -> Result<Self> {
+        match path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).as_deref() {
+            Some("csv") => Ok(Self::Csv),
+            Some("npy") => Ok(Self::Npy),
+            _ => Err(Error::file(path, "is no name for a matrix: expected one that ends in .csv or .npy")),
+        }
+    }
+}
+
+/// A matrix that is being filled, with its diagonal 0. Until it is done its upper half is kept in a file without a name beside
+/// the one that it will be, so that memory stays flat and nothing is left behind.
+#[derive(Debug)]
+pub struct Matrix {
+    path: PathBuf,
+    format: Format,
+    pictures: u64,
+    half: BufWriter<File>,
+    /// How many distances of the upper half are written.
+    written: u64,
+}
+
+/// Bytes of the rows that are put together at a time, one row at least.
+const BLOCK: u64 = 64 << 20;
+
+impl Matrix {
+    /// Begins the matrix of so many pictures.
+    ///
+    /// # Errors
+    /// An ending that is none of a matrix; a folder that can't be written to.
+    pub fn create(path: &Path, pictures: usize) -> Result<Self> {
+        let format = Format::of(path)?;
+        let half = tempfile::tempfile_in(files::folder_of(path)).map_err(|error| Error::io(path, "written", &error))?;
+        Ok(Self { path: path.to_path_buf(), format, pictures: pictures as u64, half: BufWriter::new(half), written: 0 })
+    }
+
+    /// Takes in the distance of the pair with this number among all pairs (i, j), i < j, in their order. Pairs come in this order;
+    /// one that is left out was not measured.
+    ///
+    /// # Errors
+    /// A full disk; a number that came before.
+    pub fn add(&mut self, index: u64, distance: f64) -> Result<()> {
+        if index < self.written {
+            return Err(Error::file(
+                &self.path,
+                format!("pair {index} came too late for the matrix: expected {}", self.written),
+            ));
+        }
+        self.fill(index)?;
+        self.put(distance as f32)
+    }
+
+    /// Writes the file, whole or not at all. `names` are the pictures', which CSV shows.
+    ///
+    /// # Errors
+    /// A full disk.
+    pub fn finish(mut self, names: &[Box<Path>]) -> Result<()> {
+        let n = self.pictures;
+        self.fill(n * n.saturating_sub(1) / 2)?;
+        let fail = |error: io::Error| Error::io(&self.path, "written", &error);
+        let mut half = self.half.into_inner().map_err(|error| fail(error.into_error()))?;
+        files::write_with(&self.path, |file| {
+            let mut out = BufWriter::new(file);
+            match self.format {
+                Format::Npy => {
+                    out.write_all(&npy::header(&format!("({n}, {n})")))?;
+                    rows(&mut half, n, BLOCK, |_, row| {
+                        out.write_all(&row.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+                    })?;
+                }
+                Format::Csv => {
+                    let mut csv = csv::Writer::from_writer(&mut out);
+                    csv.write_field("")?;
+                    names.iter().try_for_each(|name| csv.write_field(bytes(name)))?;
+                    csv.write_record(None::<&[u8]>)?;
+                    rows(&mut half, n, BLOCK, |i, row| {
+                        csv.write_field(names.get(i).map_or(&[][..], |name| bytes(name)))?;
+                        for v in row {
+                            csv.write_field(if v.is_nan() { String::new() } else { v.to_string() })?;
+                        }
+                        Ok(csv.write_record(None::<&[u8]>)?)
+                    })?;
+                    csv.flush()?;
+                }
+            }
+            out.flush()
+        })
+    }
+
+    /// What was not measured, up to a pair.
+    fn fill(&mut self, index: u64) -> Result<()> {
+        while self.written < index {
+            self.put(f32::NAN)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, distance: f32) -> Result<()> {
+        self.written += 1;
+        let wrote = self.half.write_all(&distance.to_le_bytes());
+        wrote.map_err(|error| Error::io(&self.path, "written", &error))
+    }
+}
+
+/// Calls `each` for all rows of the matrix whose upper half this is, `block` bytes of rows being put together at a time.
+fn rows(half: &mut File, n: u64, block: u64, mut each: impl FnMut(usize, &[f32]) -> io::Result<()>) -> io::Result<()> {
+    let height = (block / 4 / n.max(1)).clamp(1, n.max(1));
+    let mut half = BufReader::new(half);
+    let mut read = |from: (u64, u64), into: &mut [f32]| -> io::Result<()> {
+        let (i, j) = from;
+        let at = i * (2 * n - i - 1) / 2 + (j - i - 1);
+        half.seek(SeekFrom::Start(4 * at))?;
+        let mut bytes = vec![0; 4 * into.len()];
+        half.read_exact(&mut bytes)?;
+        for (value, bytes) in into.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *value = f32::from_le_bytes(*bytes);
+        }
+        Ok(())
+    };
+    let width = n as usize;
+    for top in (0..n).step_by(height as usize) {
+        let bottom = (top + height).min(n);
+        let mut rows = vec![0f32; (bottom - top) as usize * width];
+        // What lies left of the diagonal is above it in the rows before.
+        let mut column = vec![0f32; (bottom - top) as usize];
+        for i in 0..bottom - 1 {
+            let first = top.max(i + 1);
+            let part = &mut column[..(bottom - first) as usize];
+            read((i, first), part)?;
+            for (j, value) in (first..).zip(&*part) {
+                rows[(j - top) as usize * width + i as usize] = *value;
+            }
+        }
+        for i in top..bottom.min(n - 1) {
+            let start = (i - top) as usize * width;
+            read((i, i + 1), &mut rows[start + i as usize + 1..start + width])?;
+        }
+        for (i, row) in (top as usize..).zip(rows.chunks_exact(width)) {
+            each(i, row)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn half(n: u64) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        for i in 0..n {
+            (i + 1..n).for_each(|j| file.write_all(&((100 * i + j) as f32).to_le_bytes()).unwrap());
+        }
+        file
+    }
+
+    #[test]
+    fn rows_are_whole_whatever_is_put_together_at_a_time() {
+        for n in [1, 2, 3, 7, 20] {
+            for block in [1, 4 * n * 2, 4 * n * 3, 1 << 20] {
+                let mut seen = 0;
+                rows(&mut half(n), n, block, |i, row| {
+                    assert_eq!((i, row.len()), (seen, n as usize));
+                    for (j, value) in row.iter().enumerate() {
+                        let expected = if i == j { 0 } else { 100 * i.min(j) + i.max(j) };
+                        assert_eq!(*value as usize, expected, "{i}, {j} of {n}");
+                    }
+                    seen += 1;
+                    Ok(())
+                })
+                .unwrap();
+                assert_eq!(seen, n as usize);
+            }
+        }
+    }
+
+    /// The matrix of three pictures whose pair (0, 2) could not be measured.
+    fn matrix(folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        let mut matrix = Matrix::create(&path, 3).unwrap();
+        matrix.add(0, 0.5).unwrap();
+        matrix.add(2, 0.25).unwrap();
+        assert!(matrix.add(1, 0.1).is_err());
+        let names: Vec<Box<Path>> = ["a,1.png", "b.png", "c.png"].map(|name| Path::new(name).into()).to_vec();
+        matrix.finish(&names).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_matrix_is_written_as_csv() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = std::fs::read_to_string(matrix(folder.path(), "m.csv")).unwrap();
+        assert_eq!(text, ",\"a,1.png\",b.png,c.png\n\"a,1.png\",0,0.5,\nb.png,0.5,0,0.25\nc.png,,0.25,0\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_matrix_is_written_as_npy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = matrix(folder.path(), "m.npy");
+        let tensor = candle_core::Tensor::read_npy(&path).unwrap().to_vec2::<f32>().unwrap();
+        assert_eq!(
+            (&tensor[1], &tensor[0][..2], tensor[2][1..].to_vec()),
+            (&vec![0.5, 0.0, 0.25], &[0.0, 0.5][..], vec![0.25, 0.0])
+        );
+        assert!(tensor[0][2].is_nan() && tensor[2][0].is_nan());
+        assert_eq!(std::fs::read(&path).unwrap().len(), 128 + 36);
+    }
+
+    #[test]
+    fn another_ending_and_a_folder_that_is_not_there_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |name: &str| Matrix::create(&folder.path().join(name), 3).unwrap_err().to_string();
+        assert!(error("m.txt").contains("ends in .csv or .npy"), "{}", error("m.txt"));
+        assert!(error("none/m.csv").contains("there is no such file or folder"), "{}", error("none/m.csv"));
+    }
+}

@@ -1,0 +1,165 @@
+//! Shards of one work put together: exactly what one run would have written.
+
+use std::path::{Path, PathBuf};
+
+use crate::results::reader::Rows;
+use crate::results::run_file::{Complete, RunFile};
+use crate::results::schema::Row;
+use crate::source::shard::Shard;
+use lpips_data::{Error, Result};
+
+/// Bytes that all parts together hold in memory at once, and the least and most that each does.
+const BUFFERS: usize = 1 << 24;
+const BUFFER: (usize, usize) = (1 << 12, 1 << 16);
+/// How many shards a message names.
+const NAMED: usize = 10;
+
+/// The parts of one work, and their rows in order.
+pub struct Merge {
+    run: RunFile,
+    /// By shard.
+    parts: Vec<Option<Part>>,
+    /// Parts that may have rows left.
+    left: usize,
+    /// The next row's.
+    index: u64,
+}
+
+struct Part {
+    path: PathBuf,
+    shard: Shard,
+    complete: Option<Complete>,
+    rows: Rows,
+    read: u64,
+}
+
+impl Merge {
+    /// Opens files that `--shard` has made of one work, or one file of all of it. With `partial` some of them may be missing, or not
+    /// complete.
+    ///
+    /// # Errors
+    /// Parts of different works, one that is there twice, missing or incomplete ones without `partial`, or a file that can't be read.
+    pub fn open(paths: &[PathBuf], partial: bool) -> Result<Self> {
+        let mut runs: Vec<(&Path, RunFile)> = Vec::new();
+        for path in paths {
+            let run = RunFile::read(path)?;
+            if !run.format.grows() {
+                let reason =
+                    format!("is {}: expected parts in jsonl or csv, of which any format can be made", run.format);
+                return Err(Error::file(path, reason));
+            }
+            let difference = runs.first().and_then(|(first, of)| Some((first, run.difference(of)?)));
+            if let Some((first, (own, other))) = difference {
+                let first = first.display();
+                let reason = format!("was made {own}, and {first} {other}: expected parts of one work");
+                return Err(Error::file(path, reason));
+            }
+            if let Some((twin, _)) = runs.iter().find(|(_, other)| other.shard == run.shard) {
+                let reason = format!("is shard {}, as {} is: name each part once", run.shard, twin.display());
+                return Err(Error::file(path, reason));
+            }
+            if run.complete.is_none() && !partial {
+                let reason = "is not complete: go on with its run by --resume, or take what is there by --partial";
+                return Err(Error::file(path, reason));
+            }
+            runs.push((path, run));
+        }
+        let Some((_, first)) = runs.first() else {
+            return Err(Error::Choice("there is nothing to merge: name the parts".to_string()));
+        };
+        if !partial {
+            check_all_there(&runs)?;
+        }
+        let is_complete = runs.len() as u64 == first.shard.of() && runs.iter().all(|(_, run)| run.complete.is_some());
+        let sum = |of: fn(Complete) -> u64| runs.iter().filter_map(|(_, run)| run.complete).map(of).sum();
+        let merged = RunFile {
+            shard: Shard::default(),
+            total: runs.iter().find_map(|(_, run)| run.total),
+            complete: is_complete
+                .then(|| Complete { rows: sum(|part| part.rows), failures: sum(|part| part.failures) }),
+            ..first.clone()
+        };
+        let buffer = (BUFFERS / runs.len()).clamp(BUFFER.0, BUFFER.1);
+        let mut parts: Vec<Option<Part>> = (0..first.shard.of()).map(|_| None).collect();
+        let left = runs.len();
+        for (path, run) in runs {
+            let end = std::fs::metadata(path).map_err(|error| Error::io(path, "read", &error))?.len();
+            let rows = Rows::open(path, run.format, &run.columns, end, buffer)?;
+            let part = Part { path: path.to_path_buf(), shard: run.shard, complete: run.complete, rows, read: 0 };
+            parts[run.shard.number() as usize - 1] = Some(part);
+        }
+        Ok(Self { run: merged, parts, left, index: 0 })
+    }
+
+    /// What one run's file would say, in the format of the first part.
+    pub fn run(&self) -> &RunFile {
+        &self.run
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        while self.left > 0 {
+            let (index, at) = (self.index, (self.index % self.parts.len() as u64) as usize);
+            self.index += 1;
+            let Some(part) = &mut self.parts[at] else { continue };
+            if let Some(row) = part.next(index).transpose() {
+                return Some(row);
+            }
+            self.parts[at] = None;
+            self.left -= 1;
+        }
+        None
+    }
+}
+
+impl Part {
+    /// The row of this index, if there is one.
+    fn next(&mut self, index: u64) -> Result<Option<Row>> {
+        let line = self.rows.line();
+        let Some(row) = self.rows.next().transpose()? else {
+            let said = self.complete.map_or(self.read, |complete| complete.rows);
+            if self.read == said {
+                return Ok(None);
+            }
+            let reason =
+                format!("has {} whole rows, and its run file says {said}: it was changed or cut short", self.read);
+            return Err(Error::file(&self.path, reason));
+        };
+        if row.index != index {
+            let reason = format!("line {line} is row {}, and row {index} of shard {} is due", row.index, self.shard);
+            return Err(Error::file(&self.path, reason));
+        }
+        self.read += 1;
+        Ok(Some(row))
+    }
+}
+
+/// Refuses to leave shards out.
+fn check_all_there(runs: &[(&Path, RunFile)]) -> Result<()> {
+    let of = runs[0].1.shard.of();
+    let mut is_there = vec![false; of as usize];
+    for (_, run) in runs {
+        is_there[run.shard.number() as usize - 1] = true;
+    }
+    let missing: Vec<String> = is_there
+        .iter()
+        .zip(1..)
+        .filter(|(there, _)| !**there)
+        .map(|(_, number): (_, u64)| number.to_string())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let more = if missing.len() > NAMED { format!(" and {} more", missing.len() - NAMED) } else { String::new() };
+    let (word, is) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
+    let shown = missing[..missing.len().min(NAMED)].join(", ");
+    Err(Error::Choice(format!(
+        "{word} {shown}{more} of {of} {is} missing: name all parts, or take what is there by --partial"
+    )))
+}
+
+#[cfg(test)]
+mod tests;
