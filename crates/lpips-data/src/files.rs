@@ -79,18 +79,16 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes tensors as safetensors with metadata, whole or not at all.
+/// Writes tensors as safetensors with one metadata entry (key, value), whole or not at all. One entry, as the order of several
+/// would differ from run to run.
 ///
 /// # Errors
 /// Those of [`write`].
-pub fn write_tensors(
-    path: &Path,
-    tensors: &BTreeMap<String, Tensor>,
-    metadata: &HashMap<String, String>,
-) -> Result<()> {
+pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>, (key, value): (&str, String)) -> Result<()> {
     let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?)));
     let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;
-    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (*name, tensor)), Some(metadata.clone()))
+    let metadata = HashMap::from([(key.to_string(), value)]);
+    let bytes = safetensors::serialize(tensors.iter().map(|(name, tensor)| (*name, tensor)), Some(metadata))
         .map_err(|error| Error::file(path, format!("can't be written: {error}")))?;
     write(path, &bytes)
 }

@@ -1,6 +1,6 @@
 //! Where a training stands, in one file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -85,7 +85,7 @@ impl Checkpoint {
             serde_json::to_string(&header).map_err(|error| Error::file(path, format!("can't be written: {error}")))?;
         let model = self.model.iter().map(|(name, tensor)| (format!("{MODEL}{name}"), tensor.clone()));
         let adam = self.adam.iter().map(|(name, tensor)| (format!("{ADAM}{name}"), tensor.clone()));
-        files::write_tensors(path, &model.chain(adam).collect(), &HashMap::from([(KEY.to_string(), header)]))
+        files::write_tensors(path, &model.chain(adam).collect(), (KEY, header))
     }
 
     /// Reads what [`Self::save`] wrote.

@@ -484,7 +484,6 @@ impl Trainer {
         if let Some(last) = folder.validations()?.last() {
             about["2afc"] = last.score.into();
         }
-        let metadata = HashMap::from([("lpips".to_string(), about.to_string())]);
-        files::write_tensors(&folder.path().join(folder::MODEL), &self.model.published()?, &metadata)
+        files::write_tensors(&folder.path().join(folder::MODEL), &self.model.published()?, ("lpips", about.to_string()))
     }
 }
