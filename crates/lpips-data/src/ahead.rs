@@ -12,7 +12,7 @@ const READY: usize = 2;
 
 /// What jobs come to, in their order. The first that fails is the last.
 #[derive(Debug)]
-pub struct Ahead<T> {
+pub struct Prefetch<T> {
     /// One for each worker: of the jobs from the first on each takes its turn.
     queues: Vec<Receiver<Result<T>>>,
     workers: Vec<JoinHandle<()>>,
@@ -20,7 +20,7 @@ pub struct Ahead<T> {
     turn: usize,
 }
 
-impl<T: Send + 'static> Ahead<T> {
+impl<T: Send + 'static> Prefetch<T> {
     /// Starts to work on jobs by their numbers.
     pub fn start(
         jobs: Range<usize>,
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Ahead<T> {
     }
 }
 
-impl<T> Iterator for Ahead<T> {
+impl<T> Iterator for Prefetch<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -61,7 +61,7 @@ impl<T> Iterator for Ahead<T> {
     }
 }
 
-impl<T> Drop for Ahead<T> {
+impl<T> Drop for Prefetch<T> {
     fn drop(&mut self) {
         // A worker that waits to hand over learns that nobody takes it.
         self.queues.clear();

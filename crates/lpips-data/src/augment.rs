@@ -1,7 +1,7 @@
 //! Triplets in other guises: the same change of all three pictures, so that the judgment stays true.
 
-use super::picture::Square;
-use crate::rng::{Rng, Use};
+use super::picture::FloatImage;
+use crate::rng::{Rng, Stream};
 
 /// How far pictures are changed at random; all 0 leaves them alone, as the published trainer does.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Deserialize, serde::Serialize)]
@@ -49,7 +49,7 @@ impl Augment {
     }
 
     /// Changes a triplet by what `rng` draws.
-    fn apply(&self, pictures: &mut [Square; 3], rng: Rng) {
+    fn apply(&self, pictures: &mut [FloatImage; 3], rng: Rng) {
         if self.is_off() {
             return;
         }
@@ -62,8 +62,8 @@ impl Augment {
     }
 
     /// Changes a triplet by the draw for its number in an epoch.
-    pub fn apply_seeded(&self, pictures: &mut [Square; 3], seed: u64, epoch: u64, number: u64) {
-        self.apply(pictures, Rng::new(seed, Use::Augment, (epoch, number)));
+    pub fn apply_seeded(&self, pictures: &mut [FloatImage; 3], seed: u64, epoch: u64, number: u64) {
+        self.apply(pictures, Rng::new(seed, Stream::Augment, (epoch, number)));
     }
 
     fn draw(&self, rng: &mut Rng, size: usize) -> Draw {
@@ -95,7 +95,7 @@ impl Augment {
     }
 }
 
-/// A projective map of places, for [`Square::warp`].
+/// A projective map of places, for [`FloatImage::warp`].
 pub(super) fn projective(map: &[[f64; 3]; 3]) -> impl Fn(f64, f64) -> (f64, f64) {
     move |u, v| {
         let [x, y, w] = map.map(|row| row[0] * u + row[1] * v + row[2]);
@@ -126,7 +126,7 @@ pub(super) fn to_corners(moves: &[f64; 8]) -> [[f64; 3]; 3] {
 }
 
 impl Draw {
-    fn apply(&self, picture: &mut Square) {
+    fn apply(&self, picture: &mut FloatImage) {
         if self.moves {
             picture.warp(projective(&self.map));
         }
@@ -153,7 +153,7 @@ impl Jitter {
     pub(super) const NONE: Self = Self { brightness: 1.0, contrast: 1.0, saturation: 1.0, hue: 0.0 };
 
     /// Changes a picture.
-    pub(super) fn apply(&self, picture: &mut Square) {
+    pub(super) fn apply(&self, picture: &mut FloatImage) {
         if *self == Self::NONE {
             return;
         }
@@ -174,14 +174,14 @@ impl Jitter {
 mod tests {
     use super::*;
 
-    fn picture() -> Square {
-        let mut rng = Rng::new(1, Use::Samples, (0, 0));
-        Square { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() }
+    fn picture() -> FloatImage {
+        let mut rng = Rng::new(1, Stream::Samples, (0, 0));
+        FloatImage { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() }
     }
 
-    fn changed(augment: &Augment, place: u64) -> [Square; 3] {
+    fn changed(augment: &Augment, place: u64) -> [FloatImage; 3] {
         let mut pictures = [picture(), picture(), picture()];
-        augment.apply(&mut pictures, Rng::new(7, Use::Augment, (0, place)));
+        augment.apply(&mut pictures, Rng::new(7, Stream::Augment, (0, place)));
         pictures
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Item, Judged, Kind, Problem, Source, Split, files, fraction, npy};
+use super::{Item, JudgmentSet, Problem, Source, Split, Task, files, fraction, npy};
 use crate::error::{Error, Result};
 
 pub(super) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
@@ -13,13 +13,13 @@ pub(super) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "
 pub(super) fn scan<const N: usize>(
     root: &Path,
     split: Split,
-    dataset: &mut Judged<N>,
+    dataset: &mut JudgmentSet<N>,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let kind = Judged::<N>::KIND;
+    let kind = JudgmentSet::<N>::TASK;
     let leaves = leaves(root, split, kind)?;
     if leaves.is_empty() {
-        let other = if kind == Kind::Jnd { Kind::TwoAfc } else { Kind::Jnd };
+        let other = if kind == Task::Jnd { Task::TwoAfc } else { Task::Jnd };
         let holds = |split| self::leaves(root, split, other).is_ok_and(|leaves| !leaves.is_empty());
         let hint = if holds(Split::Train) || holds(Split::Val) {
             format!("; it holds {}s of {other}", other.noun())
@@ -45,17 +45,17 @@ pub(super) fn scan<const N: usize>(
 }
 
 /// What a folder holds, if it is one of pictures.
-pub(super) fn kind_of(folder: &Path) -> Option<Kind> {
+pub(super) fn kind_of(folder: &Path) -> Option<Task> {
     let has = |part: &str| folder.join(part).is_dir();
     match ["ref", "p0", "p1"].map(has) {
-        [true, ..] => Some(Kind::TwoAfc),
-        [false, true, true] => Some(Kind::Jnd),
+        [true, ..] => Some(Task::TwoAfc),
+        [false, true, true] => Some(Task::Jnd),
         _ => None,
     }
 }
 
 /// The folders that hold pictures of a kind, by name.
-pub(super) fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBuf>> {
+pub(super) fn leaves(root: &Path, split: Split, kind: Task) -> Result<Vec<PathBuf>> {
     let mut folder = root.to_path_buf();
     for part in [kind.name(), split.name()] {
         if folder.join(part).is_dir() {
@@ -66,8 +66,8 @@ pub(super) fn leaves(root: &Path, split: Split, kind: Kind) -> Result<Vec<PathBu
     Ok(if is_leaf(&folder) { vec![folder] } else { files(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
 }
 
-fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut Judged<N>, problems: &mut Vec<Problem>) -> Result<()> {
-    let (number, kind) = (dataset.folders.len(), Judged::<N>::KIND);
+fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, problems: &mut Vec<Problem>) -> Result<()> {
+    let (number, kind) = (dataset.folders.len(), JudgmentSet::<N>::TASK);
     dataset.folders.push(folder.display().to_string());
     let mut columns = Vec::new();
     let expected = || format!("{} and {}", kind.pictures().join(", "), kind.vote());

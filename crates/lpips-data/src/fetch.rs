@@ -10,7 +10,7 @@ use std::time::Duration;
 use lpips_models::transfer::{self, Transfer, is_secure};
 
 use super::unpack::{self, unpack, unwritable};
-use super::{Judged, Kind, Problem, Split, files};
+use super::{JudgmentSet, Problem, Split, Task, files};
 use crate::Outcome;
 use crate::error::{Error, Result};
 
@@ -313,12 +313,12 @@ impl Fetch {
     /// A folder that can't be read, or in which there is nothing.
     pub fn count(&self, part: &Part) -> Result<Counts> {
         let folder = self.folder(part);
-        if part.folder.starts_with(Kind::Jnd.name()) { counts::<2>(folder) } else { counts::<3>(folder) }
+        if part.folder.starts_with(Task::Jnd.name()) { counts::<2>(folder) } else { counts::<3>(folder) }
     }
 }
 
 fn counts<const N: usize>(folder: PathBuf) -> Result<Counts> {
-    let (set, problems) = Judged::<N>::open(&[folder], Split::Val)?;
+    let (set, problems) = JudgmentSet::<N>::open(&[folder], Split::Val)?;
     let counts = set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count));
     Ok((counts.collect(), problems))
 }

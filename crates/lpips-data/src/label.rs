@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Kind, Look, Problem, bapps, check_together, files, summary};
+use super::{CheckDepth, Problem, Task, bapps, check_together, files, summary};
 use crate::error::{Error, Result};
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// One triplet, or one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct Questions {
     /// The folder, as it was given.
     pub root: PathBuf,
     /// What people are asked.
-    pub kind: Kind,
+    pub kind: Task,
     /// The questions, which go by their place in this list.
     pub list: Vec<Question>,
 }
@@ -84,7 +84,7 @@ impl Questions {
     /// # Errors
     /// A folder that can't be read or holds nothing of the kind; pictures without a twin, of several sizes, or that can't be
     /// read, of which the first few are named.
-    pub fn open(root: &Path, kind: Option<Kind>, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
+    pub fn open(root: &Path, kind: Option<Task>, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
         if !metadata.is_dir() {
             return Err(Error::file(root, "is a file: expected a folder"));
@@ -92,15 +92,15 @@ impl Questions {
         let mut leaves = Vec::new();
         walk(root, &mut HashSet::new(), &mut leaves)?;
         let holds = |kind| leaves.iter().any(|(_, found)| *found == kind);
-        let kind = kind.unwrap_or(if holds(Kind::TwoAfc) { Kind::TwoAfc } else { Kind::Jnd });
+        let kind = kind.unwrap_or(if holds(Task::TwoAfc) { Task::TwoAfc } else { Task::Jnd });
         if !holds(kind) {
             let reason = match kind {
-                Kind::TwoAfc => "holds no triplets: expected the folders ref, p0 and p1 in it or below it",
-                Kind::Jnd if leaves.is_empty() => {
+                Task::TwoAfc => "holds no triplets: expected the folders ref, p0 and p1 in it or below it",
+                Task::Jnd if leaves.is_empty() => {
                     "holds no pictures to judge: expected the folders ref, p0 and p1 (triplets), or p0 and p1 (pairs), in \
                      it or below it"
                 }
-                Kind::Jnd => "holds no pairs: expected the folders p0 and p1, without ref, in it or below it",
+                Task::Jnd => "holds no pairs: expected the folders p0 and p1, without ref, in it or below it",
             };
             return Err(Error::file(root, reason));
         }
@@ -111,7 +111,7 @@ impl Questions {
         progress(Some(list.len()));
         let broken = list.par_iter().flat_map_iter(|question| {
             progress(None);
-            check_together(&question.pictures, Look::Headers)
+            check_together(&question.pictures, CheckDepth::Headers)
         });
         problems.extend(broken.collect::<Vec<_>>());
         if !problems.is_empty() {
@@ -136,7 +136,7 @@ impl Questions {
         let p1 = pictures.len() - 1;
         let swapped = self.is_swapped(question, voter);
         let number = match place {
-            Place::Ref if self.kind == Kind::Jnd => return Err(Error::Choice("a pair has no reference".to_string())),
+            Place::Ref if self.kind == Task::Jnd => return Err(Error::Choice("a pair has no reference".to_string())),
             Place::Ref => 0,
             Place::First => p1 - usize::from(!swapped),
             Place::Second => p1 - usize::from(swapped),
@@ -152,12 +152,12 @@ impl Questions {
         self.get(question)?;
         let first_is_p0 = !self.is_swapped(question, voter);
         match (self.kind, answer) {
-            (Kind::TwoAfc, Answer::First) => Ok(if first_is_p0 { Choice::P0 } else { Choice::P1 }),
-            (Kind::TwoAfc, Answer::Second) => Ok(if first_is_p0 { Choice::P1 } else { Choice::P0 }),
-            (Kind::Jnd, Answer::Same) => Ok(Choice::Same),
-            (Kind::Jnd, Answer::Different) => Ok(Choice::Different),
-            (Kind::TwoAfc, _) => Err(Error::Choice("expected the answer first or second".to_string())),
-            (Kind::Jnd, _) => Err(Error::Choice("expected the answer same or different".to_string())),
+            (Task::TwoAfc, Answer::First) => Ok(if first_is_p0 { Choice::P0 } else { Choice::P1 }),
+            (Task::TwoAfc, Answer::Second) => Ok(if first_is_p0 { Choice::P1 } else { Choice::P0 }),
+            (Task::Jnd, Answer::Same) => Ok(Choice::Same),
+            (Task::Jnd, Answer::Different) => Ok(Choice::Different),
+            (Task::TwoAfc, _) => Err(Error::Choice("expected the answer first or second".to_string())),
+            (Task::Jnd, _) => Err(Error::Choice("expected the answer same or different".to_string())),
         }
     }
 
@@ -169,13 +169,13 @@ impl Questions {
     /// Whether a person sees p1 first: by chance, but always the same.
     fn is_swapped(&self, question: usize, voter: &str) -> bool {
         let Question { folder, name, .. } = &self.list[question];
-        Rng::new(number_of(&[voter, folder, name]), Use::Votes, (0, 0)).chance(0.5)
+        Rng::new(number_of(&[voter, folder, name]), Stream::Votes, (0, 0)).chance(0.5)
     }
 
     /// The questions in the order of one person: by chance, but always the same.
     pub(super) fn order(&self, voter: &str) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.list.len()).collect();
-        Rng::new(number_of(&[voter]), Use::Votes, (1, 0)).shuffle(&mut order);
+        Rng::new(number_of(&[voter]), Stream::Votes, (1, 0)).shuffle(&mut order);
         order
     }
 }
@@ -187,7 +187,7 @@ fn number_of(names: &[&str]) -> u64 {
 }
 
 /// Adds the folders at and below `folder` that hold questions.
-fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, leaves: &mut Vec<(PathBuf, Kind)>) -> Result<()> {
+fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, leaves: &mut Vec<(PathBuf, Task)>) -> Result<()> {
     let real = std::fs::canonicalize(folder).map_err(|error| Error::io(folder, "read", &error))?;
     // A link can lead back to where it is.
     if !seen.insert(real) {
@@ -201,7 +201,7 @@ fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, leaves: &mut Vec<(PathBuf, K
 }
 
 /// Adds the questions of one folder.
-fn leaf(root: &Path, folder: &Path, kind: Kind, list: &mut Vec<Question>, problems: &mut Vec<Problem>) -> Result<()> {
+fn leaf(root: &Path, folder: &Path, kind: Task, list: &mut Vec<Question>, problems: &mut Vec<Problem>) -> Result<()> {
     let parts = kind.pictures();
     if let Some(part) = parts.iter().find(|part| !folder.join(part).is_dir()) {
         let reason = format!("lacks the folder {part}: expected {}", parts.join(", "));
@@ -257,7 +257,7 @@ pub(super) mod tests {
 
     pub(in super::super) const TRIPLET: [&str; 3] = ["ref", "p0", "p1"];
 
-    fn open(root: &Path, kind: Option<Kind>) -> Result<Questions> {
+    fn open(root: &Path, kind: Option<Task>) -> Result<Questions> {
         Questions::open(root, kind, &|_| ())
     }
 
@@ -270,12 +270,12 @@ pub(super) mod tests {
         let found = open(root.path(), None).unwrap();
         let names: Vec<_> = found.list.iter().map(|q| format!("{} {}", q.folder, q.name)).collect();
         assert_eq!(names, ["2afc/train/cnn a", "2afc/train/cnn b", "2afc/val/color a"]);
-        assert_eq!((found.kind, found.folders()), (Kind::TwoAfc, 2));
+        assert_eq!((found.kind, found.folders()), (Task::TwoAfc, 2));
         assert_eq!(found.list[1].judge, root.path().join("2afc/train/cnn/judge/b.npy"));
-        let found = open(root.path(), Some(Kind::Jnd)).unwrap();
+        let found = open(root.path(), Some(Task::Jnd)).unwrap();
         assert_eq!(found.list[0].judge, root.path().join("jnd/val/cnn/same/c.npy"));
         let found = open(&root.path().join("jnd"), None).unwrap();
-        assert_eq!((found.kind, found.list.len()), (Kind::Jnd, 1));
+        assert_eq!((found.kind, found.list.len()), (Task::Jnd, 1));
         let found = open(&root.path().join("2afc/val/color"), None).unwrap();
         assert_eq!(found.list[0].folder, ".");
     }
@@ -295,7 +295,7 @@ pub(super) mod tests {
         let refused = |kind| open(root.path(), kind).unwrap_err().to_string();
         assert!(refused(None).contains("holds no pictures to judge"));
         pictures(root.path(), &TRIPLET, &["a", "b", "c"]);
-        assert!(refused(Some(Kind::Jnd)).contains("holds no pairs"));
+        assert!(refused(Some(Task::Jnd)).contains("holds no pairs"));
         std::fs::write(root.path().join("p0/a.png"), "no picture").unwrap();
         std::fs::remove_file(root.path().join("p1/b.png")).unwrap();
         lpips_core::Picture::from_rgb8(2, 1, vec![0; 6]).unwrap().save_png(root.path().join("p1/c.png")).unwrap();

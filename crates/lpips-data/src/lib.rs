@@ -44,7 +44,7 @@ pub enum Outcome {
 
 /// What people were asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Kind {
+pub enum Task {
     /// Two alternatives and a forced choice: which of p0 and p1 is the more similar to the reference?
     #[serde(rename = "2afc")]
     TwoAfc,
@@ -53,7 +53,7 @@ pub enum Kind {
     Jnd,
 }
 
-impl Kind {
+impl Task {
     /// Its name, and that of its folder in a BAPPS root.
     pub fn name(self) -> &'static str {
         match self {
@@ -87,7 +87,7 @@ impl Kind {
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for Task {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -96,7 +96,7 @@ impl FromStr for Kind {
     }
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for Task {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
@@ -156,7 +156,7 @@ impl<const N: usize> Source<N> {
 
 /// What people were asked and said, in the order that it was found in: folders as given, files by name.
 #[derive(Debug, Clone, Default)]
-pub struct Judged<const N: usize> {
+pub struct JudgmentSet<const N: usize> {
     /// What the folders are called, as they were given or found.
     pub folders: Vec<String>,
     /// The questions.
@@ -166,10 +166,10 @@ pub struct Judged<const N: usize> {
 }
 
 /// Triplets, to be trained on or scored.
-pub type Dataset = Judged<3>;
+pub type Dataset = JudgmentSet<3>;
 
 /// Pairs that people took for the same or not.
-pub type Pairs = Judged<2>;
+pub type Pairs = JudgmentSet<2>;
 
 /// Something that is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,16 +220,16 @@ impl Split {
 
 /// How closely the pictures are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum CheckDepth {
     /// Whether each is there and says how large it is.
     Headers,
     /// Whether each can be decoded to its last pixel.
     Pixels,
 }
 
-impl<const N: usize> Judged<N> {
+impl<const N: usize> JudgmentSet<N> {
     /// What people were asked.
-    pub const KIND: Kind = if N == 3 { Kind::TwoAfc } else { Kind::Jnd };
+    pub const TASK: Task = if N == 3 { Task::TwoAfc } else { Task::Jnd };
 
     /// What is in several roots, in the order given, and all that is wrong with them. What is wrong is left out.
     ///
@@ -255,14 +255,14 @@ impl<const N: usize> Judged<N> {
                 list::scan(root, &mut dataset, &mut problems)?;
             }
             if dataset.items.len() + problems.len() == before {
-                return Err(Error::file(root, format!("holds no {}s: expected at least one", Self::KIND.noun())));
+                return Err(Error::file(root, format!("holds no {}s: expected at least one", Self::TASK.noun())));
             }
         }
         Ok((dataset, problems))
     }
 
     /// Looks at every picture, `progress` being called for each item: what is wrong, and how many items can't be used.
-    pub fn check_pictures(&self, look: Look, progress: impl Fn() + Sync) -> (Vec<Problem>, usize) {
+    pub fn check_pictures(&self, look: CheckDepth, progress: impl Fn() + Sync) -> (Vec<Problem>, usize) {
         let problems: Vec<Vec<Problem>> = self
             .items
             .par_iter()
@@ -293,7 +293,7 @@ impl<const N: usize> Judged<N> {
         let (mut set, mut problems) = Self::open(roots, split)?;
         progress(Some(set.items.len()));
         // What is broken further in than its header is met when it is scored; to be left out it has to be found now.
-        let look = if skip_broken { Look::Pixels } else { Look::Headers };
+        let look = if skip_broken { CheckDepth::Pixels } else { CheckDepth::Headers };
         problems.extend(set.check_pictures(look, || progress(None)).0);
         if !skip_broken && !problems.is_empty() {
             return Err(Error::Data(summary(&problems, ADVICE)));
@@ -389,7 +389,7 @@ impl Dataset {
         roots: &[PathBuf],
         split: Split,
         skip_broken: bool,
-        look: Look,
+        look: CheckDepth,
         progress: &(dyn Fn(Option<usize>) + Sync),
     ) -> Result<Self> {
         let (dataset, mut problems) = Self::open(roots, split)?;
@@ -417,7 +417,7 @@ pub fn short_hex(hash: Sha256) -> String {
 }
 
 /// What is wrong with pictures that are judged together.
-fn check_together(files: &[PathBuf], look: Look) -> Vec<Problem> {
+fn check_together(files: &[PathBuf], look: CheckDepth) -> Vec<Problem> {
     let (mut problems, mut sizes) = (Vec::new(), Vec::new());
     for path in files {
         match picture::check(path, look) {

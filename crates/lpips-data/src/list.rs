@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Item, Judged, Kind, Problem, Source, fraction};
+use super::{Item, JudgmentSet, Problem, Source, Task, fraction};
 use crate::error::{Error, Result};
 
 /// One line: its number and either its fields, pictures and then what people said, or what is wrong with it.
 type Line = (u64, Result<Vec<String>, String>);
 
 /// Adds what is in a list.
-pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problems: &mut Vec<Problem>) -> Result<()> {
-    let names = Names::of(Judged::<N>::KIND);
+pub(super) fn scan<const N: usize>(
+    list: &Path,
+    dataset: &mut JudgmentSet<N>,
+    problems: &mut Vec<Problem>,
+) -> Result<()> {
+    let names = Names::of(JudgmentSet::<N>::TASK);
     let text = std::fs::read_to_string(list).map_err(|error| Error::io(list, "read", &error))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let extension = list.extension().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -20,7 +24,7 @@ pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problem
         _ => {
             let reason = format!(
                 "is neither a folder nor a list of {}s: expected a .csv or .jsonl with {names}",
-                Judged::<N>::KIND.noun()
+                JudgmentSet::<N>::TASK.noun()
             );
             return Err(Error::file(list, reason));
         }
@@ -50,7 +54,7 @@ pub(super) fn scan<const N: usize>(list: &Path, dataset: &mut Judged<N>, problem
 struct Names(Vec<&'static str>);
 
 impl Names {
-    fn of(kind: Kind) -> Self {
+    fn of(kind: Task) -> Self {
         Self([kind.pictures(), &[kind.vote()]].concat())
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::ahead::Ahead;
+use super::ahead::Prefetch;
 use super::augment::Augment;
 use super::{Dataset, picture};
 use crate::error::Result;
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// How triplets become batches.
 #[derive(Debug, Clone)]
@@ -60,14 +60,14 @@ impl Batch {
 
 /// An epoch's batches in their order, which depends on the seed alone; so does the augmentation. Nothing stands in the place of a
 /// batch of which every picture is broken.
-pub type Loader = Ahead<Option<Batch>>;
+pub type Loader = Prefetch<Option<Batch>>;
 
 impl Batching {
     /// The numbers of an epoch's triplets in the order they are trained in.
     pub fn order(&self, count: usize, epoch: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..count as u32).collect();
         if self.shuffle {
-            Rng::new(self.seed, Use::Order, (epoch as u64, 0)).shuffle(&mut order);
+            Rng::new(self.seed, Stream::Order, (epoch as u64, 0)).shuffle(&mut order);
         }
         order
     }
@@ -82,7 +82,7 @@ impl Batching {
         let order: Arc<[u32]> = self.order(dataset.items.len(), epoch).into();
         let end = self.batches(order.len()).max(first);
         let (own, dataset, device) = (self.clone(), dataset.clone(), device.clone());
-        Ahead::start(first..end, self.workers, move |at| {
+        Prefetch::start(first..end, self.workers, move |at| {
             let numbers = &order[at * own.batch..order.len().min((at + 1) * own.batch)];
             own.make(&dataset, epoch, numbers, &device)
         })

@@ -5,19 +5,19 @@ use std::path::Path;
 use lpips_core::Picture;
 use lpips_core::image::Decoder;
 
-use super::{Look, Source, sample};
+use super::{CheckDepth, Source, sample};
 use crate::error::{Error, Result};
 
 /// Values of a square RGB picture, from 0 to 1, red, green and blue of each pixel from the top left.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Square {
+pub struct FloatImage {
     /// Pixels along a side.
     pub size: usize,
     /// size x size x 3 values.
     pub values: Vec<f32>,
 }
 
-impl Square {
+impl FloatImage {
     /// From bytes, red, green and blue of each pixel.
     pub fn from_rgb8(size: usize, rgb: &[u8]) -> Self {
         Self { size, values: rgb.iter().map(|v| f32::from(*v) / 255.0).collect() }
@@ -97,10 +97,10 @@ fn snap(v: f64) -> f64 {
 ///
 /// # Errors
 /// It can't.
-pub fn check(path: &Path, look: Look) -> lpips_core::Result<(usize, usize)> {
+pub fn check(path: &Path, look: CheckDepth) -> lpips_core::Result<(usize, usize)> {
     match look {
-        Look::Headers => Decoder::default().size(path),
-        Look::Pixels => Decoder::default().open(path).map(|picture| (picture.width(), picture.height())),
+        CheckDepth::Headers => Decoder::default().size(path),
+        CheckDepth::Pixels => Decoder::default().open(path).map(|picture| (picture.width(), picture.height())),
     }
 }
 
@@ -111,7 +111,7 @@ pub fn check(path: &Path, look: Look) -> lpips_core::Result<(usize, usize)> {
 ///
 /// # Errors
 /// A picture that can't be read.
-pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[Square; N]> {
+pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[FloatImage; N]> {
     let pictures = match source {
         Source::Files(files) => files.iter().map(|path| open(path, size)).collect::<Result<Vec<_>>>()?,
         Source::Sample { seed, index } => sample::draw(*seed, *index, size).into(),
@@ -124,7 +124,7 @@ pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[Square; 
 ///
 /// # Errors
 /// One that can't be read.
-pub fn open(path: &Path, size: usize) -> Result<Square> {
+pub fn open(path: &Path, size: usize) -> Result<FloatImage> {
     let mut picture = Picture::open(path)?;
     let (width, height) = (picture.width(), picture.height());
     let short = width.min(height);
@@ -140,22 +140,22 @@ pub fn open(path: &Path, size: usize) -> Result<Square> {
         let row = &rgb[(y * width + left) * 3..][..size * 3];
         values.extend(row.iter().map(|v| f32::from(*v) / 255.0));
     }
-    Ok(Square { size, values })
+    Ok(FloatImage { size, values })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{Rng, Use};
+    use crate::rng::{Rng, Stream};
 
     #[test]
     fn a_blur_keeps_the_mean_and_smooths() {
-        let mut rng = Rng::new(1, Use::Samples, (0, 0));
-        let original = Square { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() };
+        let mut rng = Rng::new(1, Stream::Samples, (0, 0));
+        let original = FloatImage { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() };
         let mut blurred = original.clone();
         blurred.blur(1.0);
-        let mean = |p: &Square| p.values.iter().sum::<f32>() / p.values.len() as f32;
-        let spread = |p: &Square| p.values.iter().map(|v| (v - mean(p)).powi(2)).sum::<f32>();
+        let mean = |p: &FloatImage| p.values.iter().sum::<f32>() / p.values.len() as f32;
+        let spread = |p: &FloatImage| p.values.iter().map(|v| (v - mean(p)).powi(2)).sum::<f32>();
         assert!((mean(&blurred) - mean(&original)).abs() < 1e-4);
         assert!(spread(&blurred) < 0.5 * spread(&original));
     }

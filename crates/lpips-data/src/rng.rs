@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// What a stream of numbers is for; each use has its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Use {
+pub enum Stream {
     /// The order of an epoch's triplets.
     Order,
     /// The augmentation of one triplet in one epoch.
@@ -32,7 +32,7 @@ pub struct Rng(ChaCha8Rng);
 
 impl Rng {
     /// The stream for a use and a place (an epoch and an index, say); others never meet it.
-    pub fn new(seed: u64, of: Use, place: (u64, u64)) -> Self {
+    pub fn new(seed: u64, of: Stream, place: (u64, u64)) -> Self {
         let mut key = [0; 32];
         for (part, value) in key.chunks_exact_mut(8).zip([seed, of as u64, place.0, place.1]) {
             part.copy_from_slice(&value.to_le_bytes());
@@ -86,15 +86,15 @@ mod tests {
     #[test]
     fn streams_repeat_and_differ() {
         let draw = |seed, of, place| Rng::new(seed, of, place).bits();
-        let first = draw(1, Use::Order, (2, 3));
-        assert_eq!(first, draw(1, Use::Order, (2, 3)));
-        let others = [draw(2, Use::Order, (2, 3)), draw(1, Use::Augment, (2, 3)), draw(1, Use::Order, (3, 2))];
+        let first = draw(1, Stream::Order, (2, 3));
+        assert_eq!(first, draw(1, Stream::Order, (2, 3)));
+        let others = [draw(2, Stream::Order, (2, 3)), draw(1, Stream::Augment, (2, 3)), draw(1, Stream::Order, (3, 2))];
         assert!(others.iter().all(|other| *other != first));
     }
 
     #[test]
     fn numbers_are_where_they_should_be() {
-        let mut rng = Rng::new(5, Use::Samples, (0, 0));
+        let mut rng = Rng::new(5, Stream::Samples, (0, 0));
         let units: Vec<f64> = (0..10_000).map(|_| rng.unit()).collect();
         assert!(units.iter().all(|u| (0.0..1.0).contains(u)));
         assert!((units.iter().sum::<f64>() / 10_000.0 - 0.5).abs() < 0.015);
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn a_shuffle_keeps_every_item() {
         let mut items: Vec<u32> = (0..100).collect();
-        Rng::new(1, Use::Order, (0, 0)).shuffle(&mut items);
+        Rng::new(1, Stream::Order, (0, 0)).shuffle(&mut items);
         assert_ne!(items, (0..100).collect::<Vec<_>>());
         items.sort_unstable();
         assert_eq!(items, (0..100).collect::<Vec<_>>());

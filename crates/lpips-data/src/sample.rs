@@ -2,8 +2,8 @@
 //!
 //! It shows that training works and how it is used. It says nothing about people: the judgment follows from the strengths.
 
-use super::picture::Square;
-use crate::rng::{Rng, Use};
+use super::picture::FloatImage;
+use crate::rng::{Rng, Stream};
 
 /// How a picture can be spoilt; each takes a strength from 0, nothing, to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +21,10 @@ const DISTORTIONS: [Distortion; 6] =
 
 /// How p0 and p1 are made, and a generator for the rest.
 fn plan(seed: u64, index: u64) -> ([(Distortion, f64); 2], Rng) {
-    let mut rng = Rng::new(seed, Use::Samples, (index, 0));
+    let mut rng = Rng::new(seed, Stream::Samples, (index, 0));
     let mut one = || (DISTORTIONS[rng.below(DISTORTIONS.len())], rng.between(0.05, 1.0));
     let (first, second) = (one(), one());
-    ([first, second], Rng::new(seed, Use::Samples, (index, 1)))
+    ([first, second], Rng::new(seed, Stream::Samples, (index, 1)))
 }
 
 /// The fraction that prefers p1, by the difference of the strengths: near one half where they are alike.
@@ -35,7 +35,7 @@ pub fn judge(seed: u64, index: u64) -> f32 {
 }
 
 /// Reference, p0 and p1 of a sample, `size` pixels each way.
-pub fn draw(seed: u64, index: u64, size: usize) -> [Square; 3] {
+pub fn draw(seed: u64, index: u64, size: usize) -> [FloatImage; 3] {
     let (distortions, mut rng) = plan(seed, index);
     let scene = scene(&mut rng, size);
     let [p0, p1] = distortions.map(|(kind, strength)| {
@@ -44,11 +44,11 @@ pub fn draw(seed: u64, index: u64, size: usize) -> [Square; 3] {
         picture
     });
     // As if they came from files.
-    [scene, p0, p1].map(|picture| Square::from_rgb8(size, &picture.to_rgb8()))
+    [scene, p0, p1].map(|picture| FloatImage::from_rgb8(size, &picture.to_rgb8()))
 }
 
 /// A sky of two colours, a few shapes before it, and texture over all.
-fn scene(rng: &mut Rng, size: usize) -> Square {
+fn scene(rng: &mut Rng, size: usize) -> FloatImage {
     fn colour(rng: &mut Rng) -> [f64; 3] {
         [(); 3].map(|()| rng.between(0.1, 0.9))
     }
@@ -72,10 +72,10 @@ fn scene(rng: &mut Rng, size: usize) -> Square {
             values.extend(pixel.map(|v| (v + texture).clamp(0.0, 1.0) as f32));
         }
     }
-    Square { size, values }
+    FloatImage { size, values }
 }
 
-fn distort(picture: &mut Square, kind: Distortion, strength: f64, rng: &mut Rng) {
+fn distort(picture: &mut FloatImage, kind: Distortion, strength: f64, rng: &mut Rng) {
     match kind {
         Distortion::Noise => picture.values.iter_mut().for_each(|v| *v += (0.15 * strength * rng.normal()) as f32),
         Distortion::Blur => picture.blur(0.2 + 2.3 * strength),
@@ -99,7 +99,7 @@ fn distort(picture: &mut Square, kind: Distortion, strength: f64, rng: &mut Rng)
 }
 
 /// Blends a picture with the means of its 4x4 blocks.
-fn blocks(picture: &mut Square, strength: f64) {
+fn blocks(picture: &mut FloatImage, strength: f64) {
     const SIDE: usize = 4;
     let size = picture.size;
     for (top, left) in (0..size).step_by(SIDE).flat_map(|y| (0..size).step_by(SIDE).map(move |x| (y, x))) {
@@ -134,10 +134,10 @@ mod tests {
     #[test]
     fn every_distortion_does_more_when_it_is_stronger() {
         for kind in DISTORTIONS {
-            let scene = scene(&mut Rng::new(1, Use::Samples, (0, 0)), 48);
+            let scene = scene(&mut Rng::new(1, Stream::Samples, (0, 0)), 48);
             let error = |strength| {
                 let mut picture = scene.clone();
-                distort(&mut picture, kind, strength, &mut Rng::new(2, Use::Samples, (0, 0)));
+                distort(&mut picture, kind, strength, &mut Rng::new(2, Stream::Samples, (0, 0)));
                 picture.values.iter().zip(&scene.values).map(|(a, b)| (a - b).powi(2)).sum::<f32>()
             };
             let (weak, strong) = (error(0.1), error(0.9));

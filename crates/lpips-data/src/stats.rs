@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Judged, Kind, Look, Problem, Source, Split, bapps, human, picture};
+use super::{CheckDepth, JudgmentSet, Problem, Source, Split, Task, bapps, human, picture};
 use crate::error::Result;
 
 /// One dataset of a set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stats {
     /// What people were asked.
-    pub kind: Kind,
+    pub kind: Task,
     /// The folder or list.
     pub folder: String,
     /// How many triplets or pairs can be used.
@@ -36,8 +36,8 @@ pub struct Stats {
 ///
 /// # Errors
 /// A root that can't be read.
-pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
-    let all = [(Kind::TwoAfc, Split::Train), (Kind::TwoAfc, Split::Val), (Kind::Jnd, Split::Val)];
+pub fn parts(root: &Path) -> Result<Vec<(Task, Split)>> {
+    let all = [(Task::TwoAfc, Split::Train), (Task::TwoAfc, Split::Val), (Task::Jnd, Split::Val)];
     let found: Vec<_> =
         all.into_iter().filter(|(kind, split)| root.join(kind.name()).join(split.name()).is_dir()).collect();
     if !found.is_empty() || !root.exists() {
@@ -45,16 +45,16 @@ pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
     }
     // A folder or a list that is not laid out as BAPPS is of one kind and no half.
     let is_jnd = if root.is_dir() {
-        bapps::leaves(root, Split::Val, Kind::TwoAfc)?.is_empty()
-            && !bapps::leaves(root, Split::Val, Kind::Jnd)?.is_empty()
+        bapps::leaves(root, Split::Val, Task::TwoAfc)?.is_empty()
+            && !bapps::leaves(root, Split::Val, Task::Jnd)?.is_empty()
     } else {
         let text = std::fs::read_to_string(root).unwrap_or_default();
         let first = text.lines().next().unwrap_or_default();
         // Without a line of names, by the number of fields.
-        let named = [Kind::TwoAfc, Kind::Jnd].map(|kind| first.contains(kind.vote()));
+        let named = [Task::TwoAfc, Task::Jnd].map(|kind| first.contains(kind.vote()));
         named == [false, true] || (named == [false, false] && first.split(',').count() == 3)
     };
-    Ok(vec![(if is_jnd { Kind::Jnd } else { Kind::TwoAfc }, Split::Val)])
+    Ok(vec![(if is_jnd { Task::Jnd } else { Task::TwoAfc }, Split::Val)])
 }
 
 /// A root by itself, so that one which can't be read does not hide what is wrong with the next: what can be used, and all that is
@@ -62,12 +62,12 @@ pub fn parts(root: &Path) -> Result<Vec<(Kind, Split)>> {
 pub fn look<const N: usize>(
     root: &Path,
     split: Split,
-    look: Look,
+    look: CheckDepth,
     progress: &(dyn Fn(Option<usize>) + Sync),
-) -> (Judged<N>, Vec<Problem>) {
-    let (set, mut problems) = match Judged::open(&[root.to_path_buf()], split) {
+) -> (JudgmentSet<N>, Vec<Problem>) {
+    let (set, mut problems) = match JudgmentSet::open(&[root.to_path_buf()], split) {
         Ok(found) => found,
-        Err(error) => return (Judged::default(), vec![Problem::of(root, &error)]),
+        Err(error) => return (JudgmentSet::default(), vec![Problem::of(root, &error)]),
     };
     progress(Some(set.items.len()));
     problems.extend(set.check_pictures(look, || progress(None)).0);
@@ -75,11 +75,11 @@ pub fn look<const N: usize>(
 }
 
 /// What a set's datasets are made of.
-pub fn of<const N: usize>(set: &Judged<N>) -> Vec<Stats> {
+pub fn of<const N: usize>(set: &JudgmentSet<N>) -> Vec<Stats> {
     (0..set.folders.len()).map(|folder| one(set, folder)).collect()
 }
 
-fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {
+fn one<const N: usize>(set: &JudgmentSet<N>, folder: usize) -> Stats {
     let items: Vec<_> = set.items.iter().filter(|item| item.folder == folder).collect();
     let files = |item: &&super::Item<N>| -> Vec<PathBuf> {
         match &item.source {
@@ -88,7 +88,7 @@ fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {
         }
     };
     let all: Vec<Vec<PathBuf>> = items.iter().map(files).collect();
-    let size = |path: &PathBuf| picture::check(path, Look::Headers).ok();
+    let size = |path: &PathBuf| picture::check(path, CheckDepth::Headers).ok();
     let found: Vec<(usize, usize)> = all.par_iter().flatten().filter_map(size).collect();
     let mut sizes = BTreeMap::new();
     for (w, h) in found {
@@ -98,7 +98,7 @@ fn one<const N: usize>(set: &Judged<N>, folder: usize) -> Stats {
     // From 0: an empty sum is -0.
     let mean = |values: &[f64]| values.iter().fold(0.0, |sum, value| sum + value) / values.len().max(1) as f64;
     let votes = human::votes_behind(&judges).filter(|_| !set.labelled_here);
-    let kind = Judged::<N>::KIND;
+    let kind = JudgmentSet::<N>::TASK;
     Stats {
         kind,
         folder: set.folders[folder].clone(),

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::label::{Choice, Questions};
-use super::{Kind, npy};
+use super::{Task, npy};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -73,7 +73,7 @@ struct VoteLine {
     /// Seconds since 1970.
     time: f64,
     voter: String,
-    kind: Kind,
+    kind: Task,
     folder: String,
     name: String,
     choice: Choice,
@@ -271,8 +271,8 @@ impl Votes {
     fn line(&self, ballot: &Ballot) -> Result<Line> {
         let Ballot { id, voter, question, choice, ms } = ballot.clone();
         let kind = match choice {
-            Choice::P0 | Choice::P1 => Kind::TwoAfc,
-            Choice::Same | Choice::Different => Kind::Jnd,
+            Choice::P0 | Choice::P1 => Task::TwoAfc,
+            Choice::Same | Choice::Different => Task::Jnd,
         };
         let question = self.questions.list.get(question).filter(|_| kind == self.questions.kind);
         let question = question.ok_or_else(|| Error::Choice("a vote on nothing that is asked here".to_string()))?;

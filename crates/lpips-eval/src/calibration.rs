@@ -64,11 +64,11 @@ pub(super) fn slope(triplets: &[(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lpips_data::rng::{Rng, Use};
+    use lpips_data::rng::{Rng, Stream};
 
     #[test]
     fn the_slope_that_made_the_judgments_is_found() {
-        let mut rng = Rng::new(1, Use::Samples, (0, 0));
+        let mut rng = Rng::new(1, Stream::Samples, (0, 0));
         let triplets: Vec<(f64, f64)> = (0..4000)
             .map(|_| {
                 let x = rng.between(-0.3, 0.3);

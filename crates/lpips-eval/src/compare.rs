@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
 use super::table::{credits, groups, mean_of_means};
-use lpips_data::Kind;
+use lpips_data::Task;
 use lpips_data::{Error, Result};
 
 /// Two metrics on one dataset.
@@ -59,7 +59,7 @@ impl Difference {
 /// Pairs rather than triplets, fewer than two metrics, or a dataset of fewer than two triplets.
 pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<Difference>> {
     let metrics = &results.header.metrics;
-    if results.header.kind != Kind::TwoAfc {
+    if results.header.kind != Task::TwoAfc {
         return Err(Error::Choice(
             "pairs have no scores of their own to be compared: expected triplets, judged by 2AFC".to_string(),
         ));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use lpips_data::Dataset;
-use lpips_data::rng::{Rng, Use};
+use lpips_data::rng::{Rng, Stream};
 use lpips_data::{Error, Result};
 
 /// Divides a set into `k` folds of like size, by the numbers of the triplets: seeded, each dataset spread over all folds, and triplets of
@@ -31,7 +31,7 @@ pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
             members.len()
         )));
     }
-    let mut rng = Rng::new(seed, Use::Folds, (0, 0));
+    let mut rng = Rng::new(seed, Stream::Folds, (0, 0));
     rng.shuffle(&mut members);
     // The largest groups first, each into the fold that has the fewest of its dataset so far, and then the fewest in all.
     members.sort_by_key(|group| std::cmp::Reverse(group.len()));

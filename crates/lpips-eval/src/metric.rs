@@ -11,7 +11,7 @@ use lpips_models::ops;
 use sha2::{Digest, Sha256};
 
 use super::pixel::{Baseline, Pixels};
-use lpips_data::picture::Square;
+use lpips_data::picture::FloatImage;
 use lpips_data::short_hex;
 use lpips_data::{Error, Result};
 
@@ -149,7 +149,7 @@ impl fmt::Display for Metric {
 ///
 /// # Errors
 /// Pictures that are too small for a metric, or a device that runs out of memory.
-pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[Square; N]]) -> Result<Vec<Vec<Distances>>> {
+pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[FloatImage; N]]) -> Result<Vec<Vec<Distances>>> {
     let mut all: Vec<Vec<Distances>> = vec![Vec::new(); metrics.len()];
     let looks_at_pixels = metrics.iter().any(|metric| matches!(metric.how, How::Pixels(_)));
     let pixels = if looks_at_pixels { pixels(questions)? } else { Vec::new() };
@@ -196,8 +196,8 @@ impl Metric {
     }
 }
 
-fn pixels<const N: usize>(questions: &[[Square; N]]) -> Result<Vec<Vec<Pixels>>> {
-    let of = |square: &Square| Pixels::from_rgb8(square.size, square.size, &square.to_rgb8());
+fn pixels<const N: usize>(questions: &[[FloatImage; N]]) -> Result<Vec<Vec<Pixels>>> {
+    let of = |square: &FloatImage| Pixels::from_rgb8(square.size, square.size, &square.to_rgb8());
     questions.iter().map(|question| question.iter().map(of).collect()).collect()
 }
 
@@ -211,7 +211,7 @@ fn by_pixels(baseline: Baseline, questions: &[Vec<Pixels>]) -> Result<Vec<Distan
 fn by_network<const N: usize>(
     lpips: &Lpips,
     heads: &[&Lpips],
-    questions: &[[Square; N]],
+    questions: &[[FloatImage; N]],
 ) -> Result<Vec<Vec<Distances>>> {
     let (n, side) = (questions.len(), questions.first().map_or(0, |question| question[0].size));
     let column = |at: usize| {

@@ -12,7 +12,7 @@ use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
 use lpips_data::Result;
-use lpips_data::{Kind, picture};
+use lpips_data::{Task, picture};
 
 const PAGE: &str = include_str!("page.html");
 /// Questions that are shown for each metric.
@@ -38,11 +38,11 @@ pub struct Beside<'a> {
 /// None that is known: every picture has a form that the page can hold.
 pub fn page(results: &Results, rows: &[Row], plots: &[Plot], beside: Beside<'_>) -> Result<String> {
     let title = match results.header.kind {
-        Kind::TwoAfc => "How metrics agree with people: 2AFC",
-        Kind::Jnd => "How metrics agree with people: just noticeable differences",
+        Task::TwoAfc => "How metrics agree with people: 2AFC",
+        Task::Jnd => "How metrics agree with people: just noticeable differences",
     };
     let mut body = vec![about(results, rows, beside), scores(results, rows)];
-    if results.header.kind == Kind::Jnd {
+    if results.header.kind == Task::Jnd {
         body.push(thresholds(results));
     }
     if !beside.differences.is_empty() {
@@ -74,11 +74,11 @@ pub fn escape(text: &str) -> String {
 fn about(results: &Results, rows: &[Row], beside: Beside<'_>) -> String {
     let header = &results.header;
     let what = match header.kind {
-        Kind::TwoAfc => {
+        Task::TwoAfc => {
             "A score is the mean share of people who chose as the metric does, of two pictures the one more like the reference; one half \
              where the metric has them equally near."
         }
-        Kind::Jnd => {
+        Task::Jnd => {
             "A score is the mAP: the area under the precision-recall curve of pairs that are called the same, beside what people called \
              them."
         }
@@ -191,12 +191,12 @@ pub fn known(effect: f64) -> String {
 fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
     let answers = &results.answers;
     match results.header.kind {
-        Kind::TwoAfc => {
+        Task::TwoAfc => {
             let difference = |answer: &Answer| answer.distances[metric][0] - answer.distances[metric][1];
             let k = slope(&answers.iter().map(|answer| (difference(answer), answer.judge)).collect::<Vec<_>>());
             answers.iter().map(|answer| (share(k * difference(answer)) - answer.judge).abs()).collect()
         }
-        Kind::Jnd => {
+        Task::Jnd => {
             // The farther a pair is among all, the less it is expected to be called the same.
             let mut order: Vec<usize> = (0..answers.len()).collect();
             order.sort_by(|a, b| answers[*a].distances[metric][0].total_cmp(&answers[*b].distances[metric][0]));
@@ -215,8 +215,8 @@ fn disagreements(results: &Results) -> Result<String> {
         let apart = distances_to_people(results, metric);
         // On the others they agree, more or less.
         let disagree = |at: &usize| match results.header.kind {
-            Kind::TwoAfc => results.answers[*at].credit(metric) < 0.5,
-            Kind::Jnd => apart[*at] > 0.5,
+            Task::TwoAfc => results.answers[*at].credit(metric) < 0.5,
+            Task::Jnd => apart[*at] > 0.5,
         };
         let mut order: Vec<usize> = (0..apart.len()).filter(disagree).collect();
         order.sort_by(|a, b| apart[*b].total_cmp(&apart[*a]));
@@ -232,7 +232,7 @@ fn item(results: &Results, answer: &Answer, metric: usize) -> Result<String> {
     let distances = &answer.distances[metric];
     // The reference stands in the middle.
     let (order, said): (&[(usize, &str)], String) = match results.header.kind {
-        Kind::TwoAfc => (
+        Task::TwoAfc => (
             &[(1, "p0"), (0, "reference"), (2, "p1")],
             format!(
                 "{:.0} % prefer p1; the distances are {:.4} of p0, {:.4} of p1.",
@@ -241,7 +241,7 @@ fn item(results: &Results, answer: &Answer, metric: usize) -> Result<String> {
                 distances[1]
             ),
         ),
-        Kind::Jnd => (
+        Task::Jnd => (
             &[(0, "p0"), (1, "p1")],
             format!("{:.0} % take them for the same; the distance is {:.4}.", 100.0 * answer.judge, distances[0]),
         ),

@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn noise(seed: u64, width: usize, height: usize) -> Pixels {
-        let mut rng = lpips_data::rng::Rng::new(seed, lpips_data::rng::Use::Samples, (9, 9));
+        let mut rng = lpips_data::rng::Rng::new(seed, lpips_data::rng::Stream::Samples, (9, 9));
         let bytes: Vec<u8> = (0..3 * width * height).map(|_| rng.below(256) as u8).collect();
         Pixels::from_rgb8(width, height, &bytes).unwrap()
     }

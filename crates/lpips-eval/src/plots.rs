@@ -5,7 +5,7 @@ use super::results::Results;
 use super::score::best_threshold;
 use super::table::{Row, curve};
 use crate::plot::{self, Bar, Labels, Line, Look};
-use lpips_data::Kind;
+use lpips_data::Task;
 use lpips_data::{Error, Result};
 
 /// A chart.
@@ -27,8 +27,8 @@ pub struct Plot {
 pub fn plots(results: &Results, rows: &[Row]) -> Result<Vec<Plot>> {
     let mut plots = vec![scores(results.header.kind, rows)?];
     match results.header.kind {
-        Kind::TwoAfc => plots.push(calibration(results)?),
-        Kind::Jnd => {
+        Task::TwoAfc => plots.push(calibration(results)?),
+        Task::Jnd => {
             plots.push(precision_recall(results)?);
             for metric in 0..results.header.metrics.len() {
                 plots.push(threshold(results, metric)?);
@@ -38,7 +38,7 @@ pub fn plots(results: &Results, rows: &[Row]) -> Result<Vec<Plot>> {
     Ok(plots)
 }
 
-fn scores(kind: Kind, rows: &[Row]) -> Result<Plot> {
+fn scores(kind: Task, rows: &[Row]) -> Result<Plot> {
     let unique = |of: fn(&Row) -> &String| {
         let mut names: Vec<String> = Vec::new();
         rows.iter().map(of).for_each(|name| {
@@ -61,8 +61,8 @@ fn scores(kind: Kind, rows: &[Row]) -> Result<Plot> {
         })
         .collect();
     let y = match kind {
-        Kind::TwoAfc => "2AFC score",
-        Kind::Jnd => "mAP",
+        Task::TwoAfc => "2AFC score",
+        Task::Jnd => "mAP",
     };
     let labels = Labels { title: "scores", x: "", y };
     let svg = plot::bars(labels, &datasets, &series).map_err(Error::Data)?;

@@ -14,13 +14,13 @@ use super::metric::{Distances, Metric};
 use super::score::credit;
 use lpips_data::files;
 use lpips_data::{Error, Result};
-use lpips_data::{Judged, Kind, Source, human};
+use lpips_data::{JudgmentSet, Source, Task, human};
 
 /// What was measured: the same for two files that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// What people were asked.
-    pub kind: Kind,
+    pub kind: Task,
     /// A hash of the pictures, their names and what people said.
     pub set: String,
     /// Pixels along a side that pictures were brought to.
@@ -93,10 +93,10 @@ struct Line {
 }
 
 impl Line {
-    fn distances(&self, kind: Kind) -> Option<Distances> {
+    fn distances(&self, kind: Task) -> Option<Distances> {
         match kind {
-            Kind::TwoAfc => self.d0.zip(self.d1).map(|(d0, d1)| vec![d0, d1]),
-            Kind::Jnd => self.d.map(|d| vec![d]),
+            Task::TwoAfc => self.d0.zip(self.d1).map(|(d0, d1)| vec![d0, d1]),
+            Task::Jnd => self.d.map(|d| vec![d]),
         }
     }
 }
@@ -106,9 +106,9 @@ impl Header {
     ///
     /// # Errors
     /// A file that can't be read.
-    pub fn new<const N: usize>(set: &Judged<N>, metrics: &[Metric], size: usize, written: bool) -> Result<Self> {
+    pub fn new<const N: usize>(set: &JudgmentSet<N>, metrics: &[Metric], size: usize, written: bool) -> Result<Self> {
         Ok(Self {
-            kind: Judged::<N>::KIND,
+            kind: JudgmentSet::<N>::TASK,
             set: if written { set.content_digest()? } else { set.digest() },
             size,
             items: set.items.len(),
@@ -159,7 +159,7 @@ impl Header {
 
 impl Results {
     /// A set without any distances yet.
-    pub fn empty<const N: usize>(set: &Judged<N>, header: Header) -> Self {
+    pub fn empty<const N: usize>(set: &JudgmentSet<N>, header: Header) -> Self {
         let item = |item: &lpips_data::Item<N>| Answer {
             dataset: item.folder,
             files: match &item.source {
@@ -275,7 +275,7 @@ impl Results {
 
     fn lines(&self, answer: &Answer) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let is_2afc = self.header.kind == Kind::TwoAfc;
+        let is_2afc = self.header.kind == Task::TwoAfc;
         for (at, metric) in self.header.metrics.iter().enumerate() {
             let distance = |i: usize| answer.distances[at].get(i).copied();
             let picture = |from_last: usize| answer.files[answer.files.len() - from_last].display().to_string();

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::metric::{self, Metric};
 use super::results::{Details, Header, Results};
 use lpips_data::Result;
-use lpips_data::ahead::Ahead;
-use lpips_data::{Judged, picture};
+use lpips_data::ahead::Prefetch;
+use lpips_data::{JudgmentSet, picture};
 
 /// How a set is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Default for Options {
 /// # Errors
 /// A picture that can't be read, one too small for a metric, or a file of other results.
 pub fn measure<const N: usize>(
-    set: &Arc<Judged<N>>,
+    set: &Arc<JudgmentSet<N>>,
     metrics: &[Metric],
     options: Options,
     details: Option<&Path>,
@@ -52,7 +52,7 @@ pub fn measure<const N: usize>(
     let (total, own) = (set.items.len(), set.clone());
     let batches = answered.div_ceil(options.batch)..total.div_ceil(options.batch);
     let first = batches.start;
-    let decoded = Ahead::start(batches, options.workers, move |batch| {
+    let decoded = Prefetch::start(batches, options.workers, move |batch| {
         let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
         items.iter().map(|item| picture::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
     });

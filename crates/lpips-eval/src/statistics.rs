@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use lpips_data::rng::{Rng, Use};
+use lpips_data::rng::{Rng, Stream};
 use lpips_data::{Error, Result};
 
 /// What a test says.
@@ -155,7 +155,7 @@ impl Bootstrap {
         }
         let draw = |resample: usize| {
             let one = |(sample, size): (usize, &usize)| {
-                let mut rng = Rng::new(self.seed, Use::Bootstrap, (resample as u64, sample as u64));
+                let mut rng = Rng::new(self.seed, Stream::Bootstrap, (resample as u64, sample as u64));
                 (0..*size).map(|_| rng.below(*size)).collect()
             };
             let places: Vec<Vec<usize>> = sizes.iter().enumerate().map(one).collect();
@@ -284,7 +284,7 @@ mod tests {
         // Five votes a triplet, as scores have: of 400 sets of 100 about 380 intervals must hold the true mean.
         let mut held = 0;
         for set in 0..400 {
-            let mut rng = Rng::new(set, Use::Samples, (0, 0));
+            let mut rng = Rng::new(set, Stream::Samples, (0, 0));
             let values: Vec<f64> = (0..100).map(|_| (0..5).filter(|_| rng.chance(0.7)).count() as f64 / 5.0).collect();
             let bootstrap = Bootstrap { resamples: 400, seed: set, ..Bootstrap::default() };
             let (low, high) = bootstrap.mean(std::slice::from_ref(&values)).unwrap();

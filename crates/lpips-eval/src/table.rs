@@ -7,7 +7,7 @@ use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
 use lpips_data::{Error, Result};
-use lpips_data::{Kind, human};
+use lpips_data::{Task, human};
 
 /// The row over all datasets.
 pub const ALL: &str = "all";
@@ -18,7 +18,7 @@ pub const HUMAN: &str = "human";
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
     /// What people were asked.
-    pub kind: Kind,
+    pub kind: Task,
     /// The dataset's name, or [`ALL`].
     pub dataset: String,
     /// The metric's name, or [`HUMAN`].
@@ -44,16 +44,16 @@ pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Res
         for metric in 0..results.header.metrics.len() {
             let metric_name = results.header.metrics[metric].clone();
             rows.push(match results.header.kind {
-                Kind::TwoAfc => {
-                    of_means(Kind::TwoAfc, &name, metric_name, &credits(results, metric, &members), bootstrap)?
+                Task::TwoAfc => {
+                    of_means(Task::TwoAfc, &name, metric_name, &credits(results, metric, &members), bootstrap)?
                 }
-                Kind::Jnd => of_pairs(results, &name, (metric, metric_name), &members, bootstrap)?,
+                Task::Jnd => of_pairs(results, &name, (metric, metric_name), &members, bootstrap)?,
             });
         }
-        if results.header.kind == Kind::TwoAfc
+        if results.header.kind == Task::TwoAfc
             && let Some(agreements) = agreements(results, &members, votes)?
         {
-            rows.push(of_means(Kind::TwoAfc, &name, HUMAN.to_string(), &agreements, bootstrap)?);
+            rows.push(of_means(Task::TwoAfc, &name, HUMAN.to_string(), &agreements, bootstrap)?);
         }
     }
     Ok(rows)
@@ -85,7 +85,7 @@ pub(super) fn mean_of_means(samples: &[Vec<f64>]) -> f64 {
     samples.iter().map(mean).sum::<f64>() / samples.len() as f64
 }
 
-fn of_means(kind: Kind, dataset: &str, metric: String, samples: &[Vec<f64>], bootstrap: &Bootstrap) -> Result<Row> {
+fn of_means(kind: Task, dataset: &str, metric: String, samples: &[Vec<f64>], bootstrap: &Bootstrap) -> Result<Row> {
     let score = mean_of_means(samples);
     let (low, high) = bootstrap.mean(samples)?;
     let n = samples.iter().map(Vec::len).sum();
@@ -115,7 +115,7 @@ fn of_pairs(
         };
         mean(samples.iter().zip(places).map(of).collect())
     })?;
-    let (kind, n) = (Kind::Jnd, sizes.iter().sum());
+    let (kind, n) = (Task::Jnd, sizes.iter().sum());
     Ok(Row { kind, dataset: dataset.to_string(), metric: name, score, low, high, n })
 }
 
@@ -138,17 +138,17 @@ pub fn curve(results: &Results, metric: usize) -> Vec<Point> {
 pub fn curves_csv(results: &Results) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head: &[&str] = match results.header.kind {
-        Kind::TwoAfc => &["metric", "predicted", "judged", "n"],
-        Kind::Jnd => &["metric", "threshold", "share", "precision", "recall", "accuracy"],
+        Task::TwoAfc => &["metric", "predicted", "judged", "n"],
+        Task::Jnd => &["metric", "threshold", "share", "precision", "recall", "accuracy"],
     };
     let mut rows = vec![head.iter().map(ToString::to_string).collect::<Vec<_>>()];
     for (metric, name) in results.header.metrics.iter().enumerate() {
         let named = |values: &[f64]| [name.clone()].into_iter().chain(values.iter().map(f64::to_string)).collect();
         match results.header.kind {
-            Kind::TwoAfc => rows.extend(
+            Task::TwoAfc => rows.extend(
                 bins(results, metric, BINS).iter().map(|bin| named(&[bin.predicted, bin.judged, bin.n as f64])),
             ),
-            Kind::Jnd => rows.extend(
+            Task::Jnd => rows.extend(
                 curve(results, metric)
                     .iter()
                     .map(|p| named(&[p.threshold, p.share, p.precision, p.recall, p.accuracy])),

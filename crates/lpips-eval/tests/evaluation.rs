@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use lpips_core::Picture;
 use lpips_core::weights::Finder;
-use lpips_data::{Judged, Split};
+use lpips_data::{JudgmentSet, Split};
 use lpips_eval::metric::Metric;
 use lpips_eval::pixel::{Baseline, Pixels};
 use lpips_eval::results::Results;
@@ -72,7 +72,7 @@ fn pixel_baselines_are_the_published_ones() {
 #[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (the networks' weights)"]
 fn whole_evaluations_are_the_published_ones() {
     fn measured<const N: usize>(root: &str, nets: &[&str]) -> Results {
-        let set = Judged::<N>::open_usable(&[shared(root)], Split::Val, false, &|_| ()).unwrap();
+        let set = JudgmentSet::<N>::open_usable(&[shared(root)], Split::Val, false, &|_| ()).unwrap();
         let metrics: Vec<Metric> =
             nets.iter().map(|net| Metric::open(net, &Finder::default(), &Device::Cpu).unwrap()).collect();
         let stop = AtomicBool::new(false);

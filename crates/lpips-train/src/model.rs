@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{Amp, Clamp, Config, Phase};
 use lpips_data::loader::Batch;
-use lpips_data::rng::{Rng, Use};
+use lpips_data::rng::{Rng, Stream};
 use lpips_data::short_hex;
 use lpips_data::{Error, Result};
 
@@ -141,7 +141,7 @@ impl Model {
         let mut fresh = 0;
         let mut random = |shape: &[usize], bound: f64| -> Result<Tensor> {
             // PyTorch's initialiser of a 1x1 convolution, weight and bias: uniform within 1 / sqrt(channels in).
-            let mut rng = Rng::new(config.run.seed, Use::Weights, (fresh, 0));
+            let mut rng = Rng::new(config.run.seed, Stream::Weights, (fresh, 0));
             fresh += 1;
             let data: Vec<f32> =
                 (0..shape.iter().product()).map(|_: usize| rng.between(-bound, bound) as f32).collect();

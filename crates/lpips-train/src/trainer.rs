@@ -21,8 +21,8 @@ use crate::optim::{Adam, square_sum};
 use lpips_data::augment::Augment;
 use lpips_data::files;
 use lpips_data::loader::{Batch, Batching};
-use lpips_data::rng::{Rng, Use};
-use lpips_data::{Dataset, Look, Outcome, Split};
+use lpips_data::rng::{Rng, Stream};
+use lpips_data::{CheckDepth, Dataset, Outcome, Split};
 use lpips_data::{Error, Result};
 use lpips_eval::score::credit;
 
@@ -72,7 +72,7 @@ impl Judgments {
     ///
     /// # Errors
     /// Those of [`Dataset::open_for_training`].
-    pub fn open(config: &Config, look: Look, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
+    pub fn open(config: &Config, look: CheckDepth, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let data = &config.data;
         if data.train.is_empty() {
             // Other seeds than those of the training, so that both sets stay what they are.
@@ -311,7 +311,7 @@ impl Trainer {
             let Some(batch) = batch? else { continue };
             numbers.extend(&batch.numbers);
             let n = batch.numbers.len() as f64;
-            let seed = Rng::new(self.config.run.seed, Use::Dropout, (step, i)).bits();
+            let seed = Rng::new(self.config.run.seed, Stream::Dropout, (step, i)).bits();
             i += 1;
             let dropout = Dropout::new(self.config.model.dropout, seed)?;
             let taps = self.kept_taps(&batch)?;

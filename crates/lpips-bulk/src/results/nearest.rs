@@ -104,11 +104,11 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lpips_data::rng::{Rng, Use};
+    use lpips_data::rng::{Rng, Stream};
 
     /// Distances of all pairs of so many pictures, with many that are equal.
     fn distances(pictures: usize) -> Vec<(usize, usize, f64)> {
-        let mut rng = Rng::new(3, Use::Samples, (0, 0));
+        let mut rng = Rng::new(3, Stream::Samples, (0, 0));
         let pairs = (0..pictures).flat_map(|i| (i + 1..pictures).map(move |j| (i, j)));
         pairs.map(|(i, j)| (i, j, (rng.unit() * 10.0).floor() / 10.0)).collect()
     }

@@ -1,18 +1,18 @@
 //! What takes detail away.
 
-use super::super::picture::{Square, reflect};
+use super::super::picture::{FloatImage, reflect};
 
 /// The standard deviation of the Gaussian at strength 1, in parts of the side.
 const DEVIATION: f64 = 0.05;
 
 /// Wider at first than in proportion: a blur by a small part of a pixel is none.
-pub(super) fn gaussian(picture: &mut Square, strength: f64) {
+pub(super) fn gaussian(picture: &mut FloatImage, strength: f64) {
     picture.blur(DEVIATION * strength.powf(0.75) * picture.size as f64);
 }
 
 /// Each pixel becomes the mean of those around, weighted by a Gaussian of their place and one of their colour (Tomasi and
 /// Manduchi, 1998). The strength widens the one of colour.
-pub(super) fn bilateral(picture: &mut Square, strength: f64) {
+pub(super) fn bilateral(picture: &mut FloatImage, strength: f64) {
     if strength <= 0.0 {
         return;
     }
@@ -49,7 +49,7 @@ mod tests {
         let value =
             |x: usize, y: usize| if x < 16 { 0.2 } else { 0.8 } + if (x + y).is_multiple_of(2) { 0.03 } else { -0.03 };
         let values: Vec<f32> = (0..32 * 32).flat_map(|at| [value(at % 32, at / 32); 3]).collect();
-        let mut picture = Square { size: 32, values };
+        let mut picture = FloatImage { size: 32, values };
         bilateral(&mut picture, 0.6);
         let at = |x: usize| picture.values[3 * (16 * 32 + x)];
         assert!((at(5) - at(6)).abs() < 0.02, "the ripples go: {} and {}", at(5), at(6));

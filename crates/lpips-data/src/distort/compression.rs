@@ -3,11 +3,11 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
 
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use crate::error::{Error, Result};
 
 /// JPEG of quality 100 at almost no strength, 40 at a quarter, 16 at a half, 6 at three quarters and 3 at 1.
-pub(super) fn jpeg(picture: &mut Square, strength: f64) -> Result<()> {
+pub(super) fn jpeg(picture: &mut FloatImage, strength: f64) -> Result<()> {
     if strength <= 0.0 {
         return Ok(());
     }
@@ -18,6 +18,6 @@ pub(super) fn jpeg(picture: &mut Square, strength: f64) -> Result<()> {
         .encode(&picture.to_rgb8(), size, size, ExtendedColorType::Rgb8)
         .map_err(fail)?;
     let back = image::load_from_memory_with_format(&file, ImageFormat::Jpeg).map_err(fail)?;
-    *picture = Square::from_rgb8(picture.size, back.to_rgb8().as_raw());
+    *picture = FloatImage::from_rgb8(picture.size, back.to_rgb8().as_raw());
     Ok(())
 }

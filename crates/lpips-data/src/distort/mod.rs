@@ -15,9 +15,9 @@ mod spatial;
 
 use serde::{Deserialize, Serialize};
 
-use super::picture::Square;
+use super::picture::FloatImage;
 use crate::error::{Error, Result};
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// How a picture can be spoilt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -150,8 +150,8 @@ impl Distortion {
     ///
     /// # Errors
     /// JPEG alone can fail: a picture that can't be compressed.
-    pub fn apply(self, picture: &mut Square, strength: f64, seed: u32) -> Result<()> {
-        let rng = &mut Rng::new(u64::from(seed), Use::Synth, (0, self as u64));
+    pub fn apply(self, picture: &mut FloatImage, strength: f64, seed: u32) -> Result<()> {
+        let rng = &mut Rng::new(u64::from(seed), Stream::Synth, (0, self as u64));
         match self {
             Self::Brightness => photometric::brightness(picture, strength, rng),
             Self::Contrast => photometric::contrast(picture, strength, rng),
@@ -190,13 +190,13 @@ mod tests {
     use crate::sample;
 
     /// The largest difference in gray levels, and the mean squared one.
-    fn differences(a: &Square, b: &Square) -> (f32, f32) {
+    fn differences(a: &FloatImage, b: &FloatImage) -> (f32, f32) {
         let differences = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs() * 255.0);
         let squares = differences.clone().map(|d| d * d).sum::<f32>() / a.values.len() as f32;
         (differences.fold(0.0, f32::max), squares)
     }
 
-    fn distorted(distortion: Distortion, picture: &Square, strength: f64, seed: u32) -> Square {
+    fn distorted(distortion: Distortion, picture: &FloatImage, strength: f64, seed: u32) -> FloatImage {
         let mut changed = picture.clone();
         distortion.apply(&mut changed, strength, seed).unwrap();
         changed

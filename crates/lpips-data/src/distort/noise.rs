@@ -1,27 +1,27 @@
 //! What is added to every pixel.
 
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use crate::rng::Rng;
 
 /// The standard deviation of all noise at strength 1.
 const DEVIATION: f64 = 0.15;
 
-fn add(picture: &mut Square, strength: f64, mut noise: impl FnMut(usize) -> f64) {
+fn add(picture: &mut FloatImage, strength: f64, mut noise: impl FnMut(usize) -> f64) {
     for (at, value) in picture.values.iter_mut().enumerate() {
         *value += (DEVIATION * strength * noise(at)) as f32;
     }
 }
 
-pub(super) fn uniform(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn uniform(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     add(picture, strength, |_| 3f64.sqrt() * rng.between(-1.0, 1.0));
 }
 
-pub(super) fn white(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn white(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     add(picture, strength, |_| rng.normal());
 }
 
 /// Gaussian noise whose amplitude goes with this power of the frequency, each colour by itself.
-pub(super) fn coloured(picture: &mut Square, strength: f64, exponent: f64, rng: &mut Rng) {
+pub(super) fn coloured(picture: &mut FloatImage, strength: f64, exponent: f64, rng: &mut Rng) {
     let planes = [(); 3].map(|()| field(picture.size, exponent, rng));
     add(picture, strength, |at| planes[at % 3][at / 3]);
 }
@@ -59,7 +59,7 @@ fn product(a: &[f64], b: &[f64], size: usize) -> Vec<f64> {
 }
 
 /// Squares of one to four 64ths of a side, lighter and darker by turns.
-pub(super) fn checkerboard(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn checkerboard(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let size = picture.size;
     let side = ((1 + rng.below(4)) * size).div_ceil(64);
     let sign = if rng.chance(0.5) { 1.0 } else { -1.0 };
@@ -72,11 +72,11 @@ pub(super) fn checkerboard(picture: &mut Square, strength: f64, rng: &mut Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Use;
+    use crate::rng::Stream;
 
     /// The mean squared difference of neighbours: 2 for white noise.
     fn roughness(exponent: f64) -> f64 {
-        let field = field(64, exponent, &mut Rng::new(1, Use::Synth, (0, 1)));
+        let field = field(64, exponent, &mut Rng::new(1, Stream::Synth, (0, 1)));
         let mean = field.iter().sum::<f64>() / 4096.0;
         let square = field.iter().map(|v| v * v).sum::<f64>() / 4096.0;
         assert!(mean.abs() < 1e-9 && (square - 1.0).abs() < 1e-9, "{mean} and {square}");

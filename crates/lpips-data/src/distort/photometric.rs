@@ -1,47 +1,47 @@
 //! What changes values without regard to where they are.
 
 use super::super::augment::Jitter;
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use crate::rng::Rng;
 
 /// By up to 0.8 more or to 0.4 of it.
-pub(super) fn brightness(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn brightness(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 0.8 * strength } else { 1.0 - 0.6 * strength };
     Jitter { brightness: factor, ..Jitter::NONE }.apply(picture);
 }
 
 /// To up to 2.5 of it or to 0.2.
-pub(super) fn contrast(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn contrast(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 1.5 * strength } else { 1.0 - 0.8 * strength };
     Jitter { contrast: factor, ..Jitter::NONE }.apply(picture);
 }
 
 /// To up to 3 times or to gray.
-pub(super) fn saturation(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn saturation(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 2.0 * strength } else { 1.0 - strength };
     Jitter { saturation: factor, ..Jitter::NONE }.apply(picture);
 }
 
 /// By up to a third of the circle: beyond it a colour can come nearer to where it was, as RGB measures it.
-pub(super) fn hue(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn hue(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let hue = if rng.chance(0.5) { strength / 3.0 } else { -strength / 3.0 };
     Jitter { hue, ..Jitter::NONE }.apply(picture);
 }
 
 /// By up to 40 of L*'s 100.
-pub(super) fn lightness(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn lightness(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let by = if rng.chance(0.5) { 40.0 * strength } else { -40.0 * strength };
     shift(picture, [by, 0.0, 0.0]);
 }
 
 /// By up to 50, in the units of a* and b*.
-pub(super) fn colour_shift(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn colour_shift(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let (sin, cos) = rng.between(0.0, std::f64::consts::TAU).sin_cos();
     shift(picture, [0.0, 50.0 * strength * cos, 50.0 * strength * sin]);
 }
 
 /// Shifts every pixel's L*, a* and b*.
-fn shift(picture: &mut Square, by: [f64; 3]) {
+fn shift(picture: &mut FloatImage, by: [f64; 3]) {
     for pixel in picture.values.as_chunks_mut::<3>().0 {
         let lab = to_lab(pixel.map(f64::from));
         *pixel = from_lab([0, 1, 2].map(|i| lab[i] + by[i])).map(|v| v as f32);

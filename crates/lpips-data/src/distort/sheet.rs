@@ -3,7 +3,7 @@
 use lpips_core::Picture;
 use lpips_core::canvas::{Canvas, GLYPH};
 
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use super::Distortion;
 use crate::error::Result;
 
@@ -21,7 +21,7 @@ const COMFORTABLE: usize = 128;
 ///
 /// # Errors
 /// Those of [`Distortion::apply`].
-pub fn draw(picture: &Square, distortions: &[Distortion], seed: u32) -> Result<Picture> {
+pub fn draw(picture: &FloatImage, distortions: &[Distortion], seed: u32) -> Result<Picture> {
     let zoom = (COMFORTABLE / picture.size).max(1);
     let cell = picture.size * zoom + GAP;
     let columns = if distortions.len() > 8 { 2 } else { 1 };

@@ -1,7 +1,7 @@
 //! What moves pixels. Places and moves are in units of half a side; past the border a picture is reflected.
 
 use super::super::augment::{projective, to_corners};
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use crate::rng::Rng;
 
 type Place = (f64, f64);
@@ -13,13 +13,13 @@ fn somewhere(distance: f64, rng: &mut Rng) -> Place {
 }
 
 /// By up to an eighth of the side.
-pub(super) fn shift(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn shift(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let (right, down) = somewhere(0.25 * strength, rng);
     picture.warp(|u, v| (u + right, v + down));
 }
 
 /// The corner that moves farthest moves by up to a fifth of the side.
-pub(super) fn affine(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn affine(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let [a, b, c, d] = [(); 4].map(|()| rng.normal());
     let corner = |v: f64| (a + b * v).hypot(c + d * v);
     let by = 0.4 * strength / corner(1.0).max(corner(-1.0));
@@ -27,7 +27,7 @@ pub(super) fn affine(picture: &mut Square, strength: f64, rng: &mut Rng) {
 }
 
 /// The corner that moves farthest moves by up to a fifth of the side.
-pub(super) fn homography(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn homography(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let moves = [(); 8].map(|()| rng.normal());
     let farthest = moves.as_chunks::<2>().0.iter().map(|[x, y]| x.hypot(*y)).fold(0.0, f64::max);
     picture.warp(projective(&to_corners(&moves.map(|by| 0.4 * strength * by / farthest))));
@@ -63,7 +63,7 @@ impl Grid {
         sum
     }
 
-    fn warp(&self, picture: &mut Square, most: f64, weights: impl Fn(f64) -> [f64; 4]) {
+    fn warp(&self, picture: &mut FloatImage, most: f64, weights: impl Fn(f64) -> [f64; 4]) {
         picture.warp(|u, v| {
             let (x, y) = self.at((u, v), &weights);
             (u + most * x, v + most * y)
@@ -72,12 +72,12 @@ impl Grid {
 }
 
 /// Nodes move by up to a tenth of the side each way, which is less than half a cell, so that nothing folds over.
-pub(super) fn linear_warp(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn linear_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.2 * strength, |t| [0.0, 1.0 - t, t, 0.0]);
 }
 
 /// A uniform cubic B-spline, which halves most moves: its nodes move by twice as much.
-pub(super) fn cubic_warp(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn cubic_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.4 * strength, |t| {
         [
             (1.0 - t).powi(3) / 6.0,
@@ -89,7 +89,7 @@ pub(super) fn cubic_warp(picture: &mut Square, strength: f64, rng: &mut Rng) {
 }
 
 /// A copy, shifted by a tenth to a fifth of the side, makes up to half of the picture.
-pub(super) fn ghosting(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn ghosting(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let distance = rng.between(0.2, 0.4);
     let (right, down) = somewhere(distance, rng);
     let mut ghost = picture.clone();
@@ -100,7 +100,7 @@ pub(super) fn ghosting(picture: &mut Square, strength: f64, rng: &mut Rng) {
 }
 
 /// Red and blue move by up to a sixteenth of the side.
-pub(super) fn chromatic_aberration(picture: &mut Square, strength: f64, rng: &mut Rng) {
+pub(super) fn chromatic_aberration(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let (right, down) = somewhere(0.125 * strength, rng);
     let (mut red, mut blue) = (picture.clone(), picture.clone());
     red.warp(|u, v| (u + right, v + down));
@@ -114,11 +114,11 @@ pub(super) fn chromatic_aberration(picture: &mut Square, strength: f64, rng: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Use;
+    use crate::rng::Stream;
 
     #[test]
     fn a_grid_is_linear_or_smooth_and_meets_at_its_nodes() {
-        let grid = Grid::draw(&mut Rng::new(1, Use::Synth, (0, 1)));
+        let grid = Grid::draw(&mut Rng::new(1, Stream::Synth, (0, 1)));
         let linear = |t: f64| [0.0, 1.0 - t, t, 0.0];
         let place = |at: usize| at as f64 * 2.0 / CELLS as f64 - 1.0;
         for (y, x) in (0..=CELLS).flat_map(|y| (0..=CELLS).map(move |x| (y, x))) {
@@ -132,14 +132,14 @@ mod tests {
     #[test]
     fn a_shift_shows_what_was_beside() {
         let values = (0..64 * 64).flat_map(|at| [(at % 64) as f32 / 64.0; 3]).collect();
-        let mut picture = Square { size: 64, values };
+        let mut picture = FloatImage { size: 64, values };
         // Some seed shifts mostly to the side.
         let by = (0..50).find_map(|seed| {
-            let (right, down) = somewhere(0.25, &mut Rng::new(seed, Use::Synth, (0, 1)));
+            let (right, down) = somewhere(0.25, &mut Rng::new(seed, Stream::Synth, (0, 1)));
             (right > 0.24).then_some((seed, right, down))
         });
         let (seed, right, _) = by.unwrap();
-        shift(&mut picture, 1.0, &mut Rng::new(seed, Use::Synth, (0, 1)));
+        shift(&mut picture, 1.0, &mut Rng::new(seed, Stream::Synth, (0, 1)));
         let value = picture.values[3 * (32 * 64 + 20)];
         assert!((f64::from(value) - (20.0 / 64.0 + right / 2.0)).abs() < 1e-4, "{value}");
     }

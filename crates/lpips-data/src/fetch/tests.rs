@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 
 use super::super::npy;
 use super::*;
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// What the server does with one request.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +96,7 @@ fn answer(
 /// An archive of some triplets (or, without `ref`, pairs) in each of two folders.
 fn packed(parent: &str, columns: [&str; 4], count: u32) -> Vec<u8> {
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    let mut rng = Rng::new(0, Use::Samples, (0, 0));
+    let mut rng = Rng::new(0, Stream::Samples, (0, 0));
     for folder in ["traditional", "cnn"] {
         for column in columns.into_iter().filter(|column| !column.is_empty()) {
             for n in 0..count {

@@ -30,10 +30,10 @@ use self::manifest::Manifest;
 use self::recipe::Recipe;
 use self::sources::{Source, Sources};
 use super::distort::{Distortion, sheet};
-use super::{Kind, files as listed, npy};
+use super::{Task, files as listed, npy};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// What a set is made from, and how.
 #[derive(Debug, Clone)]
@@ -108,10 +108,10 @@ impl Part {
     }
 
     /// What people would be asked.
-    fn kind(self) -> Kind {
+    fn kind(self) -> Task {
         match self {
-            Self::Train | Self::Val => Kind::TwoAfc,
-            Self::Jnd => Kind::Jnd,
+            Self::Train | Self::Val => Task::TwoAfc,
+            Self::Jnd => Task::Jnd,
         }
     }
 }
@@ -253,7 +253,7 @@ impl Synth {
 
     /// The stream of random numbers for an attempt at a triplet or pair.
     fn stream(&self, part: Part, number: usize, attempt: u64) -> Rng {
-        Rng::new(self.seed, Use::Synth, (1 + part as u64, (number as u64) << 16 | attempt))
+        Rng::new(self.seed, Stream::Synth, (1 + part as u64, (number as u64) << 16 | attempt))
     }
 
     /// The files of a triplet or pair: its pictures, then its label if it has one.

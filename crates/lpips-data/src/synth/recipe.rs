@@ -4,7 +4,7 @@ use lpips_core::Picture;
 use serde::{Deserialize, Serialize};
 
 use super::super::distort::Distortion;
-use super::super::picture::Square;
+use super::super::picture::FloatImage;
 use super::sources::Source;
 use super::{Part, Place, Synth};
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ type Plan = ([Vec<Step>; 2], Option<f32>);
 
 impl Synth {
     /// Draws a triplet, or a pair as reference, p0 and p1, until its differences show.
-    pub(super) fn draw(&self, place: Place, source: &Source, picture: &Picture) -> Result<(Recipe, [Square; 3])> {
+    pub(super) fn draw(&self, place: Place, source: &Source, picture: &Picture) -> Result<(Recipe, [FloatImage; 3])> {
         let (part, number) = place;
         let mut order = self.distortions.clone();
         self.stream(part, number, ATTEMPTS).shuffle(&mut order);
@@ -128,7 +128,7 @@ impl Synth {
 
 /// Whether there is enough to see. Of a labelled triplet nothing compares the sides' errors: such a test would make the
 /// labels agree with L2.
-pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&Square; 3]) -> bool {
+pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&FloatImage; 3]) -> bool {
     match (part, judge) {
         (Part::Jnd, Some(same)) => same > 0.5 || apart(reference, p1) >= PLAIN,
         (Part::Jnd, None) => true,
@@ -166,7 +166,7 @@ fn pair(distortion: Distortion, labelled: bool, rng: &mut Rng) -> Plan {
 type Crop = [usize; 3];
 
 /// Cuts a square out of a picture and brings it to the patch's size; not a flat one if that can be helped.
-pub(super) fn patch(picture: &Picture, size: usize, rng: &mut Rng) -> Result<(Crop, Square)> {
+pub(super) fn patch(picture: &Picture, size: usize, rng: &mut Rng) -> Result<(Crop, FloatImage)> {
     let rgb = picture.to_rgb8();
     let mut best = cut(picture, &rgb, size, rng)?;
     for _ in 1..LOOKS {
@@ -182,7 +182,7 @@ pub(super) fn patch(picture: &Picture, size: usize, rng: &mut Rng) -> Result<(Cr
 }
 
 /// A square at a random place, of any size from the patch's up to the whole picture's or eight times the patch's.
-fn cut(picture: &Picture, rgb: &[u8], size: usize, rng: &mut Rng) -> Result<(Crop, Square)> {
+fn cut(picture: &Picture, rgb: &[u8], size: usize, rng: &mut Rng) -> Result<(Crop, FloatImage)> {
     let (width, height) = (picture.width(), picture.height());
     let largest = width.min(height).min(8 * size);
     // As likely between one and two times the patch as between two and four.
@@ -192,11 +192,11 @@ fn cut(picture: &Picture, rgb: &[u8], size: usize, rng: &mut Rng) -> Result<(Cro
     let rows = (top..top + side).flat_map(|y| &rgb[(y * width + left) * 3..][..side * 3]);
     let cut = Picture::from_rgb8(side, side, rows.copied().collect())?;
     let cut = if side == size { cut } else { cut.resize(size, size)? };
-    Ok(([left, top, side], Square::from_rgb8(size, &cut.to_rgb8())))
+    Ok(([left, top, side], FloatImage::from_rgb8(size, &cut.to_rgb8())))
 }
 
 /// The standard deviation of a patch's values about each colour's mean, in gray levels.
-fn variety(patch: &Square) -> f64 {
+fn variety(patch: &FloatImage) -> f64 {
     let pixels = patch.values.as_chunks::<3>().0;
     let mean = |channel: usize, of: &dyn Fn(f64) -> f64| {
         pixels.iter().map(|pixel| of(f64::from(pixel[channel]))).sum::<f64>() / pixels.len() as f64
@@ -209,7 +209,7 @@ fn variety(patch: &Square) -> f64 {
 }
 
 /// The root of the mean squared difference of two pictures as files have them, in gray levels.
-fn apart(a: &Square, b: &Square) -> f64 {
+fn apart(a: &FloatImage, b: &FloatImage) -> f64 {
     let (a, b) = (a.to_rgb8(), b.to_rgb8());
     let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
     (squares / a.len() as f64).sqrt()

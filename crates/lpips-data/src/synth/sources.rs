@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::super::bapps::EXTENSIONS;
 use super::super::picture::check;
-use super::super::{Look, files, short_hex};
+use super::super::{CheckDepth, files, short_hex};
 use super::{Event, Part, Place, Synth};
 use crate::error::{Error, Result};
-use crate::rng::{Rng, Use};
+use crate::rng::{Rng, Stream};
 
 /// A picture that can be used.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Sources {
             let kinds = EXTENSIONS.join(", ");
             return Err(Error::file(from, format!("holds no pictures: expected files that end in one of {kinds}")));
         }
-        let sizes: Vec<_> = paths.par_iter().map(|path| check(path, Look::Headers)).collect();
+        let sizes: Vec<_> = paths.par_iter().map(|path| check(path, CheckDepth::Headers)).collect();
         let mut broken = Vec::new();
         let mut large = Vec::new();
         for (path, size) in paths.into_iter().zip(sizes) {
@@ -66,7 +66,7 @@ impl Sources {
                 Err(error) => broken.push(error),
             }
         }
-        Rng::new(synth.seed, Use::Synth, (u64::MAX, 0)).shuffle(&mut large);
+        Rng::new(synth.seed, Stream::Synth, (u64::MAX, 0)).shuffle(&mut large);
         let wanted = synth.train + synth.val + synth.jnd;
         let (mut pictures, mut seen, mut rest) = (Vec::new(), HashMap::new(), large.as_slice());
         while pictures.len() < wanted && !rest.is_empty() {

@@ -1,6 +1,6 @@
 use super::*;
-use crate::picture::Square;
-use crate::{Dataset, Look, Split, Triplet, sample};
+use crate::picture::FloatImage;
+use crate::{CheckDepth, Dataset, Split, Triplet, sample};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -76,7 +76,7 @@ fn recipes(out: &Path) -> Vec<Recipe> {
 fn triplets(out: &Path, split: Split) -> Vec<Triplet> {
     let (dataset, problems) = Dataset::open(&[out.to_path_buf()], split).unwrap();
     assert_eq!(problems, []);
-    assert_eq!(dataset.check_pictures(Look::Pixels, || {}), (Vec::new(), 0));
+    assert_eq!(dataset.check_pictures(CheckDepth::Pixels, || {}), (Vec::new(), 0));
     dataset.items
 }
 
@@ -120,8 +120,9 @@ fn the_judgment_names_the_weaker_of_two_strengths() {
 
 #[test]
 fn labels_do_not_follow_l2_where_strength_does_not() {
-    let picture = Square { size: 32, values: vec![0.5; 32 * 32 * 3] };
-    let moved = |by: f32| Square { values: picture.values.iter().map(|value| value + by).collect(), ..picture.clone() };
+    let picture = FloatImage { size: 32, values: vec![0.5; 32 * 32 * 3] };
+    let moved =
+        |by: f32| FloatImage { values: picture.values.iter().map(|value| value + by).collect(), ..picture.clone() };
     let shows = |p0: f32, p1: f32| recipe::shows(Part::Val, Some(0.0), [&picture, &moved(p0), &moved(p1)]);
     assert!(shows(0.05, 0.1) && shows(0.1, 0.05), "the side with the larger error may be the weaker one");
     assert!(shows(0.05, -0.05), "equal errors");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_data::{Dataset, Look, Split, stats};
+use lpips_data::{CheckDepth, Dataset, Split, stats};
 
 use super::{Failure, Result, print};
 
@@ -26,7 +26,7 @@ impl Check {
         let mut problems = Vec::new();
         for root in &self.data {
             let bar = ProgressBar::new(0);
-            let (set, found): (Dataset, _) = stats::look(root, split, Look::Pixels, &|count| match count {
+            let (set, found): (Dataset, _) = stats::look(root, split, CheckDepth::Pixels, &|count| match count {
                 Some(count) => bar.inc_length(count as u64),
                 None => bar.inc(1),
             });

@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use lpips_core::DeviceChoice;
 use lpips_core::weights::Finder;
-use lpips_data::Look;
+use lpips_data::CheckDepth;
 use lpips_train::checkpoint::Checkpoint;
 use lpips_train::{Config, Event, Folder, Judgments, Outcome, Skipped, Trainer, folder};
 use toml::{Table, Value};
@@ -187,7 +187,7 @@ impl Train {
         let choice: DeviceChoice =
             device.parse().map_err(|error| Failure::Error(format!("run.device is '{device}': {error}")))?;
         // A run that goes on has looked at every pixel before.
-        let look = if start.resumes { Look::Headers } else { Look::Pixels };
+        let look = if start.resumes { CheckDepth::Headers } else { CheckDepth::Pixels };
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = "looking at the pictures {bar:24} {pos}/{len} triplets";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

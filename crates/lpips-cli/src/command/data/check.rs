@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_data::stats::{self, Stats};
-use lpips_data::{Dataset, Judged, Kind, Look, Pairs, Problem};
+use lpips_data::{CheckDepth, Dataset, JudgmentSet, Pairs, Problem, Task};
 
 use crate::output::{self, Failure, Result};
 
@@ -32,7 +32,7 @@ pub(crate) struct Statistics {
 
 impl Check {
     pub(crate) fn run(&self) -> Result {
-        let (counts, problems) = look(&self.roots, Look::Pixels, counts::<3>, counts::<2>)?;
+        let (counts, problems) = look(&self.roots, CheckDepth::Pixels, counts::<3>, counts::<2>)?;
         for (folder, count, kind) in counts {
             output::line(&format!("{count:>8} {:<8}  {folder}", format!("{}s", kind.noun())))?;
         }
@@ -45,7 +45,7 @@ impl Check {
 
 impl Statistics {
     pub(crate) fn run(&self) -> Result {
-        let (stats, problems) = look(&self.roots, Look::Headers, stats::of::<3>, stats::of::<2>)?;
+        let (stats, problems) = look(&self.roots, CheckDepth::Headers, stats::of::<3>, stats::of::<2>)?;
         if self.json {
             output::json(&stats)?;
         } else {
@@ -59,14 +59,14 @@ impl Statistics {
 }
 
 /// Each dataset's folder, and how many triplets or pairs it has.
-fn counts<const N: usize>(set: &Judged<N>) -> Vec<(String, usize, Kind)> {
-    set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count, Judged::<N>::KIND)).collect()
+fn counts<const N: usize>(set: &JudgmentSet<N>) -> Vec<(String, usize, Task)> {
+    set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count, JudgmentSet::<N>::TASK)).collect()
 }
 
 /// Looks at all there is in the roots, and at what is wrong.
 fn look<T>(
     roots: &[PathBuf],
-    look: Look,
+    look: CheckDepth,
     triplets: fn(&Dataset) -> Vec<T>,
     pairs: fn(&Pairs) -> Vec<T>,
 ) -> Result<(Vec<T>, Vec<Problem>)> {
@@ -83,12 +83,12 @@ fn look<T>(
         }
         for (kind, split) in parts {
             match kind {
-                Kind::TwoAfc => {
+                Task::TwoAfc => {
                     let (set, found) = stats::look(root, split, look, &progress);
                     all.extend(triplets(&set));
                     problems.extend(found);
                 }
-                Kind::Jnd => {
+                Task::Jnd => {
                     let (set, found) = stats::look(root, split, look, &progress);
                     all.extend(pairs(&set));
                     problems.extend(found);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, mpsc};
 
 use clap::Args;
-use lpips_data::Kind;
+use lpips_data::Task;
 use lpips_data::label::Questions;
 use lpips_data::votes::{self, LOG, Summary, Votes};
 
@@ -37,7 +37,7 @@ pub(crate) struct Label {
 
     /// What to ask: 2afc (triplets) or jnd (pairs) [default: 2afc where there are triplets].
     #[arg(long)]
-    kind: Option<Kind>,
+    kind: Option<Task>,
 
     /// Who votes; the page asks for it otherwise.
     #[arg(long, value_name = "NAME")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use lpips_core::weights::Finder;
-use lpips_data::Kind;
+use lpips_data::Task;
 use lpips_eval::folds::{folds, split};
 use lpips_eval::metric::Metric;
 use lpips_eval::page::Beside;
@@ -99,7 +99,7 @@ impl Folds {
         score.report.write(&whole, &rows, Beside { bootstrap, note: &note, ..Beside::default() })?;
         if score.report.json {
             let row = serde_json::json!({
-                "kind": Kind::TwoAfc, "dataset": "folds", "metric": TRAINED, "score": mean, "deviation": deviation, "n": k,
+                "kind": Task::TwoAfc, "dataset": "folds", "metric": TRAINED, "score": mean, "deviation": deviation, "n": k,
             });
             output::line(&row.to_string())
         } else if score.report.csv {

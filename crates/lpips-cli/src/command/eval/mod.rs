@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
-use lpips_data::{Judged, Split, synth};
+use lpips_data::{JudgmentSet, Split, synth};
 use lpips_eval::metric::Metric;
 use lpips_eval::results::Results;
 use lpips_eval::run::{Options, measure};
@@ -88,7 +88,7 @@ enum Half {
 }
 
 impl Pictures {
-    fn open<const N: usize>(&self, roots: &[PathBuf]) -> Result<Arc<Judged<N>>> {
+    fn open<const N: usize>(&self, roots: &[PathBuf]) -> Result<Arc<JudgmentSet<N>>> {
         let split = match self.split {
             Half::Val => Split::Val,
             Half::Train => Split::Train,
@@ -98,7 +98,7 @@ impl Pictures {
             output::note(&format!("the labels of {root} are synthetic: scores on them say nothing about people"));
         }
         let bar = output::bar("looking at the pictures");
-        let set = Judged::open_usable(roots, split, self.skip_broken, &|count| match count {
+        let set = JudgmentSet::open_usable(roots, split, self.skip_broken, &|count| match count {
             Some(count) => bar.inc_length(count as u64),
             None => bar.inc(1),
         });

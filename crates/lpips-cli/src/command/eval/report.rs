@@ -103,7 +103,7 @@ fn print(results: &Results, rows: &[Row]) -> Result {
         lines.push([front, metrics.iter().map(cell).collect(), vec![String::new()]].concat());
     }
     table_lines(lines)?;
-    if results.header.kind == lpips_data::Kind::Jnd {
+    if results.header.kind == lpips_data::Task::Jnd {
         for (metric, name) in results.header.metrics.iter().enumerate() {
             if let Some(best) = best_threshold(&table::curve(results, metric)) {
                 let which = if best.threshold.is_finite() {

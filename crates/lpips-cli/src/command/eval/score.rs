@@ -99,7 +99,7 @@ impl Score {
                 self.pictures.measure::<N>(&self.data, &metrics, details.as_deref())?
             }
         };
-        let expected = lpips_data::Judged::<N>::KIND;
+        let expected = lpips_data::JudgmentSet::<N>::TASK;
         if results.header.kind != expected {
             let kind = results.header.kind;
             return Err(Failure::usage(format!("the results are of {kind}, not {expected}: use `lpips eval {kind}`")));
