@@ -1,6 +1,6 @@
 //! Triplets in other guises: the same change of all three pictures, so that the judgment stays true.
 
-use super::picture::FloatImage;
+use crate::float_image::FloatImage;
 use crate::rng::{Rng, Stream};
 
 /// How far pictures are changed at random; all 0 leaves them alone, as the published trainer does.

@@ -1,27 +1,20 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub mod ahead;
 pub mod augment;
-mod bapps;
+pub mod builtin_samples;
 pub mod distort;
 mod error;
 #[cfg(feature = "hub")]
 pub mod fetch;
 pub mod files;
-pub mod human;
+pub mod float_image;
 pub mod label;
-mod list;
 pub mod loader;
 pub mod npy;
-pub mod picture;
 pub mod rng;
-pub mod sample;
-pub mod stats;
+pub mod sets;
 pub mod synth;
-#[cfg(feature = "hub")]
-mod unpack;
-pub mod votes;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -31,6 +24,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::label::votes;
+use crate::sets::{bapps, list};
 pub use error::{Error, Result};
 
 /// How long-running work ended.
@@ -121,7 +116,7 @@ pub type Triplet = Item<3>;
 pub enum Source<const N: usize> {
     /// In files: reference, p0, p1, or p0 and p1.
     Files(Box<[PathBuf; N]>),
-    /// Drawn by [`sample`] from this seed, with this number.
+    /// Drawn by [`builtin_samples`] from this seed, with this number.
     Sample {
         /// The set's seed.
         seed: u64,
@@ -370,8 +365,11 @@ impl<const N: usize> JudgmentSet<N> {
 impl Dataset {
     /// The built-in set of `count` samples.
     pub fn samples(seed: u64, count: usize) -> Self {
-        let triplet =
-            |index| Triplet { source: Source::Sample { seed, index }, judge: sample::judge(seed, index), folder: 0 };
+        let triplet = |index| Triplet {
+            source: Source::Sample { seed, index },
+            judge: builtin_samples::judge(seed, index),
+            folder: 0,
+        };
         Self {
             folders: vec!["built-in samples".to_string()],
             items: (0..count as u64).map(triplet).collect(),
@@ -420,7 +418,7 @@ pub fn short_hex(hash: Sha256) -> String {
 fn check_together(files: &[PathBuf], look: CheckDepth) -> Vec<Problem> {
     let (mut problems, mut sizes) = (Vec::new(), Vec::new());
     for path in files {
-        match picture::check(path, look) {
+        match float_image::check(path, look) {
             Ok(size) => sizes.push((path, size)),
             Err(error) => problems.push(Problem::of(path, &error.into())),
         }
@@ -449,7 +447,7 @@ fn summary(problems: &[Problem], advice: &str) -> String {
 }
 
 /// The files of a folder, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
     let fail = |error: std::io::Error| Error::io(folder, "read", &error);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail)? {

@@ -11,7 +11,7 @@ use lpips_models::ops;
 use sha2::{Digest, Sha256};
 
 use super::pixel::{Baseline, Pixels};
-use lpips_data::picture::FloatImage;
+use lpips_data::float_image::FloatImage;
 use lpips_data::short_hex;
 use lpips_data::{Error, Result};
 

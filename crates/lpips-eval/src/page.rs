@@ -12,7 +12,7 @@ use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
 use lpips_data::Result;
-use lpips_data::{Task, picture};
+use lpips_data::{Task, float_image};
 
 const PAGE: &str = include_str!("page.html");
 /// Questions that are shown for each metric.
@@ -249,7 +249,7 @@ fn item(results: &Results, answer: &Answer, metric: usize) -> Result<String> {
     let mut pictures = String::new();
     for (at, name) in order {
         let path = &answer.files[*at];
-        let shown = match picture::open(path, results.header.size) {
+        let shown = match float_image::open(path, results.header.size) {
             Ok(square) => {
                 let png = Picture::from_rgb8(square.size, square.size, square.to_rgb8())?.to_png()?;
                 format!("<img alt=\"{name}\" src=\"data:image/png;base64,{}\">", BASE64_STANDARD.encode(png))

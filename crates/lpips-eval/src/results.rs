@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::metric::{Distances, Metric};
 use super::score::credit;
 use lpips_data::files;
+use lpips_data::sets::agreement;
 use lpips_data::{Error, Result};
-use lpips_data::{JudgmentSet, Source, Task, human};
+use lpips_data::{JudgmentSet, Source, Task};
 
 /// What was measured: the same for two files that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +167,7 @@ impl Results {
                 Source::Files(files) => files.to_vec(),
                 Source::Sample { .. } => vec![PathBuf::from(item.source.name()); N],
             },
-            judge: human::fraction(item.judge),
+            judge: agreement::fraction(item.judge),
             distances: Vec::new(),
         };
         Self { header, datasets: short_names(&set.folders), answers: set.items.iter().map(item).collect() }

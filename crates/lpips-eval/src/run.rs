@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::metric::{self, Metric};
 use super::results::{Details, Header, Results};
 use lpips_data::Result;
-use lpips_data::ahead::Prefetch;
-use lpips_data::{JudgmentSet, picture};
+use lpips_data::loader::Prefetch;
+use lpips_data::{JudgmentSet, float_image};
 
 /// How a set is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn measure<const N: usize>(
     let first = batches.start;
     let decoded = Prefetch::start(batches, options.workers, move |batch| {
         let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
-        items.iter().map(|item| picture::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
+        items.iter().map(|item| float_image::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
     });
     for (batch, questions) in (first..).zip(decoded) {
         if stop.load(Ordering::Relaxed) {

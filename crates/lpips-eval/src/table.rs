@@ -6,8 +6,9 @@ use super::calibration::{BINS, bins};
 use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
+use lpips_data::Task;
+use lpips_data::sets::agreement;
 use lpips_data::{Error, Result};
-use lpips_data::{Task, human};
 
 /// The row over all datasets.
 pub const ALL: &str = "all";
@@ -166,15 +167,15 @@ fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> 
     let of = |places: &Vec<usize>| {
         let judges: Vec<f64> = places.iter().map(|at| results.answers[*at].judge).collect();
         match votes {
-            Some(votes) if !human::fits(&judges, votes) => {
-                let odd = judges.iter().find(|judge| !human::fits(&[**judge], votes)).copied().unwrap_or_default();
+            Some(votes) if !agreement::fits(&judges, votes) => {
+                let odd = judges.iter().find(|judge| !agreement::fits(&[**judge], votes)).copied().unwrap_or_default();
                 Err(Error::Choice(format!(
                     "the judgment {odd} is no fraction of {votes} votes: give their real number"
                 )))
             }
-            Some(votes) => Ok(human::agreements(&judges, votes)),
+            Some(votes) => Ok(agreement::agreements(&judges, votes)),
             None if results.header.labelled_here => Ok(None),
-            None => Ok(human::votes_behind(&judges).and_then(|votes| human::agreements(&judges, votes))),
+            None => Ok(agreement::votes_behind(&judges).and_then(|votes| agreement::agreements(&judges, votes))),
         }
     };
     members.iter().map(of).collect()

@@ -397,7 +397,7 @@ fn lists_and_roots_are_read_alike() {
     let (mut csv, mut jsonl) = (vec!["judge,ref,p1,p0".to_string()], Vec::new());
     for index in 0..9 {
         let [reference, p0, p1] = ["ref", "p0", "p1"].map(|part| format!("traditional/{part}/{index:06}.png"));
-        let judge = lpips_data::sample::judge(11, index);
+        let judge = lpips_data::builtin_samples::judge(11, index);
         csv.push(format!("{judge},{reference},{p1},{p0}"));
         jsonl.push(serde_json::json!({"ref": reference, "p0": p0, "p1": p1, "judge": judge}).to_string());
     }

@@ -1,6 +1,6 @@
 //! What takes detail away.
 
-use super::super::picture::{FloatImage, reflect};
+use crate::float_image::{FloatImage, reflect};
 
 /// The standard deviation of the Gaussian at strength 1, in parts of the side.
 const DEVIATION: f64 = 0.05;

@@ -3,8 +3,8 @@
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
 
-use super::super::picture::FloatImage;
 use crate::error::{Error, Result};
+use crate::float_image::FloatImage;
 
 /// JPEG of quality 100 at almost no strength, 40 at a quarter, 16 at a half, 6 at three quarters and 3 at 1.
 pub(super) fn jpeg(picture: &mut FloatImage, strength: f64) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What is added to every pixel.
 
-use super::super::picture::FloatImage;
+use crate::float_image::FloatImage;
 use crate::rng::Rng;
 
 /// The standard deviation of all noise at strength 1.

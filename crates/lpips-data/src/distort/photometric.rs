@@ -1,7 +1,7 @@
 //! What changes values without regard to where they are.
 
-use super::super::augment::Jitter;
-use super::super::picture::FloatImage;
+use crate::augment::Jitter;
+use crate::float_image::FloatImage;
 use crate::rng::Rng;
 
 /// By up to 0.8 more or to 0.4 of it.

@@ -1,7 +1,7 @@
 //! What moves pixels. Places and moves are in units of half a side; past the border a picture is reflected.
 
-use super::super::augment::{projective, to_corners};
-use super::super::picture::FloatImage;
+use crate::augment::{projective, to_corners};
+use crate::float_image::FloatImage;
 use crate::rng::Rng;
 
 type Place = (f64, f64);

@@ -6,8 +6,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::Place;
 use super::recipe::Recipe;
+use super::set::Place;
 use crate::error::{Error, Result};
 use crate::files;
 

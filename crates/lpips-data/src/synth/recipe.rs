@@ -3,11 +3,11 @@
 use lpips_core::Picture;
 use serde::{Deserialize, Serialize};
 
-use super::super::distort::Distortion;
-use super::super::picture::FloatImage;
+use super::set::{Part, Place, Synth};
 use super::sources::Source;
-use super::{Part, Place, Synth};
+use crate::distort::Distortion;
 use crate::error::{Error, Result};
+use crate::float_image::FloatImage;
 use crate::rng::Rng;
 
 /// Draws for one triplet before it is given up.

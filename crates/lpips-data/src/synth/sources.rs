@@ -7,12 +7,12 @@ use lpips_core::Picture;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::super::bapps::EXTENSIONS;
-use super::super::picture::check;
-use super::super::{CheckDepth, files, short_hex};
-use super::{Event, Part, Place, Synth};
+use super::set::{Event, Part, Place, Synth};
 use crate::error::{Error, Result};
+use crate::float_image::check;
 use crate::rng::{Rng, Stream};
+use crate::sets::bapps::EXTENSIONS;
+use crate::{CheckDepth, listed, short_hex};
 
 /// A picture that can be used.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Sources {
 
 /// Adds the pictures of a folder and of the folders in it, but not of `except`.
 fn walk(folder: &Path, except: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for path in files(folder)? {
+    for path in listed(folder)? {
         // A link to a folder may lead round in a circle.
         if path.is_dir() {
             let is_set = except.is_some() && path.canonicalize().ok().as_deref() == except;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use lpips_data::{CheckDepth, Dataset, Split, stats};
+use lpips_data::sets::stats;
+use lpips_data::{CheckDepth, Dataset, Split};
 
 use super::{Failure, Result, print};
 

@@ -81,16 +81,16 @@ pub(crate) fn npy(path: &Path, value: f32) {
 
 /// A folder of triplets as in BAPPS: scenes and their distortions from the built-in samples.
 pub(crate) fn bapps(folder: &Path, count: u64, size: usize) -> PathBuf {
-    use lpips_data::sample;
+    use lpips_data::builtin_samples;
     for part in ["ref", "p0", "p1", "judge"] {
         std::fs::create_dir_all(folder.join(part)).unwrap();
     }
     for index in 0..count {
-        for (part, picture) in ["ref", "p0", "p1"].iter().zip(sample::draw(11, index, size)) {
+        for (part, picture) in ["ref", "p0", "p1"].iter().zip(builtin_samples::draw(11, index, size)) {
             let picture = lpips_core::Picture::from_rgb8(size, size, picture.to_rgb8()).unwrap();
             picture.save_png(folder.join(part).join(format!("{index:06}.png"))).unwrap();
         }
-        npy(&folder.join("judge").join(format!("{index:06}.npy")), sample::judge(11, index));
+        npy(&folder.join("judge").join(format!("{index:06}.npy")), builtin_samples::judge(11, index));
     }
     folder.to_path_buf()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_data::stats::{self, Stats};
+use lpips_data::sets::stats::{self, Stats};
 use lpips_data::{CheckDepth, Dataset, JudgmentSet, Pairs, Problem, Task};
 
 use crate::output::{self, Failure, Result};

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use clap::Args;
 use lpips_data::Task;
 use lpips_data::label::Questions;
-use lpips_data::votes::{self, LOG, Summary, Votes};
+use lpips_data::label::votes::{self, LOG, Summary, Votes};
 
 use crate::label::server::{self, Server, Settings};
 use crate::output::{self, Failure, Result};

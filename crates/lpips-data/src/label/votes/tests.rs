@@ -1,4 +1,4 @@
-use super::super::label::tests::{TRIPLET, pictures};
+use super::super::questions::tests::{TRIPLET, pictures};
 use super::*;
 
 struct Labelled {

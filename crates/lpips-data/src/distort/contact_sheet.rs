@@ -3,9 +3,9 @@
 use lpips_core::Picture;
 use lpips_core::canvas::{Canvas, GLYPH};
 
-use super::super::picture::FloatImage;
-use super::Distortion;
+use super::distortion::Distortion;
 use crate::error::Result;
+use crate::float_image::FloatImage;
 
 /// The strengths that are drawn.
 const STRENGTHS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
@@ -49,11 +49,11 @@ pub fn draw(picture: &FloatImage, distortions: &[Distortion], seed: u32) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::builtin_samples;
 
     #[test]
     fn a_sheet_holds_every_row_and_fits_every_name() {
-        let [picture, ..] = sample::draw(1, 0, 64);
+        let [picture, ..] = builtin_samples::draw(1, 0, 64);
         let all = Distortion::all();
         assert!(all.iter().all(|distortion| distortion.name().len() <= LETTERS));
         let sheet = draw(&picture, &all, 1).unwrap();

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Item, JudgmentSet, Problem, Source, Split, Task, files, fraction, npy};
 use crate::error::{Error, Result};
+use crate::{Item, JudgmentSet, Problem, Source, Split, Task, fraction, listed, npy};
 
-pub(super) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
+pub(crate) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
 
 /// Adds what is below `root`.
-pub(super) fn scan<const N: usize>(
+pub(crate) fn scan<const N: usize>(
     root: &Path,
     split: Split,
     dataset: &mut JudgmentSet<N>,
@@ -45,7 +45,7 @@ pub(super) fn scan<const N: usize>(
 }
 
 /// What a folder holds, if it is one of pictures.
-pub(super) fn kind_of(folder: &Path) -> Option<Task> {
+pub(crate) fn kind_of(folder: &Path) -> Option<Task> {
     let has = |part: &str| folder.join(part).is_dir();
     match ["ref", "p0", "p1"].map(has) {
         [true, ..] => Some(Task::TwoAfc),
@@ -55,7 +55,7 @@ pub(super) fn kind_of(folder: &Path) -> Option<Task> {
 }
 
 /// The folders that hold pictures of a kind, by name.
-pub(super) fn leaves(root: &Path, split: Split, kind: Task) -> Result<Vec<PathBuf>> {
+pub(crate) fn leaves(root: &Path, split: Split, kind: Task) -> Result<Vec<PathBuf>> {
     let mut folder = root.to_path_buf();
     for part in [kind.name(), split.name()] {
         if folder.join(part).is_dir() {
@@ -63,7 +63,7 @@ pub(super) fn leaves(root: &Path, split: Split, kind: Task) -> Result<Vec<PathBu
         }
     }
     let is_leaf = |folder: &Path| kind_of(folder) == Some(kind);
-    Ok(if is_leaf(&folder) { vec![folder] } else { files(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
+    Ok(if is_leaf(&folder) { vec![folder] } else { listed(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
 }
 
 fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, problems: &mut Vec<Problem>) -> Result<()> {
@@ -107,7 +107,7 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, prob
 }
 
 /// The pictures of a folder by the name that they share with their twins in others.
-pub(super) fn pictures(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
+pub(crate) fn pictures(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
     column(folder, &EXTENSIONS, problems)
 }
 
@@ -118,7 +118,7 @@ fn column(folder: &Path, extensions: &[&str], problems: &mut Vec<Problem>) -> Re
         extensions.contains(&extension.as_str())
     };
     let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for path in files(folder)?.into_iter().filter(wanted) {
+    for path in listed(folder)?.into_iter().filter(wanted) {
         let stem = path.file_stem().unwrap_or_default().to_os_string();
         if let Some(other) = column.insert(stem, path.clone()) {
             let reason = format!("has the name of {}: expected one of them", other.display());

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{CheckDepth, Problem, Task, bapps, check_together, files, summary};
 use crate::error::{Error, Result};
 use crate::rng::{Rng, Stream};
+use crate::sets::bapps;
+use crate::{CheckDepth, Problem, Task, check_together, listed, summary};
 
 /// One triplet, or one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +198,7 @@ fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, leaves: &mut Vec<(PathBuf, T
         leaves.push((folder.to_path_buf(), kind));
         return Ok(());
     }
-    files(folder)?.iter().filter(|path| path.is_dir()).try_for_each(|path| walk(path, seen, leaves))
+    listed(folder)?.iter().filter(|path| path.is_dir()).try_for_each(|path| walk(path, seen, leaves))
 }
 
 /// Adds the questions of one folder.

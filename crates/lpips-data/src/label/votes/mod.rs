@@ -9,10 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::label::{Choice, Questions};
-use super::{Task, npy};
+use super::questions::{Choice, Questions};
 use crate::error::{Error, Result};
-use crate::files;
+use crate::{Task, files, npy};
 
 /// The log's name in the root.
 pub const LOG: &str = "votes.jsonl";

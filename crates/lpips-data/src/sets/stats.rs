@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{CheckDepth, JudgmentSet, Problem, Source, Split, Task, bapps, human, picture};
+use super::{agreement, bapps};
 use crate::error::Result;
+use crate::{CheckDepth, JudgmentSet, Problem, Source, Split, Task, float_image};
 
 /// One dataset of a set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,23 +82,23 @@ pub fn of<const N: usize>(set: &JudgmentSet<N>) -> Vec<Stats> {
 
 fn one<const N: usize>(set: &JudgmentSet<N>, folder: usize) -> Stats {
     let items: Vec<_> = set.items.iter().filter(|item| item.folder == folder).collect();
-    let files = |item: &&super::Item<N>| -> Vec<PathBuf> {
+    let files = |item: &&crate::Item<N>| -> Vec<PathBuf> {
         match &item.source {
             Source::Files(files) => files.to_vec(),
             Source::Sample { .. } => Vec::new(),
         }
     };
     let all: Vec<Vec<PathBuf>> = items.iter().map(files).collect();
-    let size = |path: &PathBuf| picture::check(path, CheckDepth::Headers).ok();
+    let size = |path: &PathBuf| float_image::check(path, CheckDepth::Headers).ok();
     let found: Vec<(usize, usize)> = all.par_iter().flatten().filter_map(size).collect();
     let mut sizes = BTreeMap::new();
     for (w, h) in found {
         *sizes.entry(format!("{w}x{h}")).or_insert(0) += 1;
     }
-    let judges: Vec<f64> = items.iter().map(|item| human::fraction(item.judge)).collect();
+    let judges: Vec<f64> = items.iter().map(|item| agreement::fraction(item.judge)).collect();
     // From 0: an empty sum is -0.
     let mean = |values: &[f64]| values.iter().fold(0.0, |sum, value| sum + value) / values.len().max(1) as f64;
-    let votes = human::votes_behind(&judges).filter(|_| !set.labelled_here);
+    let votes = agreement::votes_behind(&judges).filter(|_| !set.labelled_here);
     let kind = JudgmentSet::<N>::TASK;
     Stats {
         kind,
@@ -108,6 +109,6 @@ fn one<const N: usize>(set: &JudgmentSet<N>, folder: usize) -> Stats {
         mean: mean(&judges),
         unanimous: mean(&judges.iter().map(|j| f64::from(u8::from(*j <= 0.0 || *j >= 1.0))).collect::<Vec<_>>()),
         votes,
-        human: votes.and_then(|votes| human::agreements(&judges, votes)).map(|all| mean(&all)),
+        human: votes.and_then(|votes| agreement::agreements(&judges, votes)).map(|all| mean(&all)),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Item, JudgmentSet, Problem, Source, Task, fraction};
 use crate::error::{Error, Result};
+use crate::{Item, JudgmentSet, Problem, Source, Task, fraction};
 
 /// One line: its number and either its fields, pictures and then what people said, or what is wrong with it.
 type Line = (u64, Result<Vec<String>, String>);
 
 /// Adds what is in a list.
-pub(super) fn scan<const N: usize>(
+pub(crate) fn scan<const N: usize>(
     list: &Path,
     dataset: &mut JudgmentSet<N>,
     problems: &mut Vec<Problem>,

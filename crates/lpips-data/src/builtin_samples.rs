@@ -2,7 +2,7 @@
 //!
 //! It shows that training works and how it is used. It says nothing about people: the judgment follows from the strengths.
 
-use super::picture::FloatImage;
+use crate::float_image::FloatImage;
 use crate::rng::{Rng, Stream};
 
 /// How a picture can be spoilt; each takes a strength from 0, nothing, to 1.

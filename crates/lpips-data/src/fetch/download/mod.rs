@@ -1,5 +1,4 @@
-//! BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018), as its authors publish it: three
-//! archives, fetched and unpacked.
+//! Downloads and unpacks the parts that are missing.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,10 +8,9 @@ use std::time::Duration;
 
 use lpips_models::transfer::{self, Transfer, is_secure};
 
-use super::unpack::{self, unpack, unwritable};
-use super::{JudgmentSet, Problem, Split, Task, files};
-use crate::Outcome;
 use crate::error::{Error, Result};
+use crate::fetch::unpack::{self, unpack, unwritable};
+use crate::{JudgmentSet, Outcome, Problem, Split, Task, listed};
 
 /// Where the authors keep the archives: the address in their `scripts/download_dataset.sh` since October 2023.
 pub const BASE: &str = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset";
@@ -343,7 +341,7 @@ fn find(unpacked: &Path, part: &Part) -> Option<PathBuf> {
             folder.push(name);
         }
     }
-    let has_pictures = files(&folder).ok()?.iter().any(|below| below.join("p0").is_dir());
+    let has_pictures = listed(&folder).ok()?.iter().any(|below| below.join("p0").is_dir());
     has_pictures.then_some(folder)
 }
 

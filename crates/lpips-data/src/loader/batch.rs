@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::ahead::Prefetch;
-use super::augment::Augment;
-use super::{Dataset, picture};
+use super::prefetch::Prefetch;
+use crate::augment::Augment;
 use crate::error::Result;
 use crate::rng::{Rng, Stream};
+use crate::{Dataset, float_image};
 
 /// How triplets become batches.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl Batching {
         let (mut judges, mut kept) = (Vec::new(), Vec::new());
         for &number in numbers {
             let triplet = &dataset.items[number as usize];
-            let mut pictures = match picture::load(&triplet.source, side) {
+            let mut pictures = match float_image::load(&triplet.source, side) {
                 Ok(pictures) => pictures,
                 Err(error) if self.skip_broken => {
                     tracing::warn!("left out: {error}");

@@ -1,6 +1,6 @@
 use super::*;
-use crate::picture::FloatImage;
-use crate::{CheckDepth, Dataset, Split, Triplet, sample};
+use crate::float_image::FloatImage;
+use crate::{CheckDepth, Dataset, Split, Triplet, builtin_samples};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
@@ -18,7 +18,7 @@ fn pictures(count: u64) -> tempfile::TempDir {
 }
 
 fn save(path: &Path, number: u64, size: usize) {
-    let [picture, ..] = sample::draw(9, number, size);
+    let [picture, ..] = builtin_samples::draw(9, number, size);
     Picture::from_rgb8(size, size, picture.to_rgb8()).unwrap().save_png(path).unwrap();
 }
 

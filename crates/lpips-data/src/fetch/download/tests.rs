@@ -9,8 +9,8 @@ use std::thread;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::super::npy;
 use super::*;
+use crate::npy;
 use crate::rng::{Rng, Stream};
 
 /// What the server does with one request.
@@ -435,7 +435,7 @@ fn pairs_without_twins_are_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut fetch = Fetch::new(folder.path());
     fetch.parts.retain(|part| part.name == "jnd");
-    let vote = crate::npy::of_number(1.0);
+    let vote = npy::of_number(1.0);
     for (column, count, file, bytes) in [("p0", 3, "png", &[][..]), ("p1", 3, "png", &[]), ("same", 2, "npy", &vote)] {
         let column = folder.path().join("jnd/val/cnn").join(column);
         fs::create_dir_all(&column).unwrap();

@@ -5,8 +5,8 @@ use std::path::Path;
 use lpips_core::Picture;
 use lpips_core::image::Decoder;
 
-use super::{CheckDepth, Source, sample};
 use crate::error::{Error, Result};
+use crate::{CheckDepth, Source, builtin_samples};
 
 /// Values of a square RGB picture, from 0 to 1, red, green and blue of each pixel from the top left.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +80,7 @@ impl FloatImage {
 }
 
 /// The place within 0 to size - 1 that a place beyond is a reflection of.
-pub(super) fn reflect(at: i64, size: usize) -> usize {
+pub(crate) fn reflect(at: i64, size: usize) -> usize {
     if (0..size as i64).contains(&at) {
         return at as usize;
     }
@@ -114,7 +114,7 @@ pub fn check(path: &Path, look: CheckDepth) -> lpips_core::Result<(usize, usize)
 pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[FloatImage; N]> {
     let pictures = match source {
         Source::Files(files) => files.iter().map(|path| open(path, size)).collect::<Result<Vec<_>>>()?,
-        Source::Sample { seed, index } => sample::draw(*seed, *index, size).into(),
+        Source::Sample { seed, index } => builtin_samples::draw(*seed, *index, size).into(),
     };
     let expected = |pictures: Vec<_>| Error::Data(format!("{} pictures were given: expected {N}", pictures.len()));
     pictures.try_into().map_err(expected)
