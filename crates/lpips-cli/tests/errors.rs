@@ -148,10 +148,10 @@ const WEIGHTS: &[Case] = &[
         &["vgg16.safetensors", "LPIPS_WEIGHTS_DIR"],
     ),
     Case(
-        "Numbers that are not the genuine ones",
+        "Numbers that are not the official ones",
         "weights verify --file model.safetensors alex",
         1,
-        &["not the genuine"],
+        &["not the official"],
     ),
     Case("The path of weights that are no file", "weights path alex", 1, &["part of this program"]),
 ];
@@ -505,7 +505,7 @@ fn a_named_folder_of_weights_is_taken_at_its_word() {
     std::fs::copy(sandbox.path("model.safetensors"), sandbox.path("sub/alexnet.safetensors")).unwrap();
     let (code, text) = run("sub");
     assert_eq!(code, Some(1));
-    assert!(text.contains("other numbers than alexnet's genuine weights") && text.contains("by path"), "{text}");
+    assert!(text.contains("other numbers than alexnet's official weights") && text.contains("by path"), "{text}");
     let output =
         sandbox.lpips(&["compare", "--weights", "sub/alexnet.safetensors", "a.png", "b.png"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0));

@@ -49,12 +49,12 @@ fn lists_and_verifies_what_is_bundled() {
     let text = stdout(&sandbox.lpips(&["weights", "list"]).output().unwrap());
     assert!(text.contains("bundled") && text.contains("lpips weights fetch vgg"), "{text}");
     let output = sandbox.lpips(&["weights", "verify"]).output().unwrap();
-    assert_eq!(stdout(&output), format!("alex: genuine, SHA-256 {ALEX_HASH}, bundled\n"));
+    assert_eq!(stdout(&output), format!("alex: official, SHA-256 {ALEX_HASH}, bundled\n"));
     assert!(output.status.success());
 }
 
 #[test]
-fn any_container_of_the_same_numbers_is_genuine() {
+fn any_container_of_the_official_numbers_is_official() {
     let sandbox = Sandbox::new();
     let bundled: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "..", "..", "assets/backbones/alexnet.safetensors"].iter().collect();
@@ -76,7 +76,7 @@ fn any_container_of_the_same_numbers_is_genuine() {
     let output = sandbox.lpips(&["weights", "path", "alex"]).env("LPIPS_WEIGHTS_DIR", "dir").output().unwrap();
     assert_eq!(stdout(&output).trim(), "dir/alexnet.safetensors");
     let output = sandbox.lpips(&["weights", "verify", "--file", "dir/alexnet.safetensors", "alex"]).output().unwrap();
-    assert!(stdout(&output).starts_with("alex: genuine"), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("alex: official"), "{}", stderr(&output));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn pytorchs_cache_is_used() {
 
 #[test]
 #[ignore = "needs LPIPS_WEIGHTS_DIR (SqueezeNet)"]
-fn genuine_weights_are_fetched_once_and_used() {
+fn official_weights_are_fetched_once_and_used() {
     let weights = PathBuf::from(std::env::var_os("LPIPS_WEIGHTS_DIR").expect("LPIPS_WEIGHTS_DIR"));
     let body = std::fs::read(weights.join("squeezenet1_1.safetensors")).unwrap();
     let sandbox = Sandbox::new();

@@ -95,7 +95,7 @@ impl Builder {
     /// Weights from a file (safetensors or PyTorch's `.pth`), which may hold the network's convolutions, lin heads, or both,
     /// a whole trained model; what it holds takes the place of what is published. May be called several times.
     ///
-    /// Weights that are not the genuine ones are used all the same, and a line in the log says so.
+    /// Weights that are not the official ones are used all the same, and a line in the log says so.
     #[must_use]
     pub fn weights(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
@@ -274,7 +274,7 @@ impl Builder {
             }
         };
         if let Some(weights) = &trunk
-            && weights.is_genuine() != Some(true)
+            && weights.is_official() != Some(true)
         {
             tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
         }

@@ -193,7 +193,7 @@ fn no_layer() -> Error {
 }
 
 impl Lpips {
-    /// Version 0.1 with the published lin heads, on the CPU in f32, with the first genuine weights that
+    /// Version 0.1 with the published lin heads, on the CPU in f32, with the first official weights that
     /// [`Weights::find`](crate::weights::Weights::find) comes upon.
     ///
     /// # Errors

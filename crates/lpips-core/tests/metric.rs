@@ -338,8 +338,8 @@ fn loaded_weights_are_taken_for_their_own_network() {
     use lpips_core::weights::Weights;
     let (a, b) = (pictures(1, 31, 31, 1), pictures(1, 31, 31, 2));
     let built = |weights| Lpips::builder(Network::AlexNet).network_weights(weights).build();
-    let genuine = built(Weights::find(Network::AlexNet).unwrap()).unwrap();
-    close(&genuine.forward(&a, &b).unwrap(), &alex().forward(&a, &b).unwrap(), 0.0);
+    let official = built(Weights::find(Network::AlexNet).unwrap()).unwrap();
+    close(&official.forward(&a, &b).unwrap(), &alex().forward(&a, &b).unwrap(), 0.0);
     let distance = built(Weights::random(Network::AlexNet, 7)).unwrap().forward(&a, &b).unwrap();
     assert!(values(&distance)[0] > 0.0 && values(&distance)[0].is_finite());
     let error = built(Weights::random(Network::Vgg11, 7)).unwrap_err().to_string();

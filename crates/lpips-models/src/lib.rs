@@ -9,5 +9,5 @@ pub mod transfer;
 pub mod weights;
 
 pub use arch::Network;
-pub use backbone::{Backbone, Bands, Gradients, Kept, LayerProfile, Segment, Stream};
+pub use backbone::{Activations, Backbone, Bands, Gradients, LayerProfile, Segment, Stream};
 pub use error::{Error, Result};

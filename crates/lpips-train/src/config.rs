@@ -91,7 +91,7 @@ pub struct Model {
 pub enum Phase {
     /// The lin heads, on a frozen network.
     Lin,
-    /// All, from the network's genuine weights.
+    /// All, from the network's official weights.
     Tune,
     /// All, from a random network.
     Scratch,

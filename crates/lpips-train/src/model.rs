@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lpips_core::weights::{Archive, Finder, Weights};
 use lpips_core::{Dropout, Loss, Lpips, Network, Pairing, Version, accuracy};
-use lpips_models::Kept;
+use lpips_models::Activations;
 use lpips_models::ops::{self, sum};
 use sha2::{Digest, Sha256};
 
@@ -416,13 +416,13 @@ impl Model {
         let pictures = stack.pictures.to_dtype(lpips.backbone().dtype())?;
         let segments = lpips.backbone().segments();
         // What the way back needs, or where that is to be computed anew the taps alone.
-        let (mut kept, mut taps): (Vec<Kept>, Vec<Tensor>) = (Vec::new(), Vec::new());
+        let (mut kept, mut taps): (Vec<Activations>, Vec<Tensor>) = (Vec::new(), Vec::new());
         for segment in &segments {
             let run = segment.forward(taps.last().unwrap_or(&pictures)).map_err(metric)?;
             if self.choices.checkpointed {
-                taps.push(run.into_tap().map_err(metric)?);
+                taps.push(run.into_output().map_err(metric)?);
             } else {
-                taps.push(run.tap().map_err(metric)?);
+                taps.push(run.output().map_err(metric)?);
                 kept.push(run);
             }
         }
@@ -431,7 +431,7 @@ impl Model {
         let mut back: Option<Tensor> = None;
         for (i, (segment, from_head)) in segments.iter().zip(from_head).enumerate().rev() {
             let grad = match (from_head, back.take()) {
-                (Some(a), Some(b)) => sum::into_first(a, b)?,
+                (Some(a), Some(b)) => sum::add_in_place(a, b)?,
                 (Some(one), None) | (None, Some(one)) => one,
                 (None, None) => continue,
             };

@@ -321,7 +321,7 @@ impl Trainer {
             count += n;
             for (name, gradient) in outcome.gradients {
                 let sum = match sums.remove(&name) {
-                    Some(sum) => sum::into_first(sum, gradient)?,
+                    Some(sum) => sum::add_in_place(sum, gradient)?,
                     None => gradient,
                 };
                 sums.insert(name, sum);

@@ -28,7 +28,7 @@ enum Action {
         /// The networks: alex, vgg, squeeze. All three by default.
         networks: Vec<Network>,
     },
-    /// Read weights, check every tensor and compare them with the genuine ones by SHA-256.
+    /// Read weights, check every tensor and compare them with the official ones by SHA-256.
     Verify {
         /// The networks: alex, vgg, squeeze. By default those that are on this machine.
         networks: Vec<Network>,
@@ -104,10 +104,10 @@ fn list() -> Result {
 
 fn verify(weights: &Loaded) -> Result {
     let (network, sha256) = (weights.network(), weights.sha256());
-    match weights.is_genuine() {
-        Some(true) => output::line(&format!("{network}: genuine, SHA-256 {sha256}, {}", weights.origin())),
+    match weights.is_official() {
+        Some(true) => output::line(&format!("{network}: official, SHA-256 {sha256}, {}", weights.origin())),
         Some(false) => Err(Failure::Work(Some(format!(
-            "{network}: complete, but not the genuine numbers, SHA-256 {sha256}, {}",
+            "{network}: complete, but not the official numbers, SHA-256 {sha256}, {}",
             weights.origin()
         )))),
         None => output::line(&format!("{network}: complete, no hash to compare with, SHA-256 {sha256}")),

@@ -102,13 +102,13 @@ pub(crate) fn pool_size(input: usize, kernel: usize, stride: usize, ceil_mode: b
 pub struct HubFile {
     /// The repository, `owner/name`.
     pub repo: &'static str,
-    /// A commit, or a branch. Whatever a branch holds is taken only if its tensors' hash is the genuine one.
+    /// A commit, or a branch. Whatever a branch holds is taken only if its tensors' hash is the official one.
     pub revision: &'static str,
     /// The path inside the repository.
     pub file: &'static str,
 }
 
-/// How a network's genuine ImageNet weights are known and where they are found.
+/// How a network's official ImageNet weights are known and where they are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     /// SHA-256 over the convolutions' tensors in table order (weight, then bias) as little-endian f32, in hex.
@@ -144,7 +144,7 @@ pub struct Architecture {
     pub taps: &'static [&'static str],
     /// How the network starts before any training.
     pub initialiser: Initialiser,
-    /// How genuine weights are recognised; `None` where no hash is known, so that weights load from an explicit path only.
+    /// How official weights are recognised; `None` where no hash is known, so that weights load from an explicit path only.
     pub published: Option<Published>,
 }
 

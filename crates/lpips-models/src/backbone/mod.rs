@@ -5,7 +5,7 @@ mod segment;
 mod stream;
 
 pub use profile::LayerProfile;
-pub use segment::{Gradients, Kept, Segment};
+pub use segment::{Activations, Gradients, Segment};
 pub use stream::{Bands, Stream};
 
 use candle_core::{DType, Device, Tensor};

@@ -24,7 +24,7 @@ pub struct Segment {
 
 /// What a segment's way back needs.
 #[derive(Debug)]
-pub struct Kept {
+pub struct Activations {
     /// The input, where candle keeps the rest.
     leaf: Option<Var>,
     /// The outputs of the operators, or of the last where candle keeps the rest.
@@ -84,21 +84,21 @@ impl Segment {
     ///
     /// # Errors
     /// Those of candle, and an input that is too small.
-    pub fn forward(&self, x: &Tensor) -> Result<Kept> {
+    pub fn forward(&self, x: &Tensor) -> Result<Activations> {
         if ops::has_kernels(x) {
             let mut values: Vec<Tensor> = Vec::new();
             for operator in Self::operators(&self.detached) {
                 let y = operator.forward_whole(values.last().unwrap_or(x))?;
                 values.push(y);
             }
-            return Ok(Kept { leaf: None, values });
+            return Ok(Activations { leaf: None, values });
         }
         let leaf = Var::from_tensor(x)?;
         let mut y = leaf.as_tensor().clone();
         for operator in Self::operators(&self.blocks) {
             y = operator.forward_whole(&y)?;
         }
-        Ok(Kept { leaf: Some(leaf), values: vec![y] })
+        Ok(Activations { leaf: Some(leaf), values: vec![y] })
     }
 
     /// From the gradient of the tap to those of the input and the weights. `x` is what [`Self::forward`] was given, and `kept`
@@ -106,8 +106,8 @@ impl Segment {
     ///
     /// # Errors
     /// Those of candle.
-    pub fn backward(&self, x: &Tensor, kept: Kept, grad: Tensor, wants_input: bool) -> Result<Gradients> {
-        let Kept { leaf, mut values } = kept;
+    pub fn backward(&self, x: &Tensor, kept: Activations, grad: Tensor, wants_input: bool) -> Result<Gradients> {
+        let Activations { leaf, mut values } = kept;
         let mut weights = Vec::new();
         let mut keys = self.keys.iter().rev();
         let mut name = |[weight, bias]: [Option<Tensor>; 2]| {
@@ -117,7 +117,7 @@ impl Segment {
             }
         };
         if let Some(leaf) = leaf {
-            let y = values.pop().ok_or_else(nothing_kept)?;
+            let y = values.pop().ok_or_else(no_layers)?;
             let grads = (y * grad)?.sum_all()?.backward()?;
             for conv in Self::operators(&self.blocks).iter().rev().flat_map(|op| op.convolutions().iter().rev()) {
                 name(conv.weights().map(|weight| grads.get(weight).map(Tensor::detach)));
@@ -127,7 +127,7 @@ impl Segment {
         let mut grad = grad;
         let operators = Self::operators(&self.detached);
         for (i, operator) in operators.iter().enumerate().rev() {
-            let y = values.pop().ok_or_else(nothing_kept)?;
+            let y = values.pop().ok_or_else(no_layers)?;
             let (input, wants) = (values.last().unwrap_or(x), i > 0 || wants_input);
             let dx = match *operator {
                 Operator::Pool { kernel, stride, ceil_mode } if wants => {
@@ -145,7 +145,7 @@ impl Segment {
                     let [other, dw, db] = first.backward(input, (&y, &grad, 0), wants)?;
                     name([dw, db]);
                     match (dx, other) {
-                        (Some(dx), Some(other)) => Some(sum::into_first(dx, other)?),
+                        (Some(dx), Some(other)) => Some(sum::add_in_place(dx, other)?),
                         _ => None,
                     }
                 }
@@ -161,21 +161,21 @@ impl Segment {
     }
 }
 
-impl Kept {
+impl Activations {
     /// The tap.
     ///
     /// # Errors
     /// Never: a segment has at least one layer.
-    pub fn tap(&self) -> Result<Tensor> {
-        Ok(self.values.last().ok_or_else(nothing_kept)?.detach())
+    pub fn output(&self) -> Result<Tensor> {
+        Ok(self.values.last().ok_or_else(no_layers)?.detach())
     }
 
     /// Forgets all but the tap.
     ///
     /// # Errors
     /// Those of candle.
-    pub fn into_tap(mut self) -> Result<Tensor> {
-        let tap = self.values.pop().ok_or_else(nothing_kept)?.detach();
+    pub fn into_output(mut self) -> Result<Tensor> {
+        let tap = self.values.pop().ok_or_else(no_layers)?.detach();
         for value in self.values {
             ops::recycle(&value, &value)?;
         }
@@ -183,7 +183,7 @@ impl Kept {
     }
 }
 
-fn nothing_kept() -> candle_core::Error {
+fn no_layers() -> candle_core::Error {
     candle_core::Error::Msg("a segment has no layers".to_string())
 }
 
@@ -201,17 +201,17 @@ mod tests {
         let segments = backbone.segments();
         let mut kept = Vec::new();
         for segment in &segments {
-            let input = kept.last().map_or_else(|| x.clone(), |kept: &Kept| kept.tap().unwrap());
+            let input = kept.last().map_or_else(|| x.clone(), |kept: &Activations| kept.output().unwrap());
             kept.push(segment.forward(&input).unwrap());
         }
         let mut all = Vec::new();
         let mut back: Option<Tensor> = None;
         for (segment, weight) in segments.iter().zip(weights).rev() {
             let run = kept.pop().unwrap();
-            let input = kept.last().map_or_else(|| x.clone(), |kept| kept.tap().unwrap());
+            let input = kept.last().map_or_else(|| x.clone(), |kept| kept.output().unwrap());
             let grad = weight.copy().unwrap();
             let grad =
-                back.take().map_or_else(|| grad.clone(), |back| sum::into_first(back, grad.copy().unwrap()).unwrap());
+                back.take().map_or_else(|| grad.clone(), |back| sum::add_in_place(back, grad.copy().unwrap()).unwrap());
             let gradients = segment.backward(&input, run, grad, true).unwrap();
             all.extend(gradients.weights.iter().map(|(name, gradient)| (name.clone(), values(gradient))));
             back = gradients.input;
@@ -264,7 +264,7 @@ mod tests {
         let expected = backbone.features_channels_last(&x).unwrap();
         let mut input = x;
         for (segment, expected) in backbone.segments().iter().zip(&expected) {
-            input = segment.forward(&input).unwrap().into_tap().unwrap();
+            input = segment.forward(&input).unwrap().into_output().unwrap();
             close(&values(&input), &values(expected), 1e-6);
         }
     }

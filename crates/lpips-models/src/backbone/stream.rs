@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ops;
 use crate::ops::conv::ConvRelu;
 use crate::ops::pool::max_pool_rows;
-use crate::ops::rows::{Reach, Rows};
+use crate::ops::rows::{Rows, WindowParams};
 
 /// A forward pass through a [`Backbone`], from the pictures' first row to their last; see [`Backbone::stream`].
 ///
@@ -27,8 +27,8 @@ pub struct Bands {
     pub rows: usize,
     /// Bytes that the layers' inputs and outputs take meanwhile, about, with what the operators need beside them.
     pub bytes: usize,
-    /// For each step the rows of its output that are worth the work.
-    worth: Vec<usize>,
+    /// For each step the fewest rows of its output that are computed at a time.
+    min_rows: Vec<usize>,
 }
 
 /// One operator on the way.
@@ -69,17 +69,17 @@ impl<'a> Operator<'a> {
     /// On whole pictures.
     pub(super) fn forward_whole(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let height = x.dims4()?.1;
-        // What is too low is the operator's to refuse.
-        let rows = Rows::whole(height, self.reach().outputs(height).unwrap_or(0));
+        // Each operator checks its minimum height itself.
+        let rows = Rows::whole(height, self.window().outputs(height).unwrap_or(0));
         self.forward(x, &rows, None)
     }
 
-    fn reach(&self) -> Reach {
+    fn window(&self) -> WindowParams {
         match *self {
-            Self::Conv(conv) => conv.reach(),
-            Self::Pool { kernel, stride, ceil_mode } => Reach { kernel, stride, padding: 0, ceil_mode },
+            Self::Conv(conv) => conv.window(),
+            Self::Pool { kernel, stride, ceil_mode } => WindowParams { kernel, stride, padding: 0, ceil_mode },
             // The other sees one pixel only.
-            Self::SideBySide([_, wider]) => wider.reach(),
+            Self::SideBySide([_, wider]) => wider.window(),
         }
     }
 
@@ -94,7 +94,7 @@ impl<'a> Operator<'a> {
 
     /// Rows of its output that are computed together: a convolution's tiles lie the same wherever the pictures are cut, so
     /// that the same bits come out.
-    fn grain(&self) -> usize {
+    fn row_multiple(&self) -> usize {
         match self {
             Self::Pool { .. } => 1,
             Self::Conv(_) | Self::SideBySide(_) => TILE,
@@ -128,14 +128,14 @@ struct Shapes<'a> {
 #[derive(Debug)]
 struct Step<'a> {
     operator: Operator<'a>,
-    reach: Reach,
+    window: WindowParams,
     /// The tap that its output is.
     tap: Option<usize>,
     /// Rows of the whole input and of the whole output.
     height: usize,
     outputs: usize,
-    /// Rows of the output that are worth the work, unless they are the last.
-    worth: usize,
+    /// The fewest rows of the output that are computed at a time, unless they are the last.
+    min_rows: usize,
     /// The next row of the output.
     next: usize,
     /// The rows of the input from `first` on that came already and are still needed.
@@ -152,15 +152,15 @@ struct Window {
 }
 
 impl Step<'_> {
-    /// The rows of the output that `given` rows of the input decide, if they are worth the work.
+    /// The rows of the output that `given` rows of the input decide, or 0 where they are fewer than `min_rows`.
     fn ready(&self, given: usize) -> usize {
-        let decided = self.reach.decided(given, self.height, self.outputs);
+        let decided = self.window.decided(given, self.height, self.outputs);
         if given == self.height {
             return decided - self.next;
         }
-        let grain = self.operator.grain();
-        let ready = (decided / grain * grain).saturating_sub(self.next);
-        if ready >= self.worth { ready } else { 0 }
+        let row_multiple = self.operator.row_multiple();
+        let ready = (decided / row_multiple * row_multiple).saturating_sub(self.next);
+        if ready >= self.min_rows { ready } else { 0 }
     }
 }
 
@@ -204,7 +204,7 @@ impl Stream<'_> {
             step.next += count;
             // Where all is put out, what is left of the input is in no window.
             let done = step.next == step.outputs;
-            let first = if done { given } else { step.reach.first(step.next).clamp(step.first, given) };
+            let first = if done { given } else { step.window.first(step.next).clamp(step.first, given) };
             if first < given {
                 let rows = x.rows.narrow(1, first - step.first, given - first)?.force_contiguous()?;
                 // Not from the operators' own memory, so it must not go there either: nothing would take it again.
@@ -257,13 +257,13 @@ impl Backbone {
             let operators = block.operators();
             let last = operators.len() - 1;
             for (i, operator) in operators.into_iter().enumerate() {
-                let reach = operator.reach();
+                let window = operator.window();
                 // Never the fallback: the size was checked.
-                let outputs = reach.outputs(rows).unwrap_or(0);
+                let outputs = window.outputs(rows).unwrap_or(0);
                 let tap = self.taps.iter().position(|tap| *tap == position).filter(|_| i == last);
-                let worth = bands.worth.get(steps.len()).copied().unwrap_or(0);
+                let min_rows = bands.min_rows.get(steps.len()).copied().unwrap_or(0);
                 let (next, first, kept) = (0, 0, None);
-                steps.push(Step { operator, reach, tap, height: rows, outputs, worth, next, kept, first });
+                steps.push(Step { operator, window, tap, height: rows, outputs, min_rows, next, kept, first });
                 rows = outputs;
             }
         }
@@ -289,23 +289,23 @@ impl Backbone {
     /// Bands whose rows take about `each` bytes of each layer's output.
     fn bands_of(&self, pictures: usize, height: usize, width: usize, each: usize) -> Bands {
         let size = self.dtype.size_in_bytes();
-        let (mut worth, mut bytes, mut widest) = (Vec::new(), SCRATCH, 0);
+        let (mut min_rows, mut bytes, mut widest) = (Vec::new(), SCRATCH, 0);
         let mut first = None;
         for Shapes { operator, output: [rows, columns, channels], .. } in self.operators(height, width) {
-            let reach = operator.reach();
+            let window = operator.window();
             let row = pictures * columns * channels * size;
             let band = (each / row.max(1)).max(TILE) / TILE * TILE;
-            first.get_or_insert(band * reach.stride);
+            first.get_or_insert(band * window.stride);
             // More than half, as the first band is lower by what the layers before have kept. Pooling never waits.
-            worth.push(if matches!(operator, Operator::Pool { .. }) { 0 } else { band / 2 + 1 });
-            let held = (band + band / 4 + reach.kernel + TILE - 1).min(rows) * row;
+            min_rows.push(if matches!(operator, Operator::Pool { .. }) { 0 } else { band / 2 + 1 });
+            let held = (band + band / 4 + window.kernel + TILE - 1).min(rows) * row;
             bytes += held;
             widest = widest.max(held);
         }
         let rows = first.unwrap_or(1).min(height);
         // The strip of the pictures itself, and the copy that some operators make of their input with its border.
         bytes += 3 * pictures * rows * width * 3 * size_of::<f32>() + widest;
-        Bands { rows, bytes, worth }
+        Bands { rows, bytes, min_rows }
     }
 
     /// Bytes that a whole pass over `pictures` pictures of `height` by `width` pixels takes at most, beside the pictures.
@@ -338,8 +338,8 @@ impl Backbone {
     fn operators(&self, height: usize, width: usize) -> impl Iterator<Item = Shapes<'_>> {
         self.blocks.iter().flat_map(Block::operators).scan([height, width, 3], |shape, operator| {
             let input = *shape;
-            let reach = operator.reach();
-            let size = |side| reach.outputs(side).unwrap_or(0);
+            let window = operator.window();
+            let size = |side| window.outputs(side).unwrap_or(0);
             *shape = [size(input[0]), size(input[1]), operator.channels(input[2])];
             Some(Shapes { operator, input, output: *shape })
         })
@@ -357,7 +357,7 @@ impl Backbone {
 impl Bands {
     /// All at once.
     pub fn whole() -> Self {
-        Self { rows: usize::MAX, bytes: usize::MAX, worth: Vec::new() }
+        Self { rows: usize::MAX, bytes: usize::MAX, min_rows: Vec::new() }
     }
 }
 
@@ -427,13 +427,13 @@ mod tests {
         #[test]
         fn bands_make_the_same_taps(
             n in 1usize..3, more in 0usize..70, wider in 0usize..20,
-            cuts in proptest::collection::vec(1usize..40, 1..5), worth in 0usize..9, composed: bool, seed: u64,
+            cuts in proptest::collection::vec(1usize..40, 1..5), min_rows in 0usize..9, composed: bool, seed: u64,
         ) {
             for network in Network::ALL {
                 let backbone = backbone(network, DType::F32);
                 let (height, width) = (backbone.minimum_size() + more, backbone.minimum_size() + wider);
                 let x = Noise::new(seed).tensor((n, height, width, 3));
-                let bands = Bands { worth: vec![worth; 40], ..Bands::whole() };
+                let bands = Bands { min_rows: vec![min_rows; 40], ..Bands::whole() };
                 let run = || {
                     let expected = backbone.features_channels_last(&x).unwrap();
                     assert_same(network, &in_bands(&backbone, &x, &bands, &cuts), &expected);

@@ -8,9 +8,9 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp3, Layout, Result, Shape, Stora
 use super::Level;
 use super::cpu::buffers::{self, Scratch};
 use super::cpu::conv::{self, Geometry, Output, Weight};
-use super::cpu::rectify;
+use super::cpu::relu_backward::relu_backward;
 use super::plan::{Algorithm, Plan};
-use super::rows::{Below, Reach, Rows, below};
+use super::rows::{AppendRows, Rows, WindowParams, append_rows};
 use super::storage;
 use crate::arch::conv_size;
 
@@ -80,7 +80,7 @@ impl ConvRelu {
             return self.forward(x);
         }
         if self.is_tracked(x) || !super::has_kernels(x) {
-            let (top, skip) = rows.top_and_skip(&self.reach());
+            let (top, skip) = rows.top_and_skip(&self.window());
             let x = x.narrow(1, skip, h - skip)?;
             let g = Geometry { h: h - skip, oh: rows.count, top, ..whole };
             let y = if super::has_kernels(&x) {
@@ -89,11 +89,11 @@ impl ConvRelu {
             } else {
                 self.composed(&x, &g)?
             };
-            return below(above, y);
+            return append_rows(above, y);
         }
         let compute = |x: &[f32], y: &mut [f32]| self.compute_rows(x, rows, &whole, (y, whole.oc, 0));
         let size = (rows.count, whole.ow, whole.oc);
-        x.contiguous()?.apply_op1_no_bwd(&Below { name: "conv-bias-relu-rows", above, size, compute })
+        x.contiguous()?.apply_op1_no_bwd(&AppendRows { name: "conv-bias-relu-rows", above, size, compute })
     }
 
     /// Rows of one picture's result, into pixels of `width` channels from channel `offset` on.
@@ -108,7 +108,7 @@ impl ConvRelu {
         let (Storage::Cpu(weight), Storage::Cpu(bias)) = (&*weight, &*bias) else {
             bail!("the weights are not on the CPU, where the input is")
         };
-        let (top, skip) = rows.top_and_skip(&self.reach());
+        let (top, skip) = rows.top_and_skip(&self.window());
         let x = &x[skip * whole.w * whole.c..];
         let g = Geometry { n: 1, h: x.len() / (whole.w * whole.c), oh: rows.count, top, ..*whole };
         // As for the whole picture: the weights are packed once, and the results are the same to the last bits.
@@ -117,8 +117,8 @@ impl ConvRelu {
     }
 
     /// How far its windows reach.
-    pub(crate) fn reach(&self) -> Reach {
-        Reach { kernel: self.weight.dims()[2], stride: self.stride, padding: self.padding, ceil_mode: false }
+    pub(crate) fn window(&self) -> WindowParams {
+        WindowParams { kernel: self.weight.dims()[2], stride: self.stride, padding: self.padding, ceil_mode: false }
     }
 
     /// Whether gradients flow through the result for `x`.
@@ -190,7 +190,7 @@ impl ConvRelu {
         }
         if pair.iter().any(|conv| conv.is_tracked(x)) || !super::has_kernels(x) {
             let parts = [pair[0].forward_rows(x, rows, None)?, pair[1].forward_rows(x, rows, None)?];
-            return below(above, Tensor::cat(&parts, 3)?);
+            return append_rows(above, Tensor::cat(&parts, 3)?);
         }
         let x = x.contiguous()?;
         if above.is_none() && rows.is_whole(h, first.oh) {
@@ -201,7 +201,7 @@ impl ConvRelu {
             pair[0].compute_rows(x, rows, first, (&mut *y, width, 0))?;
             pair[1].compute_rows(x, rows, second, (y, width, first.oc))
         };
-        x.apply_op1_no_bwd(&Below {
+        x.apply_op1_no_bwd(&AppendRows {
             name: "conv-side-by-side-rows",
             above,
             size: (rows.count, first.ow, width),
@@ -304,7 +304,7 @@ type Kept = Vec<(Order, Arc<Scratch>)>;
 struct Order {
     level: Level,
     algorithm: Algorithm,
-    turned: bool,
+    flipped: bool,
 }
 
 impl Packed {
@@ -318,7 +318,7 @@ impl Packed {
         // Not under the lock: a thread that waits for its share of the packing may take up another forward pass, which
         // would wait for the lock.
         let data = storage::read(weight, layout)?;
-        let weight = if order.turned { Weight::turned(&data, g) } else { Weight::forward(&data, g) };
+        let weight = if order.flipped { Weight::flipped(&data, g) } else { Weight::forward(&data, g) };
         let packed = Arc::new(weight.pack(order.level, order.algorithm));
         if let Some(mut kept) = kept()
             && kept.iter().all(|(known, _)| *known != order)
@@ -339,7 +339,7 @@ fn compute(
     (out, width, offset): (&mut [f32], usize, usize),
 ) -> Result<()> {
     let bias = storage::read(bias, lb)?;
-    let order = Order { level: Level::current()?, algorithm, turned: false };
+    let order = Order { level: Level::current()?, algorithm, flipped: false };
     let packed = packed.get(weight, lw, g, order)?;
     let mut out = Output::new(out, g, width, offset, true);
     conv::forward(order.level, order.algorithm, x, &packed, Some(&bias), g, &mut out);
@@ -400,12 +400,12 @@ impl ConvReluOp {
         let (grad, db) = {
             let width = y.dim(3)?;
             let ((y, ly), (grad, lg)) = (y.storage_and_layout(), grad.storage_and_layout());
-            rectify::gradient(level, (&storage::of(&y, ly)?, &storage::of(&grad, lg)?), width, (offset, g.oc))
+            relu_backward(level, (&storage::of(&y, ly)?, &storage::of(&grad, lg)?), width, (offset, g.oc))
         };
         let tensor =
             |data: Vec<f32>, like: &Tensor| Tensor::from_vec(data, like.shape(), like.device())?.to_dtype(like.dtype());
         let dx = if wants[0] {
-            let order = Order { level, algorithm: Algorithm::choose(&g.turned()), turned: true };
+            let order = Order { level, algorithm: Algorithm::choose(&g.flipped()), flipped: true };
             let (weight, lw) = weight.storage_and_layout();
             let Storage::Cpu(weight) = &*weight else { bail!("the weights are not on the CPU, where the input is") };
             let packed = self.packed.get(weight, lw, g, order)?;

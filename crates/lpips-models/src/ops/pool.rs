@@ -4,7 +4,7 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::pool::{self, Geometry};
-use super::rows::{Below, Rows, below};
+use super::rows::{AppendRows, Rows, append_rows};
 use super::{Level, storage};
 use crate::arch::pool_size;
 
@@ -36,17 +36,17 @@ pub(crate) fn max_pool_rows(
     let x = if skip > 0 { x.narrow(1, skip, h - skip)? } else { x.clone() }.contiguous()?;
     let g = Geometry { h: h - skip, oh: rows.count, ..whole };
     if !super::has_kernels(&x) {
-        return below(above, composed(&x, &g)?);
+        return append_rows(above, composed(&x, &g)?);
     }
     if x.track_op() {
-        return below(above, x.apply_op1(MaxPool(g))?);
+        return append_rows(above, x.apply_op1(MaxPool(g))?);
     }
     let level = Level::current()?;
     let compute = |x: &[f32], y: &mut [f32]| {
         pool::forward_into(level, x, &Geometry { n: 1, ..g }, y);
         Ok(())
     };
-    x.apply_op1_no_bwd(&Below { name: "max-pool-rows", above, size: (g.oh, g.ow, g.c), compute })
+    x.apply_op1_no_bwd(&AppendRows { name: "max-pool-rows", above, size: (g.oh, g.ow, g.c), compute })
 }
 
 fn geometry(

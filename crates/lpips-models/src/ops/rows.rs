@@ -8,7 +8,7 @@ use crate::arch::{conv_size, pool_size};
 
 /// How far an operator's windows reach, both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct WindowParams {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     /// Virtual rows above and below the picture.
@@ -17,7 +17,7 @@ pub(crate) struct Reach {
     pub(crate) ceil_mode: bool,
 }
 
-impl Reach {
+impl WindowParams {
     /// Rows that come out for `height` rows; `None` where they are too few.
     pub(crate) fn outputs(&self, height: usize) -> Option<usize> {
         if self.ceil_mode {
@@ -66,8 +66,8 @@ impl Rows {
     }
 
     /// Virtual rows above those given, and rows given that lie above all that is needed; one of the two is 0.
-    pub(crate) fn top_and_skip(&self, reach: &Reach) -> (usize, usize) {
-        let (given, needed) = (self.first + reach.padding, self.from * reach.stride);
+    pub(crate) fn top_and_skip(&self, window: &WindowParams) -> (usize, usize) {
+        let (given, needed) = (self.first + window.padding, self.from * window.stride);
         (given.saturating_sub(needed), needed.saturating_sub(given))
     }
 }
@@ -75,7 +75,7 @@ impl Rows {
 /// An operator's result, picture by picture, below rows that are there already: (N, above + rows, W, C).
 ///
 /// It saves the copy that putting the two together would be.
-pub(crate) struct Below<'a, F> {
+pub(crate) struct AppendRows<'a, F> {
     pub(crate) name: &'static str,
     /// (N, above, W, C), or nothing.
     pub(crate) above: Option<&'a Tensor>,
@@ -85,7 +85,7 @@ pub(crate) struct Below<'a, F> {
     pub(crate) compute: F,
 }
 
-impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> CustomOp1 for Below<'_, F> {
+impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> CustomOp1 for AppendRows<'_, F> {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -121,7 +121,7 @@ impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> CustomOp1 for Below<'_, F> {
 }
 
 /// The same of candle's operators: one above the other.
-pub(crate) fn below(above: Option<&Tensor>, y: Tensor) -> Result<Tensor> {
+pub(crate) fn append_rows(above: Option<&Tensor>, y: Tensor) -> Result<Tensor> {
     match above {
         None => Ok(y),
         Some(above) => Tensor::cat(&[above, &y], 1),

@@ -14,7 +14,7 @@ const BLOCK: usize = 1 << 14;
 ///
 /// # Errors
 /// Tensors of different shapes, types or devices.
-pub fn into_first(a: Tensor, b: Tensor) -> Result<Tensor> {
+pub fn add_in_place(a: Tensor, b: Tensor) -> Result<Tensor> {
     let is_plain = |x: &Tensor| super::has_kernels(x) && x.dtype() == DType::F32 && x.is_contiguous() && !x.track_op();
     if !is_plain(&a) || !is_plain(&b) {
         return a + b;
@@ -58,12 +58,12 @@ mod tests {
             let (a, b) = (noise.tensor(n), noise.tensor(n));
             let expected: Vec<f32> = values(&a).iter().zip(values(&b)).map(|(a, b)| a + b).collect();
             let copy = |x: &Tensor| x.copy().unwrap();
-            assert_eq!(values(&composing(|| into_first(copy(&a), copy(&b)).unwrap())), expected);
-            let half = into_first(a.to_dtype(DType::BF16).unwrap(), b.to_dtype(DType::BF16).unwrap()).unwrap();
+            assert_eq!(values(&composing(|| add_in_place(copy(&a), copy(&b)).unwrap())), expected);
+            let half = add_in_place(a.to_dtype(DType::BF16).unwrap(), b.to_dtype(DType::BF16).unwrap()).unwrap();
             assert_eq!(half.dtype(), DType::BF16);
-            assert_eq!(values(&into_first(a, b).unwrap()), expected);
+            assert_eq!(values(&add_in_place(a, b).unwrap()), expected);
         }
         let mut noise = Noise::new(2);
-        assert!(into_first(noise.tensor((2, 3)), noise.tensor((3, 2))).is_err());
+        assert!(add_in_place(noise.tensor((2, 3)), noise.tensor((3, 2))).is_err());
     }
 }

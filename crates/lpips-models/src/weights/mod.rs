@@ -2,7 +2,7 @@
 //!
 //! [`Weights::find`] tries, in this order: an explicit path; the folder named by `LPIPS_WEIGHTS_DIR`; the weights bundled
 //! into the binary (AlexNet, feature `bundled`); PyTorch's hub cache; the Hugging Face cache; and a download from the
-//! Hugging Face hub (feature `hub`). Everything but an explicit path is taken only if its numbers are the genuine ones.
+//! Hugging Face hub (feature `hub`). Everything but an explicit path is taken only if its numbers are the official ones.
 
 mod format;
 #[cfg(feature = "hub")]
@@ -35,7 +35,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The genuine weights of `network`, from the first of the usual places that has them.
+    /// The official weights of `network`, from the first of the usual places that has them.
     ///
     /// Same as [`Finder::default`] and [`Finder::find`].
     ///
@@ -46,7 +46,7 @@ impl Weights {
         Finder::default().find(network)
     }
 
-    /// The network's weights out of a file that was opened with [`Archive::open`], whether genuine or not.
+    /// The network's weights out of a file that was opened with [`Archive::open`], whether official or not.
     ///
     /// # Errors
     /// A tensor that is missing, has another shape, holds NaN or infinity, or belongs to another network.
@@ -81,7 +81,7 @@ impl Weights {
     }
 
     /// Whether these are torchvision's ImageNet weights, number for number; `None` if no hash is known to compare with.
-    pub fn is_genuine(&self) -> Option<bool> {
+    pub fn is_official(&self) -> Option<bool> {
         let published = self.network.architecture().published?;
         Some(self.sha256() == published.sha256)
     }

@@ -57,11 +57,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_weights_and_they_are_no_genuine_ones() {
+    fn a_seed_gives_the_same_weights_and_they_are_no_official_ones() {
         let [a, b, c] = [1, 1, 2].map(|seed| Weights::random(Network::SqueezeNet1_1, seed));
         assert_eq!(a.sha256(), b.sha256());
         assert_ne!(a.sha256(), c.sha256());
-        assert_eq!(a.is_genuine(), Some(false));
+        assert_eq!(a.is_official(), Some(false));
     }
 
     #[test]

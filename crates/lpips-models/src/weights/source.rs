@@ -56,7 +56,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Looks for a network's genuine weights in the usual places.
+/// Looks for a network's official weights in the usual places.
 #[derive(Debug, Clone)]
 pub struct Finder {
     folder: Option<PathBuf>,
@@ -104,16 +104,16 @@ impl Finder {
         self
     }
 
-    /// The genuine weights of `network` from the first place that has them.
+    /// The official weights of `network` from the first place that has them.
     ///
     /// # Errors
-    /// The folder that was named (`LPIPS_WEIGHTS_DIR`) is none, or its file for this network is damaged or not genuine; or
+    /// The folder that was named (`LPIPS_WEIGHTS_DIR`) is none, or its file for this network is damaged or not official; or
     /// no place has the weights, and then the message says which places were tried and where to put which file.
     pub fn find(&self, network: Network) -> Result<Weights> {
         let arch = network.architecture();
         let Some(published) = arch.published else {
             let message = format!(
-                "no hash of {}'s genuine weights is known, so they are not looked for: give a file by path",
+                "no hash of {}'s official weights is known, so they are not looked for: give a file by path",
                 arch.id
             );
             return Err(Error::NoWeights { message, unusable: false });
@@ -128,7 +128,7 @@ impl Finder {
         if let Some(path) = self.torch_cache.as_ref().map(|cache| cache.join(published.torchvision))
             && path.exists()
         {
-            match genuine(network, &path) {
+            match official(network, &path) {
                 Ok(weights) => return Ok(Weights { origin: Origin::TorchCache(path), ..weights }),
                 Err(error) => {
                     tracing::warn!("passing over PyTorch's cached weights: {error}");
@@ -151,7 +151,7 @@ impl Finder {
         let Some(path) = names.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok()) else {
             return Ok(None);
         };
-        let weights = genuine(network, &path)?;
+        let weights = official(network, &path)?;
         Ok(Some(Weights { origin: Origin::Folder(path), ..weights }))
     }
 
@@ -161,7 +161,7 @@ impl Finder {
         let hub = Hub::from_env();
         for file in published.hub {
             let Some(path) = hub.cached(file) else { continue };
-            match genuine(network, &path) {
+            match official(network, &path) {
                 Ok(weights) => return Ok(Weights { origin: Origin::HubCache(path), ..weights }),
                 Err(error) => {
                     tracing::warn!("passing over cached weights: {error}");
@@ -173,7 +173,7 @@ impl Finder {
             tried.reasons.push("downloads are switched off".to_string());
         } else {
             for file in published.hub {
-                match hub.download(file, |path| genuine(network, path)) {
+                match hub.download(file, |path| official(network, path)) {
                     Ok((path, weights)) => return Ok(Weights { origin: Origin::Download(path), ..weights }),
                     Err(error) => {
                         tracing::debug!("{error}");
@@ -236,12 +236,12 @@ fn bundled(network: Network) -> Result<Option<Weights>> {
     Ok(Some(Weights { network, tensors, origin: Origin::Bundled, sha256: None }))
 }
 
-/// The weights in `path`, if they are the genuine ones.
-fn genuine(network: Network, path: &Path) -> Result<Weights> {
+/// The weights in `path`, if they are the official ones.
+fn official(network: Network, path: &Path) -> Result<Weights> {
     let weights = Weights::from_archive(network, &Archive::open(path)?)?;
-    if weights.is_genuine() == Some(false) {
+    if weights.is_official() == Some(false) {
         let reason = format!(
-            "holds other numbers than {}'s genuine weights (SHA-256 of the tensors {}): to use it all the same, ask for \
+            "holds other numbers than {}'s official weights (SHA-256 of the tensors {}): to use it all the same, ask for \
              it by path",
             network.architecture().id,
             weights.sha256()

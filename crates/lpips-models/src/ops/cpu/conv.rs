@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::buffers::{self, Scratch, Shared};
 use super::simd::Level;
-use super::{correlate, direct, winograd};
+use super::{conv_weight_grad, direct, winograd};
 
 /// The shapes of one convolution: (n, h, w, c) in, (n, oh, ow, oc) out, k x k kernel.
 ///
@@ -55,7 +55,7 @@ impl Geometry {
     ///
     /// With a stride s it puts out blocks of s x s input pixels, side by side in its channels: input row
     /// s*q + r - top belongs to block q and place r. The blocks from [`Self::first_block`] on are computed.
-    pub(crate) fn turned(&self) -> Self {
+    pub(crate) fn flipped(&self) -> Self {
         let k = self.k.div_ceil(self.stride);
         let (first_row, first_column) = self.first_block();
         Self {
@@ -149,7 +149,7 @@ impl Algorithm {
     }
 }
 
-/// Weights (oc, c, k, k), or the same turned round for the gradient of the input.
+/// Weights (oc, c, k, k), or the same flipped round for the gradient of the input.
 #[derive(Clone, Copy)]
 pub(crate) struct Weight<'a> {
     data: &'a [f32],
@@ -157,7 +157,7 @@ pub(crate) struct Weight<'a> {
     c: usize,
     size: usize,
     /// Of the convolution forward, where this is the one that takes its gradients back.
-    turned: Option<usize>,
+    flipped: Option<usize>,
     outputs: usize,
     inputs: usize,
     pub(super) k: usize,
@@ -167,13 +167,13 @@ impl<'a> Weight<'a> {
     /// The weights (oc, c, k, k) of a convolution of these shapes.
     pub(crate) fn forward(data: &'a [f32], g: &Geometry) -> Self {
         assert!(data.len() == g.oc * g.patch(), "the weights do not fit the shapes");
-        Self { data, c: g.c, size: g.k, turned: None, outputs: g.oc, inputs: g.c, k: g.k }
+        Self { data, c: g.c, size: g.k, flipped: None, outputs: g.oc, inputs: g.c, k: g.k }
     }
 
-    /// The same, for [`Geometry::turned`].
-    pub(crate) fn turned(data: &'a [f32], g: &Geometry) -> Self {
+    /// The same, for [`Geometry::flipped`].
+    pub(crate) fn flipped(data: &'a [f32], g: &Geometry) -> Self {
         let (outputs, k) = (g.stride * g.stride * g.c, g.k.div_ceil(g.stride));
-        Self { turned: Some(g.stride), outputs, inputs: g.oc, k, ..Self::forward(data, g) }
+        Self { flipped: Some(g.stride), outputs, inputs: g.oc, k, ..Self::forward(data, g) }
     }
 
     pub(super) fn outputs(&self) -> usize {
@@ -187,7 +187,7 @@ impl<'a> Weight<'a> {
     /// The weight from input channel `i` to output channel `o` at place `j` of the kernel.
     #[inline(always)]
     pub(super) fn at(&self, o: usize, i: usize, j: usize) -> f32 {
-        let Some(stride) = self.turned else {
+        let Some(stride) = self.flipped else {
             return self.data[(o * self.c + i) * self.size * self.size + j];
         };
         let (place, ic) = (o / self.c, o % self.c);
@@ -252,7 +252,7 @@ pub(crate) fn forward(
     }
 }
 
-/// The gradient of the input from that of the output, by weights packed from [`Weight::turned`].
+/// The gradient of the input from that of the output, by weights packed from [`Weight::flipped`].
 pub(crate) fn input_gradient(
     level: Level,
     algorithm: Algorithm,
@@ -260,10 +260,10 @@ pub(crate) fn input_gradient(
     packed: &[f32],
     g: &Geometry,
 ) -> Vec<f32> {
-    let turned = g.turned();
-    let mut blocks = buffers::take(turned.n * turned.oh * turned.ow * turned.oc);
-    let mut out = Output::new(&mut blocks, &turned, turned.oc, 0, false);
-    forward(level, algorithm, grad, packed, None, &turned, &mut out);
+    let flipped = g.flipped();
+    let mut blocks = buffers::take(flipped.n * flipped.oh * flipped.ow * flipped.oc);
+    let mut out = Output::new(&mut blocks, &flipped, flipped.oc, 0, false);
+    forward(level, algorithm, grad, packed, None, &flipped, &mut out);
     if g.stride == 1 {
         return blocks;
     }
@@ -271,11 +271,11 @@ pub(crate) fn input_gradient(
     let (first_row, first_column) = g.first_block();
     dx.par_chunks_exact_mut(g.w * g.c).enumerate().for_each(|(line, row)| {
         let (n, y) = (line / g.h, line % g.h + g.top);
-        let blocks = &blocks[(n * turned.oh + y / g.stride - first_row) * turned.ow * turned.oc..];
+        let blocks = &blocks[(n * flipped.oh + y / g.stride - first_row) * flipped.ow * flipped.oc..];
         for (x, pixel) in row.chunks_exact_mut(g.c).enumerate() {
             let x = x + g.left;
             let place = y % g.stride * g.stride + x % g.stride;
-            let from = (x / g.stride - first_column) * turned.oc + place * g.c;
+            let from = (x / g.stride - first_column) * flipped.oc + place * g.c;
             pixel.copy_from_slice(&blocks[from..from + g.c]);
         }
     });
@@ -291,8 +291,8 @@ pub(crate) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometr
     let by_inputs = match Algorithm::for_weights(g) {
         Algorithm::Winograd => winograd::weight_gradient(level, x, grad, g),
         Algorithm::Direct => match pad(x, g) {
-            None => correlate::weight_gradient(level, x, grad, g),
-            Some((x, g)) => correlate::weight_gradient(level, &x, grad, &g),
+            None => conv_weight_grad::weight_gradient(level, x, grad, g),
+            Some((x, g)) => conv_weight_grad::weight_gradient(level, &x, grad, &g),
         },
     };
     // From (k, k, c, oc).

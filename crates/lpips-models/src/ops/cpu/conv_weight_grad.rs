@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::buffers::{self, Scratch, Shared};
 use super::conv::Geometry;
-use super::product::{PIXELS, accumulate_outer, blocks, put, with_sizes};
+use super::gemm_microkernel::{PIXELS, accumulate_outer, blocks, put, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
 /// Rows (kx, ic) of a task at the least, where there are many.
@@ -36,7 +36,7 @@ pub(super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometr
     let out = Shared::new(&mut dw);
     (0..g.k * tasks).into_par_iter().with_max_len(1).for_each(|task| {
         let (ky, from) = (task / tasks, task % tasks * rows);
-        level.run(Correlate { x, grad, g, width, ky, rows: (from, run.min(from + rows)), out });
+        level.run(ConvWeightGrad { x, grad, g, width, ky, rows: (from, run.min(from + rows)), out });
     });
     if width == g.oc {
         return dw;
@@ -64,7 +64,7 @@ fn panels(level: Level, grad: &[f32], channels: usize, width: usize) -> Scratch 
     packed
 }
 
-struct Correlate<'a> {
+struct ConvWeightGrad<'a> {
     x: &'a [f32],
     /// As [`panels`] has it.
     grad: &'a [f32],
@@ -77,7 +77,7 @@ struct Correlate<'a> {
     out: Shared<'a>,
 }
 
-impl Kernel for Correlate<'_> {
+impl Kernel for ConvWeightGrad<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -106,7 +106,7 @@ impl Kernel for Correlate<'_> {
 #[inline(always)]
 unsafe fn block<S: Simd, const M: usize, const N: usize>(
     s: S,
-    task: &Correlate<'_>,
+    task: &ConvWeightGrad<'_>,
     row: usize,
     channel: usize,
     (first, last): (usize, usize),

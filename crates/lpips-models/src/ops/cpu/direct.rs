@@ -8,13 +8,13 @@ use rayon::prelude::*;
 
 use super::buffers::Scratch;
 use super::conv::{FETCH, Geometry, Output, Weight, pad, panel_bias};
-use super::product::{LINE, PIXELS, accumulate, blocks, with_sizes};
+use super::gemm_microkernel::{LINE, PIXELS, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
 /// Most output pixels of one task.
 const TASK: usize = 192;
 /// Multiply-adds below which a task is not worth a thread's attention.
-const GRAIN: usize = 1 << 20;
+const MIN_PRODUCTS_PER_TASK: usize = 1 << 20;
 
 /// The time that it takes, in multiply-adds.
 pub(super) fn cost(g: &Geometry) -> usize {
@@ -34,7 +34,7 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     let pixels = g.n * g.oh * g.ow;
     let panels = g.oc.div_ceil(level.panel());
     let threads = rayon::current_num_threads();
-    let wanted = (4 * threads).min((pixels * g.patch() * g.oc).div_ceil(GRAIN));
+    let wanted = (4 * threads).min((pixels * g.patch() * g.oc).div_ceil(MIN_PRODUCTS_PER_TASK));
     // Where weights are many and pixels few, each thread gets panels of its own, and so reads its share of the weights only.
     let chunks = match wanted {
         0 | 1 => 1,

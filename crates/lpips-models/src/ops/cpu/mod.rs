@@ -6,13 +6,13 @@
 
 pub(super) mod buffers;
 pub(super) mod conv;
-mod correlate;
+mod conv_weight_grad;
 mod direct;
+mod gemm_microkernel;
 pub(super) mod head;
 pub(super) mod input;
 pub(super) mod pool;
-mod product;
-pub(super) mod rectify;
+pub(super) mod relu_backward;
 pub(super) mod simd;
 pub(super) mod upsample;
 mod winograd;

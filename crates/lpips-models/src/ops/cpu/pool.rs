@@ -30,16 +30,16 @@ pub(crate) fn forward_into(level: Level, x: &[f32], g: &Geometry, out: &mut [f32
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
     assert!(out.len() == g.n * g.oh * g.ow * g.c, "the result has another size than its room");
     let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, out: row });
-    if out.len() < GRAIN {
+    if out.len() < MIN_OUTPUTS_PER_TASK {
         out.chunks_exact_mut(g.ow * g.c).enumerate().for_each(row);
     } else {
-        let least = (GRAIN / (g.ow * g.c)).max(1);
+        let least = (MIN_OUTPUTS_PER_TASK / (g.ow * g.c)).max(1);
         out.par_chunks_exact_mut(g.ow * g.c).with_min_len(least).enumerate().for_each(row);
     }
 }
 
 /// Outputs below which a task is not worth a thread's attention.
-const GRAIN: usize = 1 << 13;
+const MIN_OUTPUTS_PER_TASK: usize = 1 << 13;
 
 /// One row of outputs.
 struct Row<'a> {
@@ -84,7 +84,7 @@ pub(crate) fn input_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry
     assert!(grad.len() == g.n * g.oh * g.ow * g.c, "the gradient has another size than the result");
     let mut dx = buffers::take(x.len());
     // A window that reaches into two tasks is searched in both.
-    let (picture, rows) = (g.h * g.w * g.c, (GRAIN / (g.w * g.c)).max(2 * g.kernel));
+    let (picture, rows) = (g.h * g.w * g.c, (MIN_OUTPUTS_PER_TASK / (g.w * g.c)).max(2 * g.kernel));
     dx.par_chunks_exact_mut(picture).enumerate().for_each(|(n, dx)| {
         let x = &x[n * picture..][..picture];
         let grad = &grad[n * g.oh * g.ow * g.c..][..g.oh * g.ow * g.c];

@@ -11,7 +11,7 @@ const BLOCK: usize = 1 << 14;
 /// What is left of the gradient of an output max(0, .): nothing where the output is 0. And its sum over the pixels, which is
 /// the bias's gradient. Both are of `channels` channels, which the output and its gradient, pixels of `width` channels, have from
 /// channel `offset` on.
-pub(crate) fn gradient(
+pub(crate) fn relu_backward(
     level: Level,
     (y, grad): (&[f32], &[f32]),
     width: usize,
@@ -26,7 +26,7 @@ pub(crate) fn gradient(
         .zip(y.par_chunks(pixels * width).zip(grad.par_chunks(pixels * width)))
         .map(|(out, (y, grad))| {
             let mut sum = vec![0.0; channels];
-            level.run(Rectified { y, grad, width, offset, out, sum: &mut sum });
+            level.run(ReluBackward { y, grad, width, offset, out, sum: &mut sum });
             sum
         })
         .collect();
@@ -38,7 +38,7 @@ pub(crate) fn gradient(
     (out, sum.into_iter().map(|sum| sum as f32).collect())
 }
 
-struct Rectified<'a> {
+struct ReluBackward<'a> {
     y: &'a [f32],
     grad: &'a [f32],
     width: usize,
@@ -48,7 +48,7 @@ struct Rectified<'a> {
     sum: &'a mut [f32],
 }
 
-impl Kernel for Rectified<'_> {
+impl Kernel for ReluBackward<'_> {
     type Output = ();
 
     /// Plain loops, which the compiler turns into the level's instructions by itself.

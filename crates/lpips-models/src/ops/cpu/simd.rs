@@ -14,7 +14,7 @@ pub(super) trait Simd: Copy + Send + Sync {
     type V: Copy;
     /// Floats per vector.
     const LANES: usize;
-    /// Vectors of output channels that a block of the product kernel holds in registers; see `product.rs`.
+    /// Vectors of output channels that a block of the product kernel holds in registers; see `gemm_microkernel.rs`.
     const VECTORS: usize;
 
     fn splat(self, x: f32) -> Self::V;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::super::buffers::{self, Scratch, Shared};
 use super::super::conv::Geometry;
-use super::super::correlate::NEAR;
-use super::super::product::{accumulate_outer, blocks, put, with_sizes};
+use super::super::conv_weight_grad::NEAR;
+use super::super::gemm_microkernel::{accumulate_outer, blocks, put, with_sizes};
 use super::super::simd::{Kernel, Level, Simd};
 use super::{Analysis, Input, OUTPUTS, Room, Tiles, points, positive, side};
 

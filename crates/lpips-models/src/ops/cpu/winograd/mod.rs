@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
 use super::conv::{FETCH, Geometry, Output, Weight, panel_bias};
-use super::product::{LINE, accumulate, blocks, with_sizes};
+use super::gemm_microkernel::{LINE, accumulate, blocks, with_sizes};
 use super::simd::{Kernel, Level, Simd};
 
 /// Output pixels of a tile along one side.
