@@ -118,6 +118,11 @@ pub(crate) fn pairs_bar(what: &str, total: Option<u64>) -> ProgressBar {
     bar
 }
 
+/// As [`bar`], of bytes.
+pub(crate) fn bytes_bar(what: &str) -> ProgressBar {
+    drawn(what, "{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})")
+}
+
 fn drawn(what: &str, template: &str) -> ProgressBar {
     let shown = io::stderr().is_terminal() && tracing::enabled!(tracing::Level::WARN);
     let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };

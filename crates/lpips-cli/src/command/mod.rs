@@ -8,10 +8,11 @@ pub(crate) mod data;
 pub(crate) mod eval;
 pub(crate) mod weights;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::Device;
+use indicatif::ProgressBar;
 use lpips_core::weights::Finder;
 use lpips_eval::metric::Metric;
 
@@ -61,9 +62,28 @@ fn metrics(names: &[String], device: &Device, memory: Option<usize>) -> Result<V
     if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
         return Err(Failure::usage(format!("the metric {name} is named twice: name each once")));
     }
-    let finder = Finder::default();
+    let finder = finder();
     let open = |name: &String| Metric::open_within(name, &finder, device, memory);
     Ok(names.iter().map(open).collect::<lpips_train::Result<_>>()?)
+}
+
+/// Looks for weights in the usual places, with a progress bar on standard error while they are downloaded.
+fn finder() -> Finder {
+    let bar: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
+    Finder::default().on_progress(Arc::new(move |name, done, total| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if bar.as_ref().is_none_or(|(drawn, _)| drawn != name) {
+            *bar = Some((name.to_string(), output::bytes_bar(name)));
+        }
+        let Some((_, bar)) = &*bar else { return };
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+        if total == Some(done) {
+            bar.finish_and_clear();
+        }
+    }))
 }
 
 /// A flag that Ctrl-C sets; once more ends the program at once.

@@ -48,7 +48,7 @@ impl Weights {
         match &self.action {
             Action::List => list(),
             Action::Fetch { networks } => each(&published(networks), |network| {
-                let weights = Loaded::find(network)?;
+                let weights = super::finder().find(network)?;
                 output::line(&format!("{network}: {}", weights.origin()))
             }),
             Action::Verify { networks, file: Some(file) } => match networks.as_slice() {

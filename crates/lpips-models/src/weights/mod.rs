@@ -13,7 +13,7 @@ mod source;
 pub(crate) mod verify;
 
 pub use format::Archive;
-pub use source::{Finder, Origin};
+pub use source::{Finder, Origin, Progress};
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Archive, Weights};
 use crate::Network;
@@ -56,12 +57,28 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A callback for the progress of a download: the file's name, the bytes that have arrived, and how many there will be where
+/// the server says so.
+pub type Progress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
+
 /// Looks for a network's official weights in the usual places.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Finder {
     folder: Option<PathBuf>,
     torch_cache: Option<PathBuf>,
     download: bool,
+    progress: Option<Progress>,
+}
+
+impl fmt::Debug for Finder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finder")
+            .field("folder", &self.folder)
+            .field("torch_cache", &self.torch_cache)
+            .field("download", &self.download)
+            .field("progress", &self.progress.is_some())
+            .finish()
+    }
 }
 
 impl Default for Finder {
@@ -78,6 +95,7 @@ impl Default for Finder {
             folder: env("LPIPS_WEIGHTS_DIR"),
             torch_cache: torch.map(|torch| torch.join("hub").join("checkpoints")),
             download: true,
+            progress: None,
         }
     }
 }
@@ -87,6 +105,13 @@ impl Finder {
     #[must_use]
     pub fn torch_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.torch_cache = Some(folder.into());
+        self
+    }
+
+    /// Calls `progress` while a file is downloaded: about every 64 KiB, the last time with all bytes.
+    #[must_use]
+    pub fn on_progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
         self
     }
 
@@ -158,7 +183,7 @@ impl Finder {
     #[cfg(feature = "hub")]
     fn on_hub(&self, network: Network, published: &Published, mut tried: Tried) -> Result<Weights> {
         use super::hub::Hub;
-        let hub = Hub::from_env();
+        let hub = Hub::from_env(self.progress.clone());
         for file in published.hub {
             let Some(path) = hub.cached(file) else { continue };
             match official(network, &path) {

@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
-use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::format::LARGEST_FILE;
+use super::source::Progress;
 use crate::arch::HubFile;
 use crate::error::{Error, Result};
 use crate::transfer::{Failure, Transfer};
 
 /// The hub and its cache on this machine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Hub {
     endpoint: Option<String>,
     cache: PathBuf,
@@ -28,12 +28,13 @@ pub(super) struct Hub {
     offline: bool,
     stall: Duration,
     pause: Duration,
+    progress: Option<Progress>,
 }
 
 impl Hub {
     /// The hub as the environment describes it: `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`, and
     /// `HF_HUB_DOWNLOAD_TIMEOUT` for the seconds without a byte after which a server counts as stalled.
-    pub(super) fn from_env() -> Self {
+    pub(super) fn from_env(progress: Option<Progress>) -> Self {
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // hf-hub panics where it has to guess the cache's place and there is no home folder.
         let home = env("HF_HOME").is_some() || std::env::home_dir().is_some();
@@ -47,6 +48,7 @@ impl Hub {
             offline: env("HF_HUB_OFFLINE").is_some_and(on),
             stall: Duration::try_from_secs_f64(seconds.unwrap_or(20.0)).unwrap_or(Duration::from_secs(20)),
             pause: Duration::from_millis(500),
+            progress,
         }
     }
 
@@ -146,14 +148,11 @@ impl Hub {
             pause: self.pause,
             stop: &AtomicBool::new(false),
         };
-        let bar = progress(file.file);
         let headers = transfer.fetch(&mut |position, total| {
-            if let Some(total) = total {
-                bar.set_length(total);
+            if let Some(progress) = &self.progress {
+                progress(file.file, position, total);
             }
-            bar.set_position(position);
         });
-        bar.finish_and_clear();
         let headers = headers.map_err(|failure| {
             let reason = match failure {
                 Failure::Access(status) => {
@@ -211,17 +210,6 @@ fn hash(path: &Path) -> io::Result<String> {
         }
     }
     Ok(super::hex(&hash.finalize()))
-}
-
-/// A bar on standard error, drawn only where that is a terminal.
-fn progress(name: &str) -> ProgressBar {
-    let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})")
-    {
-        bar.set_style(style);
-    }
-    bar.set_message(name.to_string());
-    bar
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::*;
@@ -17,6 +18,7 @@ fn hub(endpoint: &str, cache: &Path) -> Hub {
         offline: false,
         stall: Duration::from_millis(300),
         pause: Duration::from_millis(10),
+        progress: None,
     }
 }
 
@@ -98,6 +100,22 @@ fn a_later_run_goes_on_too_and_finds_out_other_beginnings() {
         let (path, ()) = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
         accept(&path).unwrap();
     }
+}
+
+#[test]
+fn download_progress_reports_name_and_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, _) = server(content(), &[Act::Serve]);
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let sink = reports.clone();
+    let progress: Progress = Arc::new(move |name: &str, done, total| {
+        sink.lock().unwrap().push((name.to_string(), done, total));
+    });
+    Hub { progress: Some(progress), ..hub(&endpoint, folder.path()) }.download(&FILE, accept).unwrap();
+    let reports = reports.lock().unwrap();
+    assert!(reports.iter().all(|(name, _, total)| name == FILE.file && *total == Some(1_200_000)));
+    assert!(reports.windows(2).all(|pair| pair[0].1 < pair[1].1));
+    assert_eq!(reports.last().unwrap().1, 1_200_000);
 }
 
 #[test]
