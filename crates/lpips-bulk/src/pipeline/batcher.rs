@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::pipeline::measure::{Measurement, Part, measure_each};
 use crate::pipeline::{Shared, candidates};
-use crate::results::schema::{Measured, Row};
+use crate::results::schema::{MetricResult, Row};
 use crate::source::pair::{Input, Pair};
 use lpips_data::Result;
 
@@ -33,7 +33,7 @@ pub(super) struct Job {
 pub(super) enum Message {
     Job(Box<Job>),
     /// Jobs that have been measured.
-    Measured(Vec<(Job, Result<Vec<Measured>, String>)>),
+    Measured(Vec<(Job, Result<Vec<MetricResult>, String>)>),
     /// The pairs have ended; with an error, at this place.
     End(u64, Result<()>),
 }
@@ -193,7 +193,7 @@ impl<'a> Desk<'a> {
         });
     }
 
-    fn done(&mut self, job: &Job, outcome: Result<Vec<Measured>, String>) {
+    fn done(&mut self, job: &Job, outcome: Result<Vec<MetricResult>, String>) {
         let name = |input: &Input| input.name().to_path_buf();
         let Pair { index, reference, candidate, second } = &job.pair;
         let (reference, candidate, second) = (name(reference), name(candidate), second.as_ref().map(name));
@@ -206,7 +206,7 @@ impl<'a> Desk<'a> {
 }
 
 impl Shared {
-    fn measure(&self, jobs: Vec<Job>, batch: usize) -> Vec<(Job, Result<Vec<Measured>, String>)> {
+    fn measure(&self, jobs: Vec<Job>, batch: usize) -> Vec<(Job, Result<Vec<MetricResult>, String>)> {
         let parts: Vec<Part> = jobs.iter().flat_map(|job| job.parts.iter().flatten()).cloned().collect();
         let mut measured = Vec::with_capacity(parts.len());
         for parts in parts.chunks(batch) {

@@ -29,7 +29,7 @@ use crate::pipeline::heat_maps::Maps;
 use crate::pipeline::image_cache::{Slot, Slots};
 use crate::pipeline::measure::{Look, Measurement, Part};
 use crate::pipeline::preprocess::Prepare;
-use crate::results::schema::{Columns, Measured, Row};
+use crate::results::schema::{Columns, MetricResult, Row};
 use crate::source::pair::{Input, Pair};
 use lpips_data::{Error, Result};
 use lpips_eval::metric::Metric;
@@ -206,7 +206,7 @@ impl Work {
         &self,
         job: &Job,
         measured: Result<&Vec<Measurement>, &String>,
-    ) -> Result<Vec<Measured>, String> {
+    ) -> Result<Vec<MetricResult>, String> {
         let named = |reason: &String| format!("{}: {reason}", job.pair.candidate.name().display());
         let measured = measured.map_err(named)?;
         if let Some(maps) = &self.options.maps {
@@ -227,7 +227,7 @@ impl Work {
             let layers = (0..measured[0].values[metric].1.len())
                 .map(|layer| mean(&measured[..each].iter().map(|m| m.values[metric].1[layer]).collect::<Vec<_>>()))
                 .collect();
-            Measured {
+            MetricResult {
                 distance: mean(&own),
                 second: (sides > 1).then(|| mean(&tiles(metric, 1))),
                 layers,

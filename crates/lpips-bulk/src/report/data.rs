@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::Report;
-use super::numbers::{Course, Folder, Summary, folders};
+use super::numbers::{Folder, SeriesSummary, Timeline, folders};
 use super::pictures::{Seen, Shown};
 
 /// Code of the character that says that nothing is shared with the name before.
@@ -22,11 +22,11 @@ pub(super) struct Data<'a> {
     failed: usize,
     /// Which series says what is worst.
     by: usize,
-    series: Vec<Summary>,
+    series: Vec<SeriesSummary>,
     folder_count: usize,
     folders: Vec<Folder>,
     /// By series, if rows follow each other in time.
-    timeline: Option<Vec<Option<Course>>>,
+    timeline: Option<Vec<Option<Timeline>>>,
     rows: Rows<'a>,
     shown: Vec<ShownAt<'a>>,
     /// Whether there are pictures at all.
@@ -95,7 +95,7 @@ pub(super) fn of<'a>(
     let place = |at: &usize| listed.binary_search(at).unwrap_or_default();
     let shown = worst.iter().map(|at| (at, true)).chain(sample.iter().map(|at| (at, false)));
     let (folder_count, folders) = folders(report);
-    let course = || (0..series.len()).map(|series| Course::of(report, series)).collect();
+    let timeline = || (0..series.len()).map(|series| Timeline::of(report, series)).collect();
     Data {
         about: &report.options.about,
         count: report.rows.len(),
@@ -103,7 +103,7 @@ pub(super) fn of<'a>(
         by: report.by(),
         folder_count,
         folders,
-        timeline: report.options.timeline.then(course),
+        timeline: report.options.timeline.then(timeline),
         rows: rows(report, listed, series.len()),
         shown: shown
             .enumerate()
@@ -111,7 +111,11 @@ pub(super) fn of<'a>(
             .collect(),
         pictures: seen.is_some(),
         heat: seen.and_then(|seen| seen.heat.as_ref()),
-        series: series.into_iter().zip(0..).map(|(name, at)| Summary::of(name, report.series_values(at))).collect(),
+        series: series
+            .into_iter()
+            .zip(0..)
+            .map(|(name, at)| SeriesSummary::of(name, report.series_values(at)))
+            .collect(),
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use lpips_core::Picture;
 
-use crate::results::schema::{Columns, Measured, Row};
+use crate::results::schema::{Columns, MetricResult, Row};
 use lpips_data::Result;
 use lpips_data::files;
 
@@ -209,7 +209,8 @@ impl Report {
     fn row(&self, at: usize) -> Row {
         let Names { index, reference, candidate, second } = &self.rows[at];
         let each = self.series().len();
-        let of = |own: &[f64]| Measured { distance: own[0], second: own.get(1).copied(), ..Measured::default() };
+        let of =
+            |own: &[f64]| MetricResult { distance: own[0], second: own.get(1).copied(), ..MetricResult::default() };
         let distances = self.distances[at * each..(at + 1) * each].chunks(self.per_metric()).map(of).collect();
         let outcome = self.errors.get(&at).map_or(Ok(distances), |error| Err(error.clone()));
         Row {

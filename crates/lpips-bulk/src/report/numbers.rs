@@ -1,4 +1,4 @@
-//! What a page tells of many distances: summaries, histograms, means of folders, the course over time.
+//! What a page tells of many distances: summaries, histograms, means of folders, the timeline over time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,35 +17,35 @@ const FOLDERS: usize = 200;
 
 /// The distances of one series, in short.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Summary {
+pub(super) struct SeriesSummary {
     pub(super) name: String,
     /// How many there are.
     pub(super) count: usize,
     /// Of these, if there are any.
     #[serde(flatten)]
-    pub(super) of: Option<Spread>,
+    pub(super) of: Option<SeriesStats>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Spread {
+pub(super) struct SeriesStats {
     pub(super) mean: f64,
     /// The standard error of the mean, with the divisor n as the published `lpips_1dir_allpairs.py` has it; of two and more.
     pub(super) error: Option<f64>,
     pub(super) median: f64,
     pub(super) min: f64,
     pub(super) max: f64,
-    pub(super) bins: Bins,
+    pub(super) histogram: Histogram,
 }
 
 /// A histogram: bar `i` counts the distances from `from + i * step` on, below that of the next.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Bins {
+pub(super) struct Histogram {
     pub(super) from: f64,
     pub(super) step: f64,
     pub(super) counts: Vec<usize>,
 }
 
-impl Summary {
+impl SeriesSummary {
     pub(super) fn of(name: String, distances: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = distances.filter(|distance| distance.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
@@ -53,7 +53,7 @@ impl Summary {
         let spread = |min: f64, max: f64| {
             let (mean, error) = mean(&sorted);
             let median = sorted[(count - 1) / 2].midpoint(sorted[count / 2]);
-            Spread { mean, error, median, min, max, bins: Bins::of(&sorted, min, max) }
+            SeriesStats { mean, error, median, min, max, histogram: Histogram::of(&sorted, min, max) }
         };
         let of = sorted.first().zip(sorted.last()).map(|(min, max)| spread(*min, *max));
         Self { name, count, of }
@@ -67,7 +67,7 @@ fn mean(values: &[f64]) -> (f64, Option<f64>) {
     (mean, (values.len() > 1).then(|| (variance / values.len() as f64).sqrt()))
 }
 
-impl Bins {
+impl Histogram {
     fn of(sorted: &[f64], min: f64, max: f64) -> Self {
         // Below that, numbers of this size no longer tell bars apart.
         let range = (max - min).max(max.abs().max(min.abs()) * 1e-9).max(f64::MIN_POSITIVE * 1e9);
@@ -131,14 +131,14 @@ pub(super) fn folders(report: &Report) -> (usize, Vec<Folder>) {
 
 /// A line over the rows' numbers: in each of equal steps from `first` on the smallest distance, the mean and the largest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Course {
+pub(super) struct Timeline {
     pub(super) first: u64,
     /// How many numbers fall in one step.
     pub(super) step: u64,
     pub(super) points: Vec<Option<[f64; 3]>>,
 }
 
-impl Course {
+impl Timeline {
     pub(super) fn of(report: &Report, series: usize) -> Option<Self> {
         let indices = || report.rows.iter().map(|row| row.index);
         let (first, last) = indices().min().zip(indices().max())?;
@@ -162,15 +162,15 @@ mod tests {
 
     #[test]
     fn a_summary_is_what_statistics_say() {
-        let summary = Summary::of("alex".into(), [0.4, f64::NAN, 0.1, 0.3, 0.2].into_iter());
+        let summary = SeriesSummary::of("alex".into(), [0.4, f64::NAN, 0.1, 0.3, 0.2].into_iter());
         let of = summary.of.unwrap();
         assert_eq!((summary.count, of.min, of.max), (4, 0.1, 0.4));
         assert!((of.mean - 0.25).abs() < 1e-12 && (of.median - 0.25).abs() < 1e-12);
         // The standard deviation is the root of 0.0125.
         assert!((of.error.unwrap() - 0.0125f64.sqrt() / 2.0).abs() < 1e-12);
-        let one = Summary::of("alex".into(), [0.5].into_iter()).of.unwrap();
-        assert_eq!((one.mean, one.median, one.error, one.bins.counts), (0.5, 0.5, None, vec![1]));
-        assert_eq!(Summary::of("alex".into(), [f64::NAN].into_iter()).of, None);
+        let one = SeriesSummary::of("alex".into(), [0.5].into_iter()).of.unwrap();
+        assert_eq!((one.mean, one.median, one.error, one.histogram.counts), (0.5, 0.5, None, vec![1]));
+        assert_eq!(SeriesSummary::of("alex".into(), [f64::NAN].into_iter()).of, None);
     }
 
     #[test]
@@ -184,10 +184,10 @@ mod tests {
             vec![0.3, 0.1 + 0.2, 0.6],
         ];
         for sorted in sets {
-            let bins = Bins::of(&sorted, sorted[0], sorted[sorted.len() - 1]);
-            assert!(bins.counts.len() <= 50, "{bins:?}");
-            assert_eq!(bins.counts.iter().sum::<usize>(), sorted.len());
-            assert!(bins.from <= sorted[0] && bins.step > 0.0 && bins.step.is_finite(), "{bins:?}");
+            let histogram = Histogram::of(&sorted, sorted[0], sorted[sorted.len() - 1]);
+            assert!(histogram.counts.len() <= 50, "{histogram:?}");
+            assert_eq!(histogram.counts.iter().sum::<usize>(), sorted.len());
+            assert!(histogram.from <= sorted[0] && histogram.step > 0.0 && histogram.step.is_finite(), "{histogram:?}");
         }
         for (value, round) in [(0.013, 0.02), (0.02, 0.02), (0.021, 0.05), (0.9, 1.0), (7.0, 10.0)] {
             assert!((round_above(value) - round).abs() < 1e-12, "{value}");

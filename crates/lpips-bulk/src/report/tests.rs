@@ -9,7 +9,7 @@ fn columns(metrics: &[&str], triplets: bool) -> Columns {
 }
 
 fn row(index: u64, reference: &str, candidate: &str, distances: &[f64]) -> Row {
-    let of = |distance: &f64| Measured { distance: *distance, ..Measured::default() };
+    let of = |distance: &f64| MetricResult { distance: *distance, ..MetricResult::default() };
     let (reference, candidate) = (PathBuf::from(reference), PathBuf::from(candidate));
     Row { index, reference, candidate, second: None, outcome: Ok(distances.iter().map(of).collect()) }
 }

@@ -12,14 +12,14 @@ use crate::source::discover::bytes;
 
 /// What a matrix is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum MatrixFormat {
     /// Pictures' names in the first row and the first column; a distance that could not be measured is empty.
     Csv,
     /// `NumPy`'s `.npy`, f32 of shape (N, N); a distance that could not be measured is NaN.
     Npy,
 }
 
-impl Format {
+impl MatrixFormat {
     /// By a file's ending.
     ///
     /// # Errors
@@ -36,9 +36,9 @@ impl Format {
 /// A matrix that is being filled, with its diagonal 0. Until it is done its upper half is kept in a file without a name beside
 /// the one that it will be, so that memory stays flat and nothing is left behind.
 #[derive(Debug)]
-pub struct Matrix {
+pub struct DistanceMatrix {
     path: PathBuf,
-    format: Format,
+    format: MatrixFormat,
     pictures: u64,
     half: BufWriter<File>,
     /// How many distances of the upper half are written.
@@ -48,13 +48,13 @@ pub struct Matrix {
 /// Bytes of the rows that are put together at a time, one row at least.
 const BLOCK: u64 = 64 << 20;
 
-impl Matrix {
+impl DistanceMatrix {
     /// Begins the matrix of so many pictures.
     ///
     /// # Errors
     /// An ending that is none of a matrix; a folder that can't be written to.
     pub fn create(path: &Path, pictures: usize) -> Result<Self> {
-        let format = Format::of(path)?;
+        let format = MatrixFormat::of(path)?;
         let half = tempfile::tempfile_in(files::folder_of(path)).map_err(|error| Error::io(path, "written", &error))?;
         Ok(Self { path: path.to_path_buf(), format, pictures: pictures as u64, half: BufWriter::new(half), written: 0 })
     }
@@ -87,13 +87,13 @@ impl Matrix {
         files::write_with(&self.path, |file| {
             let mut out = BufWriter::new(file);
             match self.format {
-                Format::Npy => {
+                MatrixFormat::Npy => {
                     out.write_all(&npy::header(&format!("({n}, {n})")))?;
                     rows(&mut half, n, BLOCK, |_, row| {
                         out.write_all(&row.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
                     })?;
                 }
-                Format::Csv => {
+                MatrixFormat::Csv => {
                     let mut csv = csv::Writer::from_writer(&mut out);
                     csv.write_field("")?;
                     names.iter().try_for_each(|name| csv.write_field(bytes(name)))?;
@@ -202,7 +202,7 @@ mod tests {
     /// The matrix of three pictures whose pair (0, 2) could not be measured.
     fn matrix(folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(name);
-        let mut matrix = Matrix::create(&path, 3).unwrap();
+        let mut matrix = DistanceMatrix::create(&path, 3).unwrap();
         matrix.add(0, 0.5).unwrap();
         matrix.add(2, 0.25).unwrap();
         assert!(matrix.add(1, 0.1).is_err());
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn another_ending_and_a_folder_that_is_not_there_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let error = |name: &str| Matrix::create(&folder.path().join(name), 3).unwrap_err().to_string();
+        let error = |name: &str| DistanceMatrix::create(&folder.path().join(name), 3).unwrap_err().to_string();
         assert!(error("m.txt").contains("ends in .csv or .npy"), "{}", error("m.txt"));
         assert!(error("none/m.csv").contains("there is no such file or folder"), "{}", error("none/m.csv"));
     }

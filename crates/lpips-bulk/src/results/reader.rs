@@ -9,22 +9,22 @@ use crate::results::schema::{Columns, Row};
 use lpips_data::{Error, Result};
 
 /// The rows of a JSONL or CSV file, up to a place in it; one at its end that is not whole is left out.
-pub(crate) struct Rows {
+pub(crate) struct RowReader {
     path: PathBuf,
     format: Format,
     columns: Columns,
-    records: Records,
+    records: RecordReader,
     record: Vec<u8>,
 }
 
-impl Rows {
+impl RowReader {
     /// Reads the first `end` bytes of a file, `buffer` of them at a time.
     pub(crate) fn open(path: &Path, format: Format, columns: &Columns, end: u64, buffer: usize) -> Result<Self> {
         let mut rows = Self {
             path: path.to_path_buf(),
             format,
             columns: columns.clone(),
-            records: Records::new(path, format, end, buffer),
+            records: RecordReader::new(path, format, end, buffer),
             record: Vec::new(),
         };
         let fail = |error: io::Error| Error::io(path, "read", &error);
@@ -56,7 +56,7 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
+impl Iterator for RowReader {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Result<Row>> {
@@ -65,10 +65,10 @@ impl Iterator for Rows {
 }
 
 /// How many whole rows a file holds, and how many bytes those take, a CSV's line of names with them.
-pub(crate) fn whole(path: &Path, format: Format) -> Result<(u64, u64)> {
+pub(crate) fn count_whole_rows(path: &Path, format: Format) -> Result<(u64, u64)> {
     let fail = |error: io::Error| Error::io(path, "read", &error);
     let length = std::fs::metadata(path).map_err(fail)?.len();
-    let mut records = Records::new(path, format, length, 1 << 16);
+    let mut records = RecordReader::new(path, format, length, 1 << 16);
     let (mut count, mut bytes, mut record) = (0u64, 0, Vec::new());
     while records.next(&mut record).map_err(fail)? {
         (count, bytes) = (count + 1, bytes + record.len() as u64);
@@ -77,15 +77,15 @@ pub(crate) fn whole(path: &Path, format: Format) -> Result<(u64, u64)> {
 }
 
 /// Lines, or of CSV records, in which quotes may hold lines' ends.
-struct Records {
-    reader: BufReader<Chunks>,
+struct RecordReader {
+    reader: BufReader<ReopeningFile>,
     is_quoting: bool,
     lines: u64,
 }
 
-impl Records {
+impl RecordReader {
     fn new(path: &Path, format: Format, end: u64, buffer: usize) -> Self {
-        let chunks = Chunks { path: path.to_path_buf(), at: 0, end };
+        let chunks = ReopeningFile { path: path.to_path_buf(), at: 0, end };
         Self { reader: BufReader::with_capacity(buffer, chunks), is_quoting: format == Format::Csv, lines: 0 }
     }
 
@@ -109,13 +109,13 @@ impl Records {
 }
 
 /// A file that is open only while it is read, so that thousands can be read in turns.
-struct Chunks {
+struct ReopeningFile {
     path: PathBuf,
     at: u64,
     end: u64,
 }
 
-impl Read for Chunks {
+impl Read for ReopeningFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buffer.len());
         if left == 0 {

@@ -16,12 +16,12 @@ pub struct Row {
     /// Of a triplet the second candidate's.
     pub second: Option<PathBuf>,
     /// By metric, in the order of [`Columns::metrics`]; or what went wrong, in one sentence.
-    pub outcome: Result<Vec<Measured>, String>,
+    pub outcome: Result<Vec<MetricResult>, String>,
 }
 
 /// One metric's distances of a row.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Measured {
+pub struct MetricResult {
     /// Of reference and candidate.
     pub distance: f64,
     /// Of reference and second candidate, if there is one.

@@ -13,12 +13,12 @@ const WORST: usize = 20;
 pub struct Threshold {
     limit: f64,
     count: u64,
-    worst: Vec<Offender>,
+    worst: Vec<Violation>,
 }
 
 /// A row above it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Offender {
+pub struct Violation {
     /// The row's number.
     pub index: u64,
     /// The distance; of a triplet the larger one.
@@ -44,11 +44,11 @@ impl Threshold {
             return;
         }
         self.count += 1;
-        let order = |own: &Offender| own.distance.total_cmp(&distance).reverse().then(own.index.cmp(&row.index));
+        let order = |own: &Violation| own.distance.total_cmp(&distance).reverse().then(own.index.cmp(&row.index));
         let place = self.worst.partition_point(|own| order(own) == Ordering::Less);
         if place < WORST {
             let (reference, candidate) = (row.reference.clone(), candidate.clone());
-            self.worst.insert(place, Offender { index: row.index, distance, reference, candidate });
+            self.worst.insert(place, Violation { index: row.index, distance, reference, candidate });
             self.worst.truncate(WORST);
         }
     }
@@ -64,7 +64,7 @@ impl Threshold {
     }
 
     /// The worst of them, 20 at most, from the largest distance down.
-    pub fn worst(&self) -> &[Offender] {
+    pub fn worst(&self) -> &[Violation] {
         &self.worst
     }
 }
@@ -72,7 +72,7 @@ impl Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::schema::Measured;
+    use crate::results::schema::MetricResult;
 
     fn row(index: u64, distance: f64, second: Option<f64>) -> Row {
         Row {
@@ -81,8 +81,8 @@ mod tests {
             candidate: format!("c{index}").into(),
             second: second.map(|_| format!("s{index}").into()),
             outcome: Ok(vec![
-                Measured { distance, second, ..Measured::default() },
-                Measured { distance: 9.0, ..Measured::default() },
+                MetricResult { distance, second, ..MetricResult::default() },
+                MetricResult { distance: 9.0, ..MetricResult::default() },
             ]),
         }
     }

@@ -12,7 +12,7 @@ use lpips_data::{Error, Result};
 
 /// What pictures of two folders are paired by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum By {
+pub enum MatchBy {
     /// The path from the folder on: `a/x.png` with `a/x.png`.
     #[default]
     Path,
@@ -58,7 +58,7 @@ impl Folders {
     /// # Errors
     /// Those of [`Walk::files`]; a folder without pictures; one folder twice, or one inside the other; nothing in common; two files
     /// of one folder that differ in their endings alone, where those are not looked at; a map that can't be read.
-    pub fn open(reference: &Path, candidate: &Path, by: &By, walk: &Walk) -> Result<Self> {
+    pub fn open(reference: &Path, candidate: &Path, by: &MatchBy, walk: &Walk) -> Result<Self> {
         apart(reference, candidate)?;
         let mut notes = Vec::new();
         let mut files = |folder| -> Result<Vec<Box<Path>>> {
@@ -67,7 +67,7 @@ impl Folders {
             Ok(found.names)
         };
         let (names, unmatched) = match by {
-            By::Path => {
+            MatchBy::Path => {
                 let (names, mut only) = (files(reference)?, Vec::new());
                 let mut matched = vec![false; names.len()];
                 // The second folder's names are not held: they would take as much again.
@@ -80,11 +80,11 @@ impl Folders {
                 let (both, left) = split(names, &matched);
                 (Names::Same(both), Unmatched { reference: left, candidate: only })
             }
-            By::Stem => {
+            MatchBy::Stem => {
                 let names = by_stem(reference, files(reference)?)?;
                 by_stems(names, by_stem(candidate, files(candidate)?)?)
             }
-            By::Map(map) => mapped(map, files(reference)?, files(candidate)?)?,
+            MatchBy::Map(map) => mapped(map, files(reference)?, files(candidate)?)?,
         };
         let folders =
             Self { reference: reference.to_path_buf(), candidate: candidate.to_path_buf(), names, unmatched, notes };
@@ -120,7 +120,7 @@ impl Folders {
         })
     }
 
-    fn nothing_in_common(&self, by: &By, walk: &Walk) -> Error {
+    fn nothing_in_common(&self, by: &MatchBy, walk: &Walk) -> Error {
         let (Some(one), Some(other)) = (self.unmatched.reference.first(), self.unmatched.candidate.first()) else {
             let without = if self.unmatched.reference.is_empty() { &self.reference } else { &self.candidate };
             return walk.nothing_in(without);
@@ -128,7 +128,7 @@ impl Folders {
         let (reference, candidate) = (self.reference.display(), self.candidate.display());
         let stems: HashSet<&[u8]> = self.unmatched.reference.iter().map(|name| stem(name)).collect();
         let common = self.unmatched.candidate.iter().filter(|name| stems.contains(stem(name))).count();
-        let advice = if *by == By::Path && common > 0 {
+        let advice = if *by == MatchBy::Path && common > 0 {
             format!("; without their endings {common} of the names are the same: pair by --by stem")
         } else {
             "; pair the files of different names with --map FILE".to_string()
@@ -253,7 +253,7 @@ mod tests {
         folder
     }
 
-    fn open(folder: &tempfile::TempDir, by: &By) -> Result<Folders> {
+    fn open(folder: &tempfile::TempDir, by: &MatchBy) -> Result<Folders> {
         let at = |side| folder.path().join(side);
         Folders::open(&at("a"), &at("b"), by, &Walk::default())
     }
@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn pictures_are_paired_by_path_and_the_rest_is_told() {
         let folder = two(&["y.png", "s/x.png", "only.png", "t.jpg"], &["s/x.png", "y.png", "t.png", "s/more.png"]);
-        let folders = open(&folder, &By::Path).unwrap();
+        let folders = open(&folder, &MatchBy::Path).unwrap();
         assert_eq!(names(&folder, &folders), ["a/s/x.png b/s/x.png", "a/y.png b/y.png"]);
         assert_eq!(strings(&folders.unmatched.reference), ["only.png", "t.jpg"]);
         assert_eq!(strings(&folders.unmatched.candidate), ["s/more.png", "t.png"]);
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn stems_pair_whatever_the_ending_in_the_order_of_paths() {
         let folder = two(&["a.png", "a-b.png", "s/x.tar.png"], &["a.jpg", "a-b.webp", "s/x.tar.bmp", "x.png"]);
-        let folders = open(&folder, &By::Stem).unwrap();
+        let folders = open(&folder, &MatchBy::Stem).unwrap();
         assert_eq!(
             names(&folder, &folders),
             ["a/a-b.png b/a-b.webp", "a/a.png b/a.jpg", "a/s/x.tar.png b/s/x.tar.bmp"]
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn two_files_with_one_stem_are_both_named() {
         let folder = two(&["x.png"], &["x.jpg", "s/x.jpg", "x.webp"]);
-        let error = open(&folder, &By::Stem).unwrap_err().to_string();
+        let error = open(&folder, &MatchBy::Stem).unwrap_err().to_string();
         assert!(error.contains("b: x.jpg and x.webp differ in their endings alone"), "{error}");
         assert!(error.contains("--exclude") && error.contains("--map"), "{error}");
     }
@@ -306,24 +306,24 @@ mod tests {
         let folder = two(&["1.png", "2.png", "3.png"], &["x/one.jpg", "x/two.jpg", "three.jpg"]);
         let map = folder.path().join("map.csv");
         std::fs::write(&map, "reference,candidate\n2.png,./x/two.jpg\n1.png,x/one.jpg\n1.png,not there.png\n").unwrap();
-        let folders = open(&folder, &By::Map(map)).unwrap();
+        let folders = open(&folder, &MatchBy::Map(map)).unwrap();
         let expected = ["a/2.png b/x/two.jpg", "a/1.png b/x/one.jpg", "a/1.png b/not there.png"];
         assert_eq!(names(&folder, &folders), expected);
         assert_eq!(strings(&folders.unmatched.reference), ["3.png"]);
         assert_eq!(strings(&folders.unmatched.candidate), ["three.jpg"]);
-        let missing = open(&folder, &By::Map(folder.path().join("none.csv"))).unwrap_err().to_string();
+        let missing = open(&folder, &MatchBy::Map(folder.path().join("none.csv"))).unwrap_err().to_string();
         assert!(missing.contains("none.csv: there is no such file"), "{missing}");
     }
 
     #[test]
     fn nothing_in_common_gives_an_example_of_each_and_what_to_do() {
         let folder = two(&["a.png", "b.png"], &["a.jpg", "c.jpg"]);
-        let error = open(&folder, &By::Path).unwrap_err().to_string();
+        let error = open(&folder, &MatchBy::Path).unwrap_err().to_string();
         assert!(error.contains("no names in common: there is a.png in the one and a.jpg in the other"), "{error}");
         assert!(error.contains("1 of the names are the same: pair by --by stem"), "{error}");
-        let error = open(&two(&["a.png"], &["c.png"]), &By::Path).unwrap_err().to_string();
+        let error = open(&two(&["a.png"], &["c.png"]), &MatchBy::Path).unwrap_err().to_string();
         assert!(error.contains("--map FILE") && !error.contains("stem"), "{error}");
-        let error = open(&two(&["a.png"], &["notes.txt"]), &By::Path).unwrap_err().to_string();
+        let error = open(&two(&["a.png"], &["notes.txt"]), &MatchBy::Path).unwrap_err().to_string();
         assert!(error.ends_with("b: holds no pictures (png, jpg, jpeg, webp, bmp, tif, tiff, gif)"), "{error}");
     }
 
@@ -332,7 +332,7 @@ mod tests {
         let folder = two(&["x.png", "in/x.png"], &["x.png"]);
         let open = |a: &str, b: &str| {
             let at = |name: &str| folder.path().join(name);
-            Folders::open(&at(a), &at(b), &By::Path, &Walk::default()).unwrap_err().to_string()
+            Folders::open(&at(a), &at(b), &MatchBy::Path, &Walk::default()).unwrap_err().to_string()
         };
         assert!(open("a", "b/../a").contains("are one folder"));
         let inside = |a: &str, b: &str, inner: &str| {

@@ -29,7 +29,7 @@ impl Shard {
     }
 
     /// Whether a row is in it.
-    pub fn has(self, index: u64) -> bool {
+    pub fn contains(self, index: u64) -> bool {
         index % self.of == self.number - 1
     }
 
@@ -102,10 +102,10 @@ mod tests {
         fn every_row_is_in_one_shard(of in 1u64..50, total in 0u64..500) {
             let shards: Vec<Shard> = (1..=of).map(|number| format!("{number}/{of}").parse().unwrap()).collect();
             for index in 0..total {
-                prop_assert_eq!(shards.iter().filter(|shard| shard.has(index)).count(), 1);
+                prop_assert_eq!(shards.iter().filter(|shard| shard.contains(index)).count(), 1);
             }
             for shard in shards {
-                prop_assert_eq!(shard.count(total), (0..total).filter(|index| shard.has(*index)).count() as u64);
+                prop_assert_eq!(shard.count(total), (0..total).filter(|index| shard.contains(*index)).count() as u64);
             }
         }
     }

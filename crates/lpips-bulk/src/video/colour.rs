@@ -10,14 +10,14 @@ use lpips_data::Error;
 
 /// The standard by which luma and chroma were made from red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matrix {
+pub enum ColourMatrix {
     /// BT.601, of standard definition.
     Bt601,
     /// BT.709, of high definition.
     Bt709,
 }
 
-impl Matrix {
+impl ColourMatrix {
     /// What players take where nothing is said: BT.709 from 1280 pixels across or 720 down on, otherwise BT.601.
     pub fn of_size(width: usize, height: usize) -> Self {
         if width >= 1280 || height >= 720 { Self::Bt709 } else { Self::Bt601 }
@@ -32,7 +32,7 @@ impl Matrix {
     }
 }
 
-impl FromStr for Matrix {
+impl FromStr for ColourMatrix {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
@@ -46,14 +46,14 @@ impl FromStr for Matrix {
 
 /// Which numbers stand for black and white.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Range {
+pub enum ColourRange {
     /// Of 8 bits 16 and 235 for luma, 16 to 240 for chroma: television's.
     Limited,
     /// All that there are.
     Full,
 }
 
-impl fmt::Display for Matrix {
+impl fmt::Display for ColourMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Bt601 => "601",
@@ -62,7 +62,7 @@ impl fmt::Display for Matrix {
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for ColourRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Limited => "limited",
@@ -71,7 +71,7 @@ impl fmt::Display for Range {
     }
 }
 
-impl FromStr for Range {
+impl FromStr for ColourRange {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
@@ -103,8 +103,8 @@ pub(super) struct Planes {
     /// Of a sample, 8 to 16.
     pub(super) bits: u32,
     pub(super) chroma: Option<Chroma>,
-    pub(super) matrix: Matrix,
-    pub(super) range: Range,
+    pub(super) matrix: ColourMatrix,
+    pub(super) range: ColourRange,
 }
 
 /// A sample as a share of its range, as `(v - zero) * unit`.
@@ -149,8 +149,8 @@ impl Planes {
         let mut rgb = vec![T::default(); 3 * self.width * self.height];
         let peak = (1u32 << self.bits) as f32;
         let (luma, chroma) = match self.range {
-            Range::Full => ((0.0, peak - 1.0), peak - 1.0),
-            Range::Limited => ((peak / 16.0, peak * 219.0 / 256.0), peak * 224.0 / 256.0),
+            ColourRange::Full => ((0.0, peak - 1.0), peak - 1.0),
+            ColourRange::Limited => ((peak / 16.0, peak * 219.0 / 256.0), peak * 224.0 / 256.0),
         };
         let luma = Scale { zero: luma.0, unit: 1.0 / luma.1 };
         let chroma = Scale { zero: peak / 2.0, unit: 1.0 / chroma };
@@ -218,8 +218,8 @@ pub(super) mod tests {
     /// The frame whose picture shows these colours, in [0, 1], at its pixels; the inverse, by the standards' own formulas.
     pub(in super::super) fn frame(planes: &Planes, colour: impl Fn(f64, f64) -> [f64; 3]) -> Vec<u8> {
         let (red, blue) = match planes.matrix {
-            Matrix::Bt601 => (0.299, 0.114),
-            Matrix::Bt709 => (0.2126, 0.0722),
+            ColourMatrix::Bt601 => (0.299, 0.114),
+            ColourMatrix::Bt709 => (0.2126, 0.0722),
         };
         let step = f64::from(1u32 << (planes.bits - 8));
         let most = 256.0 * step - 1.0;
@@ -228,8 +228,8 @@ pub(super) mod tests {
             let luma = red * r + (1.0 - red - blue) * g + blue * b;
             let (cb, cr) = ((b - luma) / (2.0 - 2.0 * blue), (r - luma) / (2.0 - 2.0 * red));
             match planes.range {
-                Range::Full => [luma * most, cb * most + 128.0 * step, cr * most + 128.0 * step],
-                Range::Limited => [16.0 + 219.0 * luma, 128.0 + 224.0 * cb, 128.0 + 224.0 * cr].map(|v| v * step),
+                ColourRange::Full => [luma * most, cb * most + 128.0 * step, cr * most + 128.0 * step],
+                ColourRange::Limited => [16.0 + 219.0 * luma, 128.0 + 224.0 * cb, 128.0 + 224.0 * cr].map(|v| v * step),
             }
         };
         let mut bytes = Vec::new();
@@ -255,7 +255,7 @@ pub(super) mod tests {
         bytes
     }
 
-    fn planes(bits: u32, chroma: Option<Chroma>, matrix: Matrix, range: Range) -> Planes {
+    fn planes(bits: u32, chroma: Option<Chroma>, matrix: ColourMatrix, range: ColourRange) -> Planes {
         Planes { width: 13, height: 9, bits, chroma, matrix, range }
     }
 
@@ -268,42 +268,45 @@ pub(super) mod tests {
         };
         // The 8-bit codes of the 100% colour bars, as the two standards tabulate them.
         for (matrix, yuv, rgb) in [
-            (Matrix::Bt601, [16, 128, 128], [0, 0, 0]),
-            (Matrix::Bt601, [235, 128, 128], [255, 255, 255]),
-            (Matrix::Bt601, [81, 90, 240], [255, 0, 0]),
-            (Matrix::Bt601, [145, 54, 34], [0, 255, 0]),
-            (Matrix::Bt601, [41, 240, 110], [0, 0, 255]),
-            (Matrix::Bt709, [16, 128, 128], [0, 0, 0]),
-            (Matrix::Bt709, [235, 128, 128], [255, 255, 255]),
-            (Matrix::Bt709, [63, 102, 240], [255, 0, 0]),
-            (Matrix::Bt709, [173, 42, 26], [0, 255, 0]),
-            (Matrix::Bt709, [32, 240, 118], [0, 0, 255]),
+            (ColourMatrix::Bt601, [16, 128, 128], [0, 0, 0]),
+            (ColourMatrix::Bt601, [235, 128, 128], [255, 255, 255]),
+            (ColourMatrix::Bt601, [81, 90, 240], [255, 0, 0]),
+            (ColourMatrix::Bt601, [145, 54, 34], [0, 255, 0]),
+            (ColourMatrix::Bt601, [41, 240, 110], [0, 0, 255]),
+            (ColourMatrix::Bt709, [16, 128, 128], [0, 0, 0]),
+            (ColourMatrix::Bt709, [235, 128, 128], [255, 255, 255]),
+            (ColourMatrix::Bt709, [63, 102, 240], [255, 0, 0]),
+            (ColourMatrix::Bt709, [173, 42, 26], [0, 255, 0]),
+            (ColourMatrix::Bt709, [32, 240, 118], [0, 0, 255]),
         ] {
-            let found = one(matrix, Range::Limited, yuv);
+            let found = one(matrix, ColourRange::Limited, yuv);
             // The codes are rounded themselves.
             assert!(
                 found.iter().zip(&rgb).all(|(a, b)| a.abs_diff(*b) <= 2),
                 "{matrix:?} {yuv:?}: {found:?}, not {rgb:?}"
             );
         }
-        assert_eq!(one(Matrix::Bt601, Range::Full, [0, 128, 128]), [0, 0, 0]);
-        assert_eq!(one(Matrix::Bt601, Range::Full, [255, 128, 128]), [255, 255, 255]);
-        assert_eq!(one(Matrix::Bt601, Range::Full, [76, 85, 255]), [254, 0, 0]);
+        assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [0, 128, 128]), [0, 0, 0]);
+        assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [255, 128, 128]), [255, 255, 255]);
+        assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [76, 85, 255]), [254, 0, 0]);
         // Beyond white and black nothing wraps round.
-        assert_eq!(one(Matrix::Bt601, Range::Limited, [255, 128, 128]), [255, 255, 255]);
-        assert_eq!(one(Matrix::Bt601, Range::Limited, [0, 128, 128]), [0, 0, 0]);
+        assert_eq!(one(ColourMatrix::Bt601, ColourRange::Limited, [255, 128, 128]), [255, 255, 255]);
+        assert_eq!(one(ColourMatrix::Bt601, ColourRange::Limited, [0, 128, 128]), [0, 0, 0]);
     }
 
     #[test]
     fn matrices_go_by_the_size_and_by_name() {
-        assert_eq!(Matrix::of_size(1279, 719), Matrix::Bt601);
-        assert_eq!((Matrix::of_size(1280, 2), Matrix::of_size(2, 720)), (Matrix::Bt709, Matrix::Bt709));
+        assert_eq!(ColourMatrix::of_size(1279, 719), ColourMatrix::Bt601);
         assert_eq!(
-            ("709".parse::<Matrix>().unwrap(), "BT601".parse::<Matrix>().unwrap()),
-            (Matrix::Bt709, Matrix::Bt601)
+            (ColourMatrix::of_size(1280, 2), ColourMatrix::of_size(2, 720)),
+            (ColourMatrix::Bt709, ColourMatrix::Bt709)
         );
-        assert!("2020".parse::<Matrix>().unwrap_err().to_string().contains("expected 601 or 709"));
-        assert!("tv".parse::<Range>().unwrap_err().to_string().contains("expected limited or full"));
+        assert_eq!(
+            ("709".parse::<ColourMatrix>().unwrap(), "BT601".parse::<ColourMatrix>().unwrap()),
+            (ColourMatrix::Bt709, ColourMatrix::Bt601)
+        );
+        assert!("2020".parse::<ColourMatrix>().unwrap_err().to_string().contains("expected 601 or 709"));
+        assert!("tv".parse::<ColourRange>().unwrap_err().to_string().contains("expected limited or full"));
     }
 
     fn chromas() -> impl Strategy<Value = Option<Chroma>> {
@@ -322,8 +325,8 @@ pub(super) mod tests {
             bt709 in any::<bool>(), full in any::<bool>(), base in [0.3..0.5f64, 0.3..0.5, 0.3..0.5],
             slope in [-0.01..0.01f64, -0.01..0.01, -0.01..0.01],
         ) {
-            let matrix = if bt709 { Matrix::Bt709 } else { Matrix::Bt601 };
-            let planes = planes(bits, chroma, matrix, if full { Range::Full } else { Range::Limited });
+            let matrix = if bt709 { ColourMatrix::Bt709 } else { ColourMatrix::Bt601 };
+            let planes = planes(bits, chroma, matrix, if full { ColourRange::Full } else { ColourRange::Limited });
             let colour = |x: f64, y: f64| {
                 let rgb = [0, 1, 2].map(|i| base[i] + slope[i] * (x + 0.7 * y));
                 if chroma.is_some() { rgb } else { [rgb[0]; 3] }
@@ -361,10 +364,11 @@ pub(super) mod tests {
 
     #[test]
     fn deep_samples_make_pictures_of_sixteen_bits() {
-        let deep = Planes { width: 2, height: 1, ..planes(10, None, Matrix::Bt601, Range::Full) };
+        let deep = Planes { width: 2, height: 1, ..planes(10, None, ColourMatrix::Bt601, ColourRange::Full) };
         let picture = deep.picture(&[0xff, 0x03, 0x00, 0x02]).unwrap();
         assert_eq!(picture, Picture::from_rgb16(2, 1, vec![65535, 65535, 65535, 32800, 32800, 32800]).unwrap());
-        let centred = Planes { width: 2, height: 2, ..planes(8, Some(CENTRE), Matrix::Bt601, Range::Limited) };
+        let centred =
+            Planes { width: 2, height: 2, ..planes(8, Some(CENTRE), ColourMatrix::Bt601, ColourRange::Limited) };
         assert_eq!(centred.bytes(), 6);
     }
 }

@@ -9,18 +9,18 @@ use std::thread::JoinHandle;
 use lpips_core::Picture;
 
 use super::ppm::Ppm;
-use super::stream::{Colours, Stream};
+use super::stream::{ColourDefaults, FrameStream};
 use super::y4m::Y4m;
 use lpips_data::{Error, Result};
 
 /// A video that is being decoded; dropped, it stops.
-pub(super) struct Decoder {
+pub(super) struct FfmpegDecoder {
     name: PathBuf,
-    frames: Box<dyn Stream>,
+    frames: Box<dyn FrameStream>,
     process: Process,
 }
 
-impl Decoder {
+impl FfmpegDecoder {
     /// Begins to decode the first video stream of a file.
     ///
     /// It is asked for y4m, luma and chroma as they are stored, so that a file and a y4m of it are made into the same pictures here.
@@ -28,7 +28,7 @@ impl Decoder {
     ///
     /// # Errors
     /// `program` is not there, or can't decode the file.
-    pub(super) fn open(program: &OsStr, file: &Path, colours: Colours) -> Result<Self> {
+    pub(super) fn open(program: &OsStr, file: &Path, colours: ColourDefaults) -> Result<Self> {
         let (process, output) = Process::start(program, file, &["-strict", "-1", "-f", "yuv4mpegpipe"])?;
         if let Ok(y4m) = Y4m::open(output, file, colours) {
             return Ok(Self { name: file.to_path_buf(), frames: Box::new(y4m), process });
@@ -39,7 +39,7 @@ impl Decoder {
     }
 }
 
-impl Stream for Decoder {
+impl FrameStream for FfmpegDecoder {
     fn advance(&mut self) -> Result<bool, String> {
         let read = self.frames.advance();
         if read == Ok(true) {
@@ -155,9 +155,9 @@ mod tests {
     }
 
     #[cfg(unix)]
-    fn decode(folder: &Path, y4m: &str, ppm: &str) -> Decoder {
+    fn decode(folder: &Path, y4m: &str, ppm: &str) -> FfmpegDecoder {
         let program = fake(folder, y4m, ppm);
-        Decoder::open(program.as_os_str(), Path::new("v.mp4"), Colours::default()).unwrap()
+        FfmpegDecoder::open(program.as_os_str(), Path::new("v.mp4"), ColourDefaults::default()).unwrap()
     }
 
     #[test]
@@ -220,7 +220,10 @@ mod tests {
     #[test]
     fn without_ffmpeg_it_is_said_what_to_do() {
         let program = OsStr::new("no-such-program-as-this");
-        let error = Decoder::open(program, Path::new("v.mp4"), Colours::default()).map(|_| ()).unwrap_err().to_string();
+        let error = FfmpegDecoder::open(program, Path::new("v.mp4"), ColourDefaults::default())
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("v.mp4: ") && error.contains("not installed: install it, or give y4m"), "{error}");
     }
 
@@ -250,7 +253,7 @@ mod tests {
                 .arg(format!("file:{}", path.display()))
                 .status();
             assert!(made.unwrap().success());
-            let mut video = Decoder::open(OsStr::new("ffmpeg"), &path, Colours::default()).unwrap();
+            let mut video = FfmpegDecoder::open(OsStr::new("ffmpeg"), &path, ColourDefaults::default()).unwrap();
             let mut frames = Vec::new();
             while video.advance().unwrap() {
                 frames.push(video.picture().unwrap());

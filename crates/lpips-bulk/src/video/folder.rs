@@ -8,12 +8,12 @@ use lpips_data::{Error, Result};
 
 /// The frames of a folder, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Numbered {
+pub(super) struct NumberedFrames {
     /// Each with its number.
     pub(super) files: Vec<(u64, Arc<Path>)>,
 }
 
-impl Numbered {
+impl NumberedFrames {
     /// The pictures of a folder, without its subfolders.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ mod tests {
             std::fs::write(folder.path().join(file), "").unwrap();
         }
         let walk = Walk { exclude: exclude.iter().map(ToString::to_string).collect(), ..Walk::default() };
-        let (numbered, notes) = Numbered::open(folder.path(), &walk)?;
+        let (numbered, notes) = NumberedFrames::open(folder.path(), &walk)?;
         Ok((numbered.files.iter().map(|(number, _)| *number).collect(), notes))
     }
 

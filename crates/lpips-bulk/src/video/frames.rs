@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use lpips_core::Picture;
 
-use super::folder::Numbered;
+use super::folder::NumberedFrames;
 use super::raw::RawFrames;
-use super::stream::{Colours, Stream};
+use super::stream::{ColourDefaults, FrameStream};
 use super::y4m::{Y4M, Y4m};
-use super::{Options, Raw, ffmpeg, is_raw};
+use super::{Options, RawFormat, ffmpeg, is_raw};
 use crate::source::pair::Input;
 use lpips_data::{Error, Result};
 
@@ -27,12 +27,12 @@ pub(super) struct Frames {
 }
 
 pub(super) enum Source {
-    Folder(Slots),
-    Stream(Box<dyn Stream>),
+    Folder(FrameSlots),
+    Stream(Box<dyn FrameStream>),
 }
 
 /// A folder's frames, and where frames are missing that another folder has.
-pub(super) struct Slots {
+pub(super) struct FrameSlots {
     slots: Vec<(u64, Option<Arc<Path>>)>,
     /// How many were read.
     read: usize,
@@ -40,17 +40,17 @@ pub(super) struct Slots {
 
 impl Frames {
     pub(super) fn open(ffmpeg: &OsStr, path: &Path, options: &Options, notes: &mut Vec<String>) -> Result<Self> {
-        let colours = Colours { matrix: options.matrix, range: options.range };
+        let colours = ColourDefaults { matrix: options.matrix, range: options.range };
         let raw = options.raw.filter(|_| is_raw(path));
         let io = |error: io::Error| Error::io(path, "read", &error);
         let source = if path == Path::new("-") {
             let input = BufReader::new(io::stdin());
             Source::Stream(from_stdin(input, raw, colours)?)
         } else if std::fs::metadata(path).map_err(io)?.is_dir() {
-            let (numbered, more) = Numbered::open(path, &options.walk)?;
+            let (numbered, more) = NumberedFrames::open(path, &options.walk)?;
             notes.extend(more);
             let slots = numbered.files.into_iter().map(|(number, file)| (number, Some(file))).collect();
-            Source::Folder(Slots { slots, read: 0 })
+            Source::Folder(FrameSlots { slots, read: 0 })
         } else {
             let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
             let is_y4m = file.fill_buf().map_err(io)?.starts_with(Y4M);
@@ -61,7 +61,7 @@ impl Frames {
                     let reason = "is raw video, which does not say what it is: add --raw WIDTHxHEIGHT:FORMAT";
                     return Err(Error::file(path, reason));
                 }
-                None => Source::Stream(Box::new(ffmpeg::Decoder::open(ffmpeg, path, colours)?)),
+                None => Source::Stream(Box::new(ffmpeg::FfmpegDecoder::open(ffmpeg, path, colours)?)),
             }
         };
         let mut frames = Self { name: path.to_path_buf(), source, ahead: false, broken: None };
@@ -133,7 +133,7 @@ impl Frames {
     }
 }
 
-impl Slots {
+impl FrameSlots {
     /// The number of the first frame.
     pub(super) fn first(&self) -> u64 {
         self.slots.first().map_or(0, |slot| slot.0)
@@ -146,9 +146,9 @@ fn titled(name: &Path) -> &Path {
 
 pub(super) fn from_stdin(
     mut input: impl BufRead + Send + 'static,
-    raw: Option<Raw>,
-    colours: Colours,
-) -> Result<Box<dyn Stream>> {
+    raw: Option<RawFormat>,
+    colours: ColourDefaults,
+) -> Result<Box<dyn FrameStream>> {
     let name = titled(Path::new("-"));
     if let Some(raw) = raw {
         return Ok(Box::new(RawFrames::new(input, raw, colours)));
@@ -171,11 +171,11 @@ pub(super) fn from_stdin(
 
 /// Puts the frames of two folders side by side, by their numbers from the first on; where one has none there is nothing. What
 /// lies behind the end of the shorter is left as it is.
-pub(super) fn align(one: &mut Slots, other: &mut Slots) {
-    let ends = |slots: &Slots| Some((slots.slots.first()?.0, slots.slots.last()?.0));
+pub(super) fn align(one: &mut FrameSlots, other: &mut FrameSlots) {
+    let ends = |slots: &FrameSlots| Some((slots.slots.first()?.0, slots.slots.last()?.0));
     let (Some((first, last)), Some((other_first, other_last))) = (ends(one), ends(other)) else { return };
     let end = (last - first).min(other_last - other_first);
-    let numbers = |slots: &Slots, first: u64| {
+    let numbers = |slots: &FrameSlots, first: u64| {
         slots.slots.iter().map(|(number, _)| number - first).take_while(|number| *number <= end).collect::<Vec<_>>()
     };
     let mut all = [numbers(one, first), numbers(other, other_first)].concat();

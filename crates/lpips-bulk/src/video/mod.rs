@@ -3,7 +3,6 @@
 //! A video is a folder of numbered frames, y4m (a file or standard input), raw video, or any other file, which `ffmpeg` decodes. Frames
 //! are read one after the other as they are asked for, and count from 0.
 
-mod again;
 mod colour;
 mod ffmpeg;
 mod folder;
@@ -11,6 +10,7 @@ mod frames;
 mod plot;
 mod ppm;
 mod raw;
+mod seek;
 mod stream;
 mod y4m;
 
@@ -22,10 +22,10 @@ use crate::source::pair::Pair;
 use frames::{Frames, Source, align};
 use lpips_data::{Error, Result};
 
-pub use again::Again;
-pub use colour::{Matrix, Range};
+pub use colour::{ColourMatrix, ColourRange};
 pub use plot::plot;
-pub use raw::Raw;
+pub use raw::RawFormat;
+pub use seek::FrameSeeker;
 
 /// How videos are read, and which frames are compared.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,12 +36,12 @@ pub struct Options {
     pub to: Option<u64>,
     /// Every how many frames one is compared; 1 is all.
     pub every: u64,
-    /// Default: [`Matrix::of_size`] of each video.
-    pub matrix: Option<Matrix>,
+    /// Default: [`ColourMatrix::of_size`] of each video.
+    pub matrix: Option<ColourMatrix>,
     /// Default: what the video says, otherwise limited, and full for gray.
-    pub range: Option<Range>,
+    pub range: Option<ColourRange>,
     /// What standard input is, and files that end in `.yuv`, `.rgb` or `.raw`. Without it standard input is y4m.
-    pub raw: Option<Raw>,
+    pub raw: Option<RawFormat>,
     /// Frames a second. Default: what the videos say.
     pub rate: Option<f64>,
     /// Which files of a folder are frames; subfolders never are.
@@ -63,7 +63,7 @@ impl Default for Options {
 
 /// How a comparison of two videos came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum VideoEnd {
     /// Both videos have as many frames.
     Together,
     /// The reference ended first, having so many frames.
@@ -85,7 +85,7 @@ pub struct Videos {
     read: u64,
     /// The number of the next pair.
     index: u64,
-    ended: Option<Ended>,
+    ended: Option<VideoEnd>,
     /// What the videos' numbering and rates give reason to say.
     pub notes: Vec<String>,
 }
@@ -132,15 +132,15 @@ impl Videos {
     }
 
     /// How it ended, once it has.
-    pub fn ended(&self) -> Option<Ended> {
+    pub fn ended(&self) -> Option<VideoEnd> {
         self.ended
     }
 
     /// What to say of videos that differ in length, once that is known.
     pub fn difference(&self) -> Option<String> {
         let (frames, shorter, longer) = match self.ended? {
-            Ended::ReferenceFirst(frames) => (frames, &self.reference, &self.candidate),
-            Ended::CandidateFirst(frames) => (frames, &self.candidate, &self.reference),
+            VideoEnd::ReferenceFirst(frames) => (frames, &self.reference, &self.candidate),
+            VideoEnd::CandidateFirst(frames) => (frames, &self.candidate, &self.reference),
             _ => return None,
         };
         let (shorter, longer) = (shorter.title().display(), longer.title().display());
@@ -157,7 +157,7 @@ impl Videos {
         self.options.frame(index)
     }
 
-    fn end(&mut self, ended: Ended) -> Option<Pair> {
+    fn end(&mut self, ended: VideoEnd) -> Option<Pair> {
         self.ended = Some(ended);
         None
     }
@@ -178,17 +178,17 @@ impl Iterator for Videos {
         let frame = self.frame(self.index);
         let to = self.options.to.unwrap_or(u64::MAX);
         if frame >= to {
-            return self.end(Ended::Limit);
+            return self.end(VideoEnd::Limit);
         }
         while self.read <= frame {
             match (self.reference.advance(), self.candidate.advance()) {
-                (false, false) => return self.end(Ended::Together),
-                (false, true) => return self.end(Ended::ReferenceFirst(self.read)),
-                (true, false) => return self.end(Ended::CandidateFirst(self.read)),
+                (false, false) => return self.end(VideoEnd::Together),
+                (false, true) => return self.end(VideoEnd::ReferenceFirst(self.read)),
+                (true, false) => return self.end(VideoEnd::CandidateFirst(self.read)),
                 (true, true) => self.read += 1,
             }
             if self.reference.broken.is_some() || self.candidate.broken.is_some() {
-                self.ended = Some(Ended::Broken);
+                self.ended = Some(VideoEnd::Broken);
                 break;
             }
         }

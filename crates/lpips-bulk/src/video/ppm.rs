@@ -4,7 +4,7 @@ use std::io::{BufRead, Read};
 
 use lpips_core::Picture;
 
-use super::stream::{LONGEST, Stream, cut_short, fill, size};
+use super::stream::{FrameStream, LONGEST, cut_short, fill, size};
 
 /// PPM pictures (P6, of 8 or 16 bits) one after the other.
 pub(super) struct Ppm<R> {
@@ -33,7 +33,7 @@ impl<R: BufRead + Send> Ppm<R> {
     }
 }
 
-impl<R: BufRead + Send> Stream for Ppm<R> {
+impl<R: BufRead + Send> FrameStream for Ppm<R> {
     fn advance(&mut self) -> Result<bool, String> {
         match self.word()?.as_str() {
             "" => return Ok(false),

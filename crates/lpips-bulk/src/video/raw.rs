@@ -6,15 +6,15 @@ use std::str::FromStr;
 
 use lpips_core::Picture;
 
-use super::colour::{Chroma, Planes, Range};
-use super::stream::{Colours, Stream, fill, size};
+use super::colour::{Chroma, ColourRange, Planes};
+use super::stream::{ColourDefaults, FrameStream, fill, size};
 use lpips_data::Error;
 
 /// The size and the pixels of raw video; as a text `WIDTHxHEIGHT:FORMAT`, the format by its name in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
 /// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and
 /// so on, up to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw {
+pub struct RawFormat {
     /// In pixels.
     pub width: usize,
     /// In pixels.
@@ -26,12 +26,12 @@ pub struct Raw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Plane after plane, luma first.
-    Planes { bits: u32, chroma: Option<Chroma>, range: Option<Range> },
+    Planes { bits: u32, chroma: Option<Chroma>, range: Option<ColourRange> },
     /// Red, green and blue of each pixel, or the reverse, in a byte each or two, the lower first.
     Rgb { wide: bool, reversed: bool },
 }
 
-impl FromStr for Raw {
+impl FromStr for RawFormat {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
@@ -69,21 +69,21 @@ fn layout(format: &str) -> Option<Layout> {
 }
 
 /// Formats of planes by name. Chroma lies where MPEG-2 has it; JPEG has it amid the pixels, and the full range.
-const SPACES: [(&str, Option<Chroma>, Option<Range>); 7] = [
+const SPACES: [(&str, Option<Chroma>, Option<ColourRange>); 7] = [
     ("gray", None, None),
     ("yuv420p", Some(chroma(2, 2, true, false)), None),
     ("yuv422p", Some(chroma(2, 1, true, true)), None),
     ("yuv444p", Some(chroma(1, 1, true, true)), None),
-    ("yuvj420p", Some(chroma(2, 2, false, false)), Some(Range::Full)),
-    ("yuvj422p", Some(chroma(2, 1, false, true)), Some(Range::Full)),
-    ("yuvj444p", Some(chroma(1, 1, true, true)), Some(Range::Full)),
+    ("yuvj420p", Some(chroma(2, 2, false, false)), Some(ColourRange::Full)),
+    ("yuvj422p", Some(chroma(2, 1, false, true)), Some(ColourRange::Full)),
+    ("yuvj444p", Some(chroma(1, 1, true, true)), Some(ColourRange::Full)),
 ];
 
 const fn chroma(across: usize, down: usize, left: bool, top: bool) -> Chroma {
     Chroma { across, down, left, top }
 }
 
-impl fmt::Display for Raw {
+impl fmt::Display for RawFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}:", self.width, self.height)?;
         match self.layout {
@@ -101,13 +101,13 @@ impl fmt::Display for Raw {
 /// Frames and nothing else.
 pub(super) struct RawFrames<R> {
     input: R,
-    raw: Raw,
+    raw: RawFormat,
     planes: Option<Planes>,
     frame: Vec<u8>,
 }
 
 impl<R: Read + Send> RawFrames<R> {
-    pub(super) fn new(input: R, raw: Raw, colours: Colours) -> Self {
+    pub(super) fn new(input: R, raw: RawFormat, colours: ColourDefaults) -> Self {
         let size = (raw.width, raw.height);
         let (planes, bytes) = match raw.layout {
             Layout::Planes { bits, chroma, range } => {
@@ -120,7 +120,7 @@ impl<R: Read + Send> RawFrames<R> {
     }
 }
 
-impl<R: Read + Send> Stream for RawFrames<R> {
+impl<R: Read + Send> FrameStream for RawFrames<R> {
     fn advance(&mut self) -> Result<bool, String> {
         fill(&mut self.input, &mut self.frame)
             .map_err(|reason| format!("{reason}; are the size and the format of --raw right?"))
@@ -152,18 +152,18 @@ mod tests {
 
     #[test]
     fn sizes_and_formats_are_read() {
-        let raw: Raw = "640x480:yuv420p10le".parse().unwrap();
+        let raw: RawFormat = "640x480:yuv420p10le".parse().unwrap();
         assert_eq!((raw.width, raw.height), (640, 480));
         let Layout::Planes { bits, chroma: Some(chroma), range: None } = raw.layout else { panic!("{raw:?}") };
         assert_eq!((bits, chroma.across, chroma.down, chroma.left, chroma.top), (10, 2, 2, true, false));
         for format in ["rgb24", "bgr24", "rgb48le", "gray", "gray16le", "yuv422p12le", "yuv444p", "yuvj420p"] {
             let text = format!("2x2:{format}");
-            assert_eq!(text.parse::<Raw>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<RawFormat>().unwrap().to_string(), text);
         }
         for (space, ..) in SPACES {
             for bits in ["", "9le", "16le"] {
                 let text = format!("64x2:{space}{bits}");
-                assert_eq!(text.parse::<Raw>().unwrap().to_string(), text);
+                assert_eq!(text.parse::<RawFormat>().unwrap().to_string(), text);
             }
         }
     }
@@ -179,13 +179,13 @@ mod tests {
             ("2x2:yuv420p17le", "expected rgb24, bgr24"),
             ("2x2:yuv420ple", "expected rgb24, bgr24"),
         ] {
-            let error = text.parse::<Raw>().unwrap_err().to_string();
+            let error = text.parse::<RawFormat>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains(expected), "{error}");
         }
     }
 
     fn raw_pictures(raw: &str, bytes: &[u8]) -> Vec<Result<Picture, String>> {
-        let mut frames = RawFrames::new(bytes, raw.parse().unwrap(), Colours::default());
+        let mut frames = RawFrames::new(bytes, raw.parse().unwrap(), ColourDefaults::default());
         let mut pictures = Vec::new();
         loop {
             match frames.advance() {

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use lpips_core::Picture;
 use lpips_core::image::Decoder;
 
-use super::colour::{Chroma, Matrix, Planes, Range};
+use super::colour::{Chroma, ColourMatrix, ColourRange, Planes};
 
 /// Frames of a stream.
-pub(super) trait Stream: Send {
+pub(super) trait FrameStream: Send {
     /// Reads the next frame: whether there is one.
     ///
     /// # Errors
@@ -29,27 +29,27 @@ pub(super) trait Stream: Send {
 
 /// What is taken for granted of luma and chroma where it is not stated.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Colours {
-    pub(super) matrix: Option<Matrix>,
-    pub(super) range: Option<Range>,
+pub(super) struct ColourDefaults {
+    pub(super) matrix: Option<ColourMatrix>,
+    pub(super) range: Option<ColourRange>,
 }
 
-impl Colours {
+impl ColourDefaults {
     /// Gray is of the full range unless it is stated otherwise, as ffmpeg has it.
     pub(super) fn planes(
         self,
         (width, height): (usize, usize),
         bits: u32,
         chroma: Option<Chroma>,
-        stated: Option<Range>,
+        stated: Option<ColourRange>,
     ) -> Planes {
-        let usual = if chroma.is_some() { Range::Limited } else { Range::Full };
+        let usual = if chroma.is_some() { ColourRange::Limited } else { ColourRange::Full };
         Planes {
             width,
             height,
             bits,
             chroma,
-            matrix: self.matrix.unwrap_or(Matrix::of_size(width, height)),
+            matrix: self.matrix.unwrap_or(ColourMatrix::of_size(width, height)),
             range: self.range.or(stated).unwrap_or(usual),
         }
     }

@@ -68,14 +68,14 @@ fn frames_are_compared_one_by_one_up_to_the_end_of_the_shorter() {
     let mut videos = sandbox.open("a.y4m", "b.y4m", Options::default()).unwrap();
     assert_eq!(videos.rate(), Some(25.0));
     assert_eq!(sandbox.pairs(&mut videos), ["0 a.y4m#0=0 b.y4m#0=0", "1 a.y4m#1=1 b.y4m#1=1"]);
-    assert_eq!(videos.ended(), Some(Ended::CandidateFirst(2)));
+    assert_eq!(videos.ended(), Some(VideoEnd::CandidateFirst(2)));
     let difference = videos.difference().unwrap();
     assert!(
         difference.contains("b.y4m ends after 2 frames and ")
             && difference.ends_with("a.y4m goes on: what follows was not compared")
     );
     let mut same = sandbox.open("a.y4m", "a.y4m", Options::default()).unwrap();
-    assert_eq!((sandbox.pairs(&mut same).len(), same.ended(), same.difference()), (3, Some(Ended::Together), None));
+    assert_eq!((sandbox.pairs(&mut same).len(), same.ended(), same.difference()), (3, Some(VideoEnd::Together), None));
     assert!(same.next().is_none());
 }
 
@@ -91,7 +91,7 @@ fn some_frames_can_be_chosen() {
         sandbox.pairs(&mut videos),
         ["0 a.y4m#2=2 b/f3.png=3", "1 a.y4m#5=5 b/f6.png=6", "2 a.y4m#8=8 b/f9.png=9"]
     );
-    assert_eq!((videos.ended(), videos.frame(2), videos.size_hint().1), (Some(Ended::Limit), 8, Some(0)));
+    assert_eq!((videos.ended(), videos.frame(2), videos.size_hint().1), (Some(VideoEnd::Limit), 8, Some(0)));
     let mut later = sandbox.open("a.y4m", "b", options).unwrap();
     assert_eq!(
         later.by_ref().nth(1).map(|pair| (pair.index, sandbox.show(&pair.reference))),
@@ -99,7 +99,7 @@ fn some_frames_can_be_chosen() {
     );
     assert_eq!(later.next().map(|pair| pair.index), Some(2));
     let mut beyond = sandbox.open("a.y4m", "b", Options { from: 10, ..Options::default() }).unwrap();
-    assert_eq!((sandbox.pairs(&mut beyond).len(), beyond.ended()), (0, Some(Ended::Together)));
+    assert_eq!((sandbox.pairs(&mut beyond).len(), beyond.ended()), (0, Some(VideoEnd::Together)));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn folders_go_by_their_numbers_and_a_missing_frame_costs_its_own_pair() {
     assert_eq!(pairs[..2], ["0 a/f0.png=0 b/f1.png=1", "1 a/f1.png=1 b/f2.png=2"]);
     assert!(pairs[2].starts_with("2 a/f2.png=2 b#3: frame 3 is missing in "), "{}", pairs[2]);
     assert_eq!(pairs[3..], ["3 a/f3.png=3 b/f4.png=4", "4 a/f10.png=10 b/f11.png=11"]);
-    assert_eq!(videos.ended(), Some(Ended::ReferenceFirst(5)));
+    assert_eq!(videos.ended(), Some(VideoEnd::ReferenceFirst(5)));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_stream_that_is_cut_short_names_the_frame_and_ends() {
     sandbox.y4m("cut.y4m", 3, "25:1", 1);
     let mut videos = sandbox.open("a.y4m", "cut.y4m", Options::default()).unwrap();
     let pairs = sandbox.pairs(&mut videos);
-    assert_eq!((pairs.len(), videos.ended()), (3, Some(Ended::Broken)));
+    assert_eq!((pairs.len(), videos.ended()), (3, Some(VideoEnd::Broken)));
     assert_eq!(pairs[2], "2 a.y4m#2=2 cut.y4m#2: frame 2 is cut short: the video ends after 0 of the frame's 1 bytes");
     // Also where the frame itself would have been passed over.
     let mut sparse = sandbox.open("a.y4m", "cut.y4m", Options { every: 4, ..Options::default() }).unwrap();
@@ -182,10 +182,10 @@ fn what_can_not_be_compared_is_told() {
 #[test]
 fn what_is_piped_in_has_to_be_y4m_unless_it_is_said_what_it_is() {
     use super::frames::from_stdin;
-    use super::stream::Colours;
+    use super::stream::ColourDefaults;
 
     let open = |text: &'static [u8], raw: Option<&str>| {
-        from_stdin(text, raw.map(|raw| raw.parse().unwrap()), Colours::default())
+        from_stdin(text, raw.map(|raw| raw.parse().unwrap()), ColourDefaults::default())
     };
     let mut y4m = open(b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x05", None).unwrap();
     assert_eq!((y4m.advance(), y4m.picture().unwrap().to_rgb8()[0]), (Ok(true), 5));

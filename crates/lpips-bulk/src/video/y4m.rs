@@ -5,8 +5,8 @@ use std::path::Path;
 
 use lpips_core::Picture;
 
-use super::colour::{Chroma, Planes, Range};
-use super::stream::{Colours, LONGEST, Stream, cut_short, fill, size};
+use super::colour::{Chroma, ColourRange, Planes};
+use super::stream::{ColourDefaults, FrameStream, LONGEST, cut_short, fill, size};
 use lpips_data::{Error, Result};
 
 /// A stream of y4m.
@@ -25,7 +25,7 @@ impl<R: BufRead + Send> Y4m<R> {
     ///
     /// # Errors
     /// A header that can't be read.
-    pub(super) fn open(mut input: R, name: &Path, colours: Colours) -> Result<Self> {
+    pub(super) fn open(mut input: R, name: &Path, colours: ColourDefaults) -> Result<Self> {
         let fail = |reason: String| Error::file(name, format!("is no y4m that can be read: {reason}"));
         let mut header = Vec::new();
         let read = (&mut input).take(LONGEST).read_until(b'\n', &mut header);
@@ -46,8 +46,8 @@ impl<R: BufRead + Send> Y4m<R> {
                     tracing::warn!("{}: is interlaced; its frames are taken as they are", name.display());
                 }
                 "X" => match value {
-                    "COLORRANGE=FULL" => stated = Some(Range::Full),
-                    "COLORRANGE=LIMITED" => stated = Some(Range::Limited),
+                    "COLORRANGE=FULL" => stated = Some(ColourRange::Full),
+                    "COLORRANGE=LIMITED" => stated = Some(ColourRange::Limited),
                     _ => {}
                 },
                 _ => {}
@@ -62,7 +62,7 @@ impl<R: BufRead + Send> Y4m<R> {
     }
 }
 
-impl<R: BufRead + Send> Stream for Y4m<R> {
+impl<R: BufRead + Send> FrameStream for Y4m<R> {
     fn advance(&mut self) -> Result<bool, String> {
         let mut line = Vec::new();
         let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut line);
@@ -125,12 +125,12 @@ fn colour_space(name: &str) -> Option<(Option<Chroma>, u32)> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::colour::Matrix;
+    use super::super::colour::ColourMatrix;
     use super::super::colour::tests::frame;
     use super::*;
 
     fn y4m(bytes: &[u8]) -> Result<Y4m<&[u8]>> {
-        Y4m::open(bytes, Path::new("v.y4m"), Colours::default())
+        Y4m::open(bytes, Path::new("v.y4m"), ColourDefaults::default())
     }
 
     fn planes(header: &str) -> Planes {
@@ -141,13 +141,13 @@ mod tests {
     fn headers_say_what_frames_are() {
         let plain = planes("W5 H4");
         assert_eq!((plain.width, plain.height, plain.bits, plain.bytes()), (5, 4, 8, 20 + 2 * 6));
-        assert_eq!((plain.matrix, plain.range), (Matrix::Bt601, Range::Limited));
-        assert_eq!(planes("W5 H4 C420jpeg").range, Range::Limited, "the tag is about the siting alone");
-        assert_eq!(planes("W1280 H720 C420jpeg XCOLORRANGE=FULL").range, Range::Full);
-        assert_eq!(planes("W1280 H720 Ip A1:1 C420p10 XYSCSS=420P10").matrix, Matrix::Bt709);
+        assert_eq!((plain.matrix, plain.range), (ColourMatrix::Bt601, ColourRange::Limited));
+        assert_eq!(planes("W5 H4 C420jpeg").range, ColourRange::Limited, "the tag is about the siting alone");
+        assert_eq!(planes("W1280 H720 C420jpeg XCOLORRANGE=FULL").range, ColourRange::Full);
+        assert_eq!(planes("W1280 H720 Ip A1:1 C420p10 XYSCSS=420P10").matrix, ColourMatrix::Bt709);
         assert_eq!(
             (planes("W2 H2 Cmono").range, planes("W2 H2 Cmono XCOLORRANGE=LIMITED").range),
-            (Range::Full, Range::Limited)
+            (ColourRange::Full, ColourRange::Limited)
         );
         for (space, bytes) in [
             ("420mpeg2", 6),

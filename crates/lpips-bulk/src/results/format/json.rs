@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{bytes, name};
-use crate::results::schema::{Columns, Measured, Row};
+use crate::results::schema::{Columns, MetricResult, Row};
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -135,7 +135,7 @@ pub(super) fn parse(columns: &Columns, line: &[u8]) -> Result<Row, String> {
                 let value = parts.and_then(|parts| parts.get(layer)).copied();
                 value.ok_or_else(|| format!("it lacks the layer {layer} of {metric}"))
             };
-            Ok(Measured {
+            Ok(MetricResult {
                 distance: distance.ok_or_else(|| format!("it lacks the distance of {metric}"))?,
                 second,
                 layers: columns.layers.get(at).into_iter().flatten().map(part).collect::<Result<_, String>>()?,

@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::results::schema::{Columns, Measured, Row};
+use crate::results::schema::{Columns, MetricResult, Row};
 use lpips_data::{Error, Result};
 
 /// How rows are written.
@@ -51,7 +51,7 @@ impl Format {
     }
 
     /// Whether a file can be gone on with after its run was stopped, and merged with others: JSONL and CSV.
-    pub fn grows(self) -> bool {
+    pub fn is_appendable(self) -> bool {
         matches!(self, Self::Jsonl | Self::Csv)
     }
 
@@ -78,7 +78,7 @@ impl Format {
 
     /// Adds a row, with the line's end, of JSONL or CSV.
     pub(crate) fn line(self, columns: &Columns, row: &Row, to: &mut Vec<u8>) -> io::Result<()> {
-        let is_finite = |own: &Measured| {
+        let is_finite = |own: &MetricResult| {
             let all = own.second.iter().chain(&own.layers).chain(&own.tiles);
             own.distance.is_finite() && all.copied().all(f64::is_finite)
         };
@@ -117,7 +117,7 @@ impl std::fmt::Display for Format {
 }
 
 /// Rows on their way, from the first byte to the last.
-pub(crate) enum Writer<W: Write + Send> {
+pub(crate) enum RowEncoder<W: Write + Send> {
     Text {
         format: Format,
         columns: Columns,
@@ -126,14 +126,14 @@ pub(crate) enum Writer<W: Write + Send> {
         line: Vec<u8>,
     },
     #[cfg(feature = "parquet")]
-    Parquet(parquet::Writer<W>),
+    Parquet(parquet::ParquetEncoder<W>),
 }
 
-impl<W: Write + Send> Writer<W> {
+impl<W: Write + Send> RowEncoder<W> {
     pub(crate) fn new(format: Format, columns: &Columns, mut to: W) -> io::Result<Self> {
         #[cfg(feature = "parquet")]
         if format == Format::Parquet {
-            return Ok(Self::Parquet(parquet::Writer::new(columns, to)?));
+            return Ok(Self::Parquet(parquet::ParquetEncoder::new(columns, to)?));
         }
         to.write_all(&format.head(columns)?)?;
         Ok(Self::Text { format, columns: columns.clone(), to, rows: 0, line: Vec::new() })

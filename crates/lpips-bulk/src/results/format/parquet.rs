@@ -16,29 +16,29 @@ use crate::results::schema::{Columns, Row};
 /// Rows that are written, and thereby held, together.
 const GROUP: usize = 1 << 16;
 
-pub(crate) struct Writer<W: Write + Send> {
+pub(crate) struct ParquetEncoder<W: Write + Send> {
     columns: Columns,
     file: SerializedFileWriter<W>,
     rows: Vec<Row>,
 }
 
-impl<W: Write + Send> Writer<W> {
+impl<W: Write + Send> ParquetEncoder<W> {
     pub(super) fn new(columns: &Columns, to: W) -> io::Result<Self> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let file = SerializedFileWriter::new(to, Arc::new(schema(columns).map_err(fault)?), Arc::new(properties));
-        Ok(Self { columns: columns.clone(), file: file.map_err(fault)?, rows: Vec::new() })
+        let file = SerializedFileWriter::new(to, Arc::new(schema(columns).map_err(io_error)?), Arc::new(properties));
+        Ok(Self { columns: columns.clone(), file: file.map_err(io_error)?, rows: Vec::new() })
     }
 
     pub(super) fn add(&mut self, row: &Row) -> io::Result<()> {
         self.rows.push(row.clone());
-        if self.rows.len() == GROUP { self.write().map_err(fault) } else { Ok(()) }
+        if self.rows.len() == GROUP { self.write().map_err(io_error) } else { Ok(()) }
     }
 
     pub(super) fn finish(mut self) -> io::Result<W> {
         if !self.rows.is_empty() {
-            self.write().map_err(fault)?;
+            self.write().map_err(io_error)?;
         }
-        let mut to = self.file.into_inner().map_err(fault)?;
+        let mut to = self.file.into_inner().map_err(io_error)?;
         to.flush()?;
         Ok(to)
     }
@@ -102,7 +102,7 @@ fn column<T: DataType>(
 }
 
 /// What went wrong with the writer beneath, if it was that.
-fn fault(error: ParquetError) -> io::Error {
+fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {
             Ok(error) => *error,

@@ -1,6 +1,6 @@
 //! Rows as a flat table: the columns of CSV and Parquet.
 
-use crate::results::schema::{Columns, Measured, Row};
+use crate::results::schema::{Columns, MetricResult, Row};
 
 /// The names of the columns of numbers: each metric's distance, then the second candidate's, then the layers.
 pub(super) fn names(columns: &Columns) -> Vec<String> {
@@ -21,14 +21,14 @@ pub(super) fn numbers(columns: &Columns, row: &Row) -> Vec<Option<f64>> {
 }
 
 /// The distances of [`numbers`], or what is missing.
-pub(super) fn measured(columns: &Columns, numbers: &[Option<f64>]) -> Result<Vec<Measured>, String> {
+pub(super) fn measured(columns: &Columns, numbers: &[Option<f64>]) -> Result<Vec<MetricResult>, String> {
     let (count, mut layer) = (columns.metrics.len(), columns.metrics.len() * (1 + usize::from(columns.triplets)));
     let lacks = |at: usize| numbers[at].ok_or_else(|| format!("the column {} is empty", names(columns)[at]));
     (0..count)
         .map(|metric| {
             let first = layer;
             layer += columns.layers.get(metric).map_or(0, Vec::len);
-            Ok(Measured {
+            Ok(MetricResult {
                 distance: lacks(metric)?,
                 second: if columns.triplets { numbers[count + metric] } else { None },
                 layers: (first..layer).map(lacks).collect::<Result<_, String>>()?,

@@ -46,7 +46,7 @@ pub(crate) fn any_rows(columns: &Columns, tiles: bool, most: usize) -> BoxedStra
         any::<f64>().prop_filter("finite", |number| number.is_finite())
     ];
     let triplets = columns.triplets;
-    let own = move |layers: usize, numbers: Vec<f64>, tile: usize| Measured {
+    let own = move |layers: usize, numbers: Vec<f64>, tile: usize| MetricResult {
         distance: numbers[0],
         second: triplets.then_some(numbers[1]),
         layers: numbers[2..2 + layers].to_vec(),
@@ -81,7 +81,7 @@ pub(crate) fn any_columns() -> impl Strategy<Value = Columns> {
 }
 
 fn written(format: Format, columns: &Columns, rows: &[Row]) -> Vec<u8> {
-    let mut writer = Writer::new(format, columns, Vec::new()).unwrap();
+    let mut writer = RowEncoder::new(format, columns, Vec::new()).unwrap();
     for row in rows {
         writer.add(row).unwrap();
     }
@@ -89,7 +89,7 @@ fn written(format: Format, columns: &Columns, rows: &[Row]) -> Vec<u8> {
 }
 
 fn example() -> Vec<Row> {
-    let measured = |distance, layers: &[f64], tiles: &[f64]| Measured {
+    let measured = |distance, layers: &[f64], tiles: &[f64]| MetricResult {
         distance,
         second: Some(distance / 2.0),
         layers: layers.to_vec(),
@@ -138,7 +138,7 @@ fn one_metric_is_called_distance() {
     let columns = columns(1, false, false);
     let row = Row {
         second: None,
-        outcome: Ok(vec![Measured { distance: 0.5, ..Measured::default() }]),
+        outcome: Ok(vec![MetricResult { distance: 0.5, ..MetricResult::default() }]),
         ..example().remove(1)
     };
     let text = |format| String::from_utf8(written(format, &columns, std::slice::from_ref(&row))).unwrap();
@@ -185,8 +185,8 @@ fn lines_that_are_no_rows_are_told() {
 #[test]
 fn what_is_no_number_is_not_written() {
     for format in [Format::Jsonl, Format::Csv, Format::Json] {
-        let mut writer = Writer::new(format, &columns(1, false, false), Vec::new()).unwrap();
-        let outcome = Ok(vec![Measured { distance: f64::NAN, ..Measured::default() }]);
+        let mut writer = RowEncoder::new(format, &columns(1, false, false), Vec::new()).unwrap();
+        let outcome = Ok(vec![MetricResult { distance: f64::NAN, ..MetricResult::default() }]);
         let error = writer.add(&Row { outcome, ..example().remove(1) }).unwrap_err().to_string();
         assert_eq!(error, "row 1 has a distance that is no finite number");
     }
@@ -276,7 +276,7 @@ mod in_parquet {
     #[test]
     fn many_rows_are_written_in_groups() {
         let columns = columns(1, false, false);
-        let outcome = |index: u64| Ok(vec![Measured { distance: index as f64, ..Measured::default() }]);
+        let outcome = |index: u64| Ok(vec![MetricResult { distance: index as f64, ..MetricResult::default() }]);
         let rows: Vec<Row> = (0..70_000)
             .map(|index| Row {
                 index,

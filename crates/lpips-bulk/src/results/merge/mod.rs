@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::results::reader::Rows;
+use crate::results::reader::RowReader;
 use crate::results::run_file::{Complete, RunFile};
 use crate::results::schema::Row;
 use crate::source::shard::Shard;
@@ -29,7 +29,7 @@ struct Part {
     path: PathBuf,
     shard: Shard,
     complete: Option<Complete>,
-    rows: Rows,
+    rows: RowReader,
     read: u64,
 }
 
@@ -43,7 +43,7 @@ impl Merge {
         let mut runs: Vec<(&Path, RunFile)> = Vec::new();
         for path in paths {
             let run = RunFile::read(path)?;
-            if !run.format.grows() {
+            if !run.format.is_appendable() {
                 let reason =
                     format!("is {}: expected parts in jsonl or csv, of which any format can be made", run.format);
                 return Err(Error::file(path, reason));
@@ -84,7 +84,7 @@ impl Merge {
         let left = runs.len();
         for (path, run) in runs {
             let end = std::fs::metadata(path).map_err(|error| Error::io(path, "read", &error))?.len();
-            let rows = Rows::open(path, run.format, &run.columns, end, buffer)?;
+            let rows = RowReader::open(path, run.format, &run.columns, end, buffer)?;
             let part = Part { path: path.to_path_buf(), shard: run.shard, complete: run.complete, rows, read: 0 };
             parts[run.shard.number() as usize - 1] = Some(part);
         }

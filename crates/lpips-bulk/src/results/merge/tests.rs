@@ -3,9 +3,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::results::format::Format;
 use crate::results::format::tests::{any_columns, any_rows, columns, run};
-use crate::results::schema::{Columns, Measured};
+use crate::results::schema::{Columns, MetricResult};
 use crate::results::summary::Summary;
-use crate::results::writer::Output;
+use crate::results::writer::ResultsWriter;
 
 fn failures<'a>(rows: impl Iterator<Item = &'a Row>) -> u64 {
     rows.filter(|row| row.outcome.is_err()).count() as u64
@@ -15,8 +15,8 @@ fn failures<'a>(rows: impl Iterator<Item = &'a Row>) -> u64 {
 fn measure(path: &Path, format: Format, columns: &Columns, shard: &str, rows: &[Row]) {
     let shard: Shard = shard.parse().unwrap();
     let run = RunFile { shard, total: None, ..run(columns, format) };
-    let mut output = Output::create(path, run, true).unwrap();
-    let own = || rows.iter().filter(|row| shard.has(row.index));
+    let mut output = ResultsWriter::create(path, run, true).unwrap();
+    let own = || rows.iter().filter(|row| shard.contains(row.index));
     own().for_each(|row| output.add(row).unwrap());
     output.finish(failures(own()), rows.len() as u64).unwrap();
 }
@@ -27,7 +27,7 @@ fn rows(count: u64) -> Vec<Row> {
         reference: format!("{index}.png").into(),
         candidate: "c.png".into(),
         second: None,
-        outcome: Ok(vec![Measured { distance: index as f64, ..Measured::default() }]),
+        outcome: Ok(vec![MetricResult { distance: index as f64, ..MetricResult::default() }]),
     };
     (0..count).map(row).collect()
 }
@@ -69,7 +69,7 @@ proptest! {
             let parts: Vec<PathBuf> = (1..=of).rev().map(part).collect();
             let merge = Merge::open(&parts, false).unwrap();
             let said = merge.run().clone();
-            let mut output = Output::whole(&merged, said.clone(), false).unwrap();
+            let mut output = ResultsWriter::whole(&merged, said.clone(), false).unwrap();
             let (mut summary, mut all) = (Summary::new(&columns), Summary::new(&columns));
             for row in merge {
                 let row = row.unwrap();

@@ -29,7 +29,7 @@ pub struct Totals {
     /// Rows that failed.
     pub failures: u64,
     /// By metric, in the rows' order; after them, of triplets, `second_` and the metric's name for the second candidates.
-    pub metrics: Vec<Figures>,
+    pub metrics: Vec<MetricSummary>,
     /// The means by the references' folders, by name, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<Folder>,
@@ -37,19 +37,19 @@ pub struct Totals {
 
 /// One metric's distances.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figures {
+pub struct MetricSummary {
     /// The metric.
     pub name: String,
     /// How many distances there are.
     pub count: u64,
     /// What they come to, if there is one.
     #[serde(flatten)]
-    pub of: Option<Spread>,
+    pub of: Option<Stats>,
 }
 
 /// What distances come to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Spread {
+pub struct Stats {
     /// Their mean.
     pub mean: f64,
     /// The mean's standard error as the published `lpips_1dir_allpairs.py` prints it: the standard deviation with the divisor n (not
@@ -158,10 +158,8 @@ impl Summary {
             means: means.iter().map(Mean::value).collect(),
         });
         let folders: Vec<Folder> = folders.collect();
-        let metrics = self.names.into_iter().zip(self.values).zip(self.ends).map(|((name, values), ends)| Figures {
-            name,
-            count: values.len() as u64,
-            of: ends.map(|(min, max)| spread(values, min, max)),
+        let metrics = self.names.into_iter().zip(self.values).zip(self.ends).map(|((name, values), ends)| {
+            MetricSummary { name, count: values.len() as u64, of: ends.map(|(min, max)| spread(values, min, max)) }
         });
         Totals {
             rows: self.rows,
@@ -172,12 +170,12 @@ impl Summary {
     }
 }
 
-fn spread(mut values: Vec<f64>, min: Extreme, max: Extreme) -> Spread {
+fn spread(mut values: Vec<f64>, min: Extreme, max: Extreme) -> Stats {
     let n = values.len() as f64;
     let mean = mean(values.iter().copied());
     let variance = self::mean(values.iter().map(|value| (value - mean) * (value - mean)));
     values.sort_unstable_by(f64::total_cmp);
-    Spread {
+    Stats {
         mean,
         error: variance.sqrt() / n.sqrt(),
         median: f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]),

@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::results::format::tests::columns;
-use crate::results::schema::Measured;
+use crate::results::schema::MetricResult;
 
 fn row(index: u64, reference: &str, distances: &[f64]) -> Row {
     let outcome = match distances {
         [] => Err("broken".to_string()),
-        _ => Ok(distances.iter().map(|&distance| Measured { distance, ..Measured::default() }).collect()),
+        _ => Ok(distances.iter().map(|&distance| MetricResult { distance, ..MetricResult::default() }).collect()),
     };
     Row { index, reference: reference.into(), candidate: format!("c{index}").into(), second: None, outcome }
 }
@@ -20,7 +20,7 @@ fn totals(columns: &Columns, rows: &[Row]) -> Totals {
     summary.totals()
 }
 
-fn of(values: &[f64]) -> Spread {
+fn of(values: &[f64]) -> Stats {
     let rows: Vec<Row> = (0..).zip(values).map(|(index, value)| row(index, "r", &[*value])).collect();
     totals(&columns(1, false, false), &rows).metrics.remove(0).of.unwrap()
 }

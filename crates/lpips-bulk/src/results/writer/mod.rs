@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::NamedTempFile;
 
-use crate::results::format::{Format, Writer};
-use crate::results::reader::{self, Rows};
+use crate::results::format::{Format, RowEncoder};
+use crate::results::reader::{self, RowReader};
 use crate::results::run_file::{Complete, RunFile};
 use crate::results::schema::{Columns, Row};
 use crate::source::pair::Pair;
@@ -21,15 +21,15 @@ const SYNC: Duration = Duration::from_secs(2);
 const BUFFER: usize = 1 << 16;
 
 /// Where rows go, in the order of their indices.
-pub struct Output(Target);
+pub struct ResultsWriter(Target);
 
 enum Target {
     Growing(Growing),
-    Whole { writer: Box<Writer<BufWriter<NamedTempFile>>>, path: PathBuf, run: RunFile, rows: u64 },
-    Stream(Writer<Box<dyn Write + Send>>),
+    Whole { writer: Box<RowEncoder<BufWriter<NamedTempFile>>>, path: PathBuf, run: RunFile, rows: u64 },
+    Stream(RowEncoder<Box<dyn Write + Send>>),
 }
 
-impl Output {
+impl ResultsWriter {
     /// Begins a file, in the format and with the columns of `run`.
     ///
     /// JSONL and CSV grow row by row, and what is being measured is written beside them (see [`RunFile`]): a process that is killed
@@ -40,7 +40,7 @@ impl Output {
     /// A file that is there already unless it is to be overwritten, one that another run is writing, a folder that can't be written
     /// to, or a format that this build lacks.
     pub fn create(path: &Path, run: RunFile, overwrite: bool) -> Result<Self> {
-        if !run.format.grows() {
+        if !run.format.is_appendable() {
             return Self::whole(path, run, overwrite);
         }
         check_free(path, run.format, overwrite)?;
@@ -57,8 +57,8 @@ impl Output {
     pub fn whole(path: &Path, run: RunFile, overwrite: bool) -> Result<Self> {
         run.format.check()?;
         check_free(path, run.format, overwrite)?;
-        let writer = Writer::new(run.format, &run.columns, BufWriter::with_capacity(BUFFER, files::begin(path)?));
-        let writer = Box::new(writer.map_err(|error| fault(path, &error, false))?);
+        let writer = RowEncoder::new(run.format, &run.columns, BufWriter::with_capacity(BUFFER, files::begin(path)?));
+        let writer = Box::new(writer.map_err(|error| io_error(path, &error, false))?);
         Ok(Self(Target::Whole { writer, path: path.to_path_buf(), run, rows: 0 }))
     }
 
@@ -71,17 +71,17 @@ impl Output {
         if format == Format::Parquet {
             return Err(Error::Choice("Parquet is not for standard output: name a file with --out".to_string()));
         }
-        Ok(Self(Target::Stream(Writer::new(format, columns, to).map_err(Error::Stream)?)))
+        Ok(Self(Target::Stream(RowEncoder::new(format, columns, to).map_err(Error::Stream)?)))
     }
 
-    /// Goes on with a file, whose rows so far are in [`Held`]; where there is none, begins it. What is not a whole row at its end is cut
+    /// Goes on with a file, whose rows so far are in [`ExistingRows`]; where there is none, begins it. What is not a whole row at its end is cut
     /// off.
     ///
     /// # Errors
     /// A format that can't be gone on with, a file of other work or of none, one that another run is writing, or one that can't be read
     /// or written.
-    pub fn resume(path: &Path, mut run: RunFile) -> Result<(Self, Held)> {
-        if !run.format.grows() {
+    pub fn resume(path: &Path, mut run: RunFile) -> Result<(Self, ExistingRows)> {
+        if !run.format.is_appendable() {
             let name = run.format;
             return Err(Error::Choice(format!(
                 "a file of {name} can't be gone on with: take --format jsonl with --resume, and in the end `lpips merge FILE.jsonl \
@@ -92,19 +92,19 @@ impl Output {
         let file = open(path)?;
         let fail = |error: io::Error| Error::io(path, "written", &error);
         if file.metadata().map_err(fail)?.len() == 0 {
-            return Ok((Self(Target::Growing(Growing::begin(path, file, run)?)), Held::default()));
+            return Ok((Self(Target::Growing(Growing::begin(path, file, run)?)), ExistingRows::default()));
         }
         check_run(path, &run)?;
-        let (rows, bytes) = reader::whole(path, run.format)?;
+        let (rows, bytes) = reader::count_whole_rows(path, run.format)?;
         file.set_len(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
         if bytes == 0 {
-            return Ok((Self(Target::Growing(Growing::begin(path, file, run)?)), Held::default()));
+            return Ok((Self(Target::Growing(Growing::begin(path, file, run)?)), ExistingRows::default()));
         }
         run.complete = None;
         run.write(path)?;
-        let held = Rows::open(path, run.format, &run.columns, bytes, BUFFER)?;
+        let held = RowReader::open(path, run.format, &run.columns, bytes, BUFFER)?;
         let growing = Growing { rows, bytes, synced: bytes, ..Growing::new(path, file, run) };
-        Ok((Self(Target::Growing(growing)), Held { rows: Some(held), left: rows }))
+        Ok((Self(Target::Growing(growing)), ExistingRows { rows: Some(held), left: rows }))
     }
 
     /// Adds a row.
@@ -116,7 +116,7 @@ impl Output {
             Target::Growing(growing) => growing.add(row),
             Target::Whole { writer, path, rows, .. } => {
                 *rows += 1;
-                writer.add(row).map_err(|error| fault(path, &error, false))
+                writer.add(row).map_err(|error| io_error(path, &error, false))
             }
             Target::Stream(writer) => writer.add(row).map_err(Error::Stream),
         }
@@ -150,7 +150,7 @@ impl Output {
                 growing.run.write(&growing.path)
             }
             Target::Whole { writer, path, mut run, rows } => {
-                let full = |error: io::Error| fault(&path, &error, false);
+                let full = |error: io::Error| io_error(&path, &error, false);
                 let file = writer.finish().and_then(|file| Ok(file.into_inner()?)).map_err(full)?;
                 say(&mut run, rows);
                 run.write(&path)?;
@@ -209,7 +209,7 @@ impl Growing {
         self.file.write_all(bytes).map_err(|error| {
             // Whoever goes on cuts it too; this is for those who only look.
             drop(self.file.set_len(self.bytes));
-            fault(&self.path, &error, true)
+            io_error(&self.path, &error, true)
         })?;
         self.bytes += bytes.len() as u64;
         Ok(())
@@ -219,7 +219,7 @@ impl Growing {
         if self.synced < self.bytes {
             self.file.sync_data().map_err(|error| {
                 drop(self.file.set_len(self.synced));
-                fault(&self.path, &error, true)
+                io_error(&self.path, &error, true)
             })?;
         }
         (self.synced, self.at) = (self.bytes, Instant::now());
@@ -229,19 +229,19 @@ impl Growing {
 
 /// The rows that a file holds already, in their order.
 #[derive(Default)]
-pub struct Held {
-    rows: Option<Rows>,
+pub struct ExistingRows {
+    rows: Option<RowReader>,
     left: u64,
 }
 
-impl Held {
+impl ExistingRows {
     /// How many are left to be read.
     pub fn left(&self) -> u64 {
         self.left
     }
 }
 
-impl Iterator for Held {
+impl Iterator for ExistingRows {
     type Item = Result<Row>;
 
     fn next(&mut self) -> Option<Result<Row>> {
@@ -255,7 +255,7 @@ impl Iterator for Held {
 ///
 /// # Errors
 /// Another index or other names.
-pub fn check(row: &Row, pair: &Pair) -> Result<()> {
+pub fn check_matches(row: &Row, pair: &Pair) -> Result<()> {
     let held = (row.index, &*row.reference, &*row.candidate, row.second.as_deref());
     let now = (
         pair.index,
@@ -292,7 +292,7 @@ fn check_plain(path: &Path) -> Result<()> {
 fn check_free(path: &Path, format: Format, overwrite: bool) -> Result<()> {
     check_plain(path)?;
     if !overwrite && std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0) {
-        let go_on = if format.grows() { "go on with it by --resume, " } else { "" };
+        let go_on = if format.is_appendable() { "go on with it by --resume, " } else { "" };
         return Err(Error::file(
             path,
             format!("is there already: {go_on}replace it by --overwrite, or name another file"),
@@ -335,7 +335,7 @@ fn check_run(path: &Path, run: &RunFile) -> Result<()> {
 }
 
 /// Why rows can't be written, to a file that can be gone on with or to another.
-fn fault(path: &Path, error: &io::Error, grows: bool) -> Error {
+fn io_error(path: &Path, error: &io::Error, grows: bool) -> Error {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let what = match error.kind() {
         StorageFull => "the disk is full",

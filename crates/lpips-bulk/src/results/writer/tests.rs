@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::results::format::tests::{any_columns, any_rows, columns, run};
-use crate::results::schema::Measured;
+use crate::results::schema::MetricResult;
 use crate::source::pair::Input;
 
 fn row(index: u64) -> Row {
-    let measured = Measured { distance: index as f64 / 8.0, ..Measured::default() };
+    let measured = MetricResult { distance: index as f64 / 8.0, ..MetricResult::default() };
     let (reference, candidate) = (format!("a/{index}.png").into(), format!("b,\n{index}.png").into());
     Row { index, reference, candidate, second: None, outcome: Ok(vec![measured]) }
 }
@@ -22,7 +22,7 @@ fn file(format: Format, count: u64) -> (tempfile::TempDir, PathBuf, RunFile) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("rows.{format}"));
     let run = run(&columns(1, false, false), format);
-    let mut output = Output::create(&path, run.clone(), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
     (0..count).for_each(|index| output.add(&row(index)).unwrap());
     output.finish(0, count).unwrap();
     (folder, path, run)
@@ -32,7 +32,7 @@ fn file(format: Format, count: u64) -> (tempfile::TempDir, PathBuf, RunFile) {
 fn a_row_is_in_the_file_as_soon_as_it_is_added() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
-    let mut output = Output::create(&path, run(&columns(1, false, false), Format::Jsonl), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run(&columns(1, false, false), Format::Jsonl), false).unwrap();
     assert_eq!(RunFile::read(&path).unwrap().complete, None, "what is being measured is told before the first row");
     for index in 0..3 {
         output.add(&row(index)).unwrap();
@@ -49,7 +49,7 @@ fn wherever_a_file_is_torn_it_is_gone_on_with_to_the_same_bytes() {
         let (whole, whole_run) = (std::fs::read(&path).unwrap(), std::fs::read(RunFile::path(&path)).unwrap());
         for length in 0..=whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let (mut output, held) = Output::resume(&path, run.clone()).unwrap();
+            let (mut output, held) = ResultsWriter::resume(&path, run.clone()).unwrap();
             assert_eq!(RunFile::read(&path).unwrap().complete, None);
             let left = held.left();
             let held: Vec<Row> = held.map(Result::unwrap).collect();
@@ -75,7 +75,7 @@ fn where_nothing_is_yet_a_run_begins() {
     own.write(&path).unwrap();
     own.command = "dirs".to_string();
     for _ in 0..2 {
-        let (output, held) = Output::resume(&path, own.clone()).unwrap();
+        let (output, held) = ResultsWriter::resume(&path, own.clone()).unwrap();
         assert_eq!(held.count(), 0);
         drop(output);
         assert_eq!(RunFile::read(&path).unwrap(), own);
@@ -89,7 +89,7 @@ fn what_is_of_other_work_is_refused_and_kept() {
     let refused = |change: &dyn Fn(&mut RunFile)| {
         let mut other = run.clone();
         change(&mut other);
-        message(Output::resume(&path, other))
+        message(ResultsWriter::resume(&path, other))
     };
     let crop = refused(&|run| drop(run.work.insert("--crop".to_string(), 32.into())));
     assert!(crop.contains("rows.jsonl: was made with --crop 64, not with --crop 32"), "{crop}");
@@ -101,26 +101,26 @@ fn what_is_of_other_work_is_refused_and_kept() {
         let text = refused(&|run| run.format = format);
         assert!(text.contains("--format jsonl") && text.contains(&format!("--out FILE.{format}")), "{text}");
     }
-    assert!(message(Output::create(&path, run.clone(), false)).contains("--resume"));
+    assert!(message(ResultsWriter::create(&path, run.clone(), false)).contains("--resume"));
     assert!(std::fs::read(&path).unwrap() == before);
 
     // A picture that was named by mistake.
     let picture = folder.path().join("photo.png");
     std::fs::write(&picture, [0x89, b'P', b'N', b'G', 0, 1, 2]).unwrap();
-    assert!(message(Output::resume(&picture, run.clone())).contains("photo.png.run beside it"));
+    assert!(message(ResultsWriter::resume(&picture, run.clone())).contains("photo.png.run beside it"));
     assert_eq!(std::fs::read(&picture).unwrap().len(), 7);
-    assert!(message(Output::create(&picture, run.clone(), false)).contains("is there already"));
-    assert!(message(Output::create(folder.path(), run.clone(), true)).contains("is a folder"));
-    assert!(message(Output::resume(folder.path(), run.clone())).contains("is a folder"));
+    assert!(message(ResultsWriter::create(&picture, run.clone(), false)).contains("is there already"));
+    assert!(message(ResultsWriter::create(folder.path(), run.clone(), true)).contains("is a folder"));
+    assert!(message(ResultsWriter::resume(folder.path(), run.clone())).contains("is a folder"));
 
     // A line that is no row, though it is whole.
     std::fs::write(&path, [&before[..], b"{}\n"].concat()).unwrap();
-    let (output, mut held) = Output::resume(&path, run.clone()).unwrap();
+    let (output, mut held) = ResultsWriter::resume(&path, run.clone()).unwrap();
     assert!(held.by_ref().take(3).all(|row| row.is_ok()));
     assert!(message(held.next().unwrap()).contains("line 4 is no row that can be read"));
 
     drop(output);
-    Output::create(&path, run, true).unwrap().finish(0, 0).unwrap();
+    ResultsWriter::create(&path, run, true).unwrap().finish(0, 0).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"", "unless it is to be overwritten");
 }
 
@@ -129,13 +129,13 @@ fn one_run_only_writes_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     let run = run(&columns(1, false, false), Format::Jsonl);
-    let mut output = Output::create(&path, run.clone(), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
     let busy = "is being written by another run";
-    assert!(message(Output::create(&path, run.clone(), true)).contains(busy));
+    assert!(message(ResultsWriter::create(&path, run.clone(), true)).contains(busy));
     output.add(&row(0)).unwrap();
-    assert!(message(Output::resume(&path, run.clone())).contains(busy));
+    assert!(message(ResultsWriter::resume(&path, run.clone())).contains(busy));
     drop(output);
-    assert_eq!(Output::resume(&path, run).unwrap().1.left(), 1);
+    assert_eq!(ResultsWriter::resume(&path, run).unwrap().1.left(), 1);
 }
 
 #[test]
@@ -143,18 +143,18 @@ fn a_json_file_is_there_when_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.json");
     let run = run(&columns(1, false, false), Format::Json);
-    let mut output = Output::create(&path, run.clone(), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
     output.add(&row(0)).unwrap();
     assert!(!path.exists());
     drop(output);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "one that was not finished leaves nothing");
-    let mut output = Output::create(&path, run.clone(), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
     output.add(&row(0)).unwrap();
     output.finish(0, 1).unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     assert_eq!(rows[0]["reference"], "a/0.png");
     assert_eq!(RunFile::read(&path).unwrap().complete, Some(Complete { rows: 1, failures: 0 }));
-    assert!(!message(Output::create(&path, run, false)).contains("--resume"));
+    assert!(!message(ResultsWriter::create(&path, run, false)).contains("--resume"));
 }
 
 #[cfg(unix)]
@@ -173,7 +173,7 @@ fn a_full_disk_leaves_whole_rows_that_are_gone_on_with() {
         let full = std::fs::read(&path).unwrap();
         assert!(full.ends_with(b"\n") && full.len() > 32_000, "{} bytes", full.len());
 
-        let (mut output, held) = Output::resume(&path, run(&columns(1, false, false), format)).unwrap();
+        let (mut output, held) = ResultsWriter::resume(&path, run(&columns(1, false, false), format)).unwrap();
         let rows = held.left();
         assert_eq!(std::fs::read(&path).unwrap().len(), full.len(), "nothing is left to be cut off");
         held.for_each(|row| drop(row.unwrap()));
@@ -197,7 +197,7 @@ fn writes_until_it_fails() {
         return;
     };
     let format = Format::of_path(&path).unwrap();
-    let mut output = Output::create(&path, run(&columns(1, false, false), format), false).unwrap();
+    let mut output = ResultsWriter::create(&path, run(&columns(1, false, false), format), false).unwrap();
     let error = (0..10_000).find_map(|index| output.add(&row(index)).err());
     println!("{}", error.unwrap());
 }
@@ -220,13 +220,13 @@ fn a_stream_has_what_a_file_has() {
     for format in [Format::Jsonl, Format::Csv, Format::Json] {
         let (_folder, path, run) = file(format, 3);
         let shared = Shared::default();
-        let mut output = Output::stream(Box::new(shared.clone()), format, &run.columns).unwrap();
+        let mut output = ResultsWriter::stream(Box::new(shared.clone()), format, &run.columns).unwrap();
         (0..3).for_each(|index| output.add(&row(index)).unwrap());
         output.finish(0, 3).unwrap();
         assert_eq!(*shared.0.lock().unwrap(), std::fs::read(path).unwrap());
     }
     let to = Box::new(Shared::default());
-    assert!(message(Output::stream(to, Format::Parquet, &columns(1, false, false))).contains("Parquet"));
+    assert!(message(ResultsWriter::stream(to, Format::Parquet, &columns(1, false, false))).contains("Parquet"));
 }
 
 #[test]
@@ -234,14 +234,14 @@ fn rows_are_held_against_pairs() {
     let input = |name: &str| Input::File(Path::new(name).into());
     let held = row(3);
     let pair = Pair { index: 3, reference: input("a/3.png"), candidate: input("b,\n3.png"), second: None };
-    check(&held, &pair).unwrap();
+    check_matches(&held, &pair).unwrap();
     for other in [
         Pair { index: 4, ..pair.clone() },
         Pair { reference: input("a/4.png"), ..pair.clone() },
         Pair { candidate: input("c.png"), ..pair.clone() },
         Pair { second: Some(input("c.png")), ..pair.clone() },
     ] {
-        let text = message(check(&held, &other));
+        let text = message(check_matches(&held, &other));
         assert!(text.contains("row 3 of a/3.png") && text.contains("start anew"), "{text}");
     }
 }
@@ -257,14 +257,14 @@ proptest! {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("rows");
             let run = run(&columns, format);
-            let mut output = Output::create(&path, run.clone(), false).unwrap();
+            let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
             for row in &rows {
                 output.add(row).unwrap();
             }
             output.finish(0, rows.len() as u64).unwrap();
             let whole = std::fs::read(&path).unwrap();
             std::fs::write(&path, &whole[..(whole.len() as f64 * part) as usize]).unwrap();
-            let (mut output, held) = Output::resume(&path, run).unwrap();
+            let (mut output, held) = ResultsWriter::resume(&path, run).unwrap();
             let held: Vec<Row> = held.map(Result::unwrap).collect();
             prop_assert_eq!(&held[..], &rows[..held.len()]);
             rows[held.len()..].iter().for_each(|row| output.add(row).unwrap());

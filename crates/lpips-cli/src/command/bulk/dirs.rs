@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_bulk::source::discover::Walk;
-use lpips_bulk::source::folders::{By, Folders};
+use lpips_bulk::source::folders::{Folders, MatchBy};
 use serde_json::json;
 
 use super::options::{EXIT, METRICS, Meetings, Options};
@@ -56,9 +56,9 @@ impl Dirs {
     pub(crate) fn run(&self) -> Result {
         self.options.check()?;
         let by = match (&self.map, self.by.as_str()) {
-            (Some(map), _) => By::Map(map.clone()),
-            (None, "stem") => By::Stem,
-            _ => By::Path,
+            (Some(map), _) => MatchBy::Map(map.clone()),
+            (None, "stem") => MatchBy::Stem,
+            _ => MatchBy::Path,
         };
         let walk: Walk = self.files.walk(&self.options);
         let folders = Folders::open(&self.reference, &self.candidate, &by, &walk)?;

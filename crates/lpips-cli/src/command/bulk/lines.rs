@@ -1,6 +1,6 @@
 //! Rows as lines for people.
 
-use lpips_bulk::results::schema::{Columns, Measured, Row};
+use lpips_bulk::results::schema::{Columns, MetricResult, Row};
 use lpips_bulk::results::threshold::Threshold;
 
 use super::summary::name;
@@ -13,7 +13,7 @@ pub(super) fn row(columns: &Columns, row: &Row) -> Option<String> {
     let several = columns.metrics.len() > 1;
     let mut cells: Vec<String> = Vec::new();
     for ((metric, layers), measured) in columns.metrics.iter().zip(&columns.layers).zip(measured) {
-        let Measured { distance, second, layers: parts, .. } = measured;
+        let MetricResult { distance, second, layers: parts, .. } = measured;
         let distance = number(*distance);
         cells.push(if several { format!("{metric} {distance}") } else { distance });
         cells.extend(second.map(number));
@@ -25,13 +25,13 @@ pub(super) fn row(columns: &Columns, row: &Row) -> Option<String> {
 }
 
 /// What is above a threshold, on standard error.
-pub(super) fn offenders(threshold: &Threshold) {
+pub(super) fn violations(threshold: &Threshold) {
     let (count, limit) = (threshold.count(), threshold.limit());
     let (s, are) = if count == 1 { ("", "is") } else { ("s", "are") };
     output::error(&format!("{count} pair{s} {are} above {limit}:"));
-    for offender in threshold.worst() {
-        let [reference, candidate] = [&offender.reference, &offender.candidate].map(|path| name(path));
-        output::plain(&format!("  {:.5}  {reference}  {candidate}", offender.distance));
+    for violation in threshold.worst() {
+        let [reference, candidate] = [&violation.reference, &violation.candidate].map(|path| name(path));
+        output::plain(&format!("  {:.5}  {reference}  {candidate}", violation.distance));
     }
     let more = count - threshold.worst().len() as u64;
     if more > 0 {

@@ -9,7 +9,7 @@ use lpips_bulk::results::format::Format;
 use lpips_bulk::results::merge;
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::results::summary::Summary;
-use lpips_bulk::results::writer::Output;
+use lpips_bulk::results::writer::ResultsWriter;
 
 use crate::command::bulk::summary;
 use crate::command::stop_flag;
@@ -60,9 +60,9 @@ impl Merge {
         let mut output = match &self.out {
             Some(out) => {
                 self.check_is_no_part(out)?;
-                Output::whole(out, run.clone(), self.overwrite)?
+                ResultsWriter::whole(out, run.clone(), self.overwrite)?
             }
-            None => Output::stream(Box::new(io::stdout()), format, &run.columns)?,
+            None => ResultsWriter::stream(Box::new(io::stdout()), format, &run.columns)?,
         };
         // What is not finished leaves no file.
         let stop = stop_flag("stopping (once more: at once)")?;
@@ -87,7 +87,7 @@ impl Merge {
             let of = run.total.map(|total| format!(" of {total}")).unwrap_or_default();
             output::note(&format!("{rows}{of} rows are there"));
         }
-        summary::tell(&summary.totals(), self.out.is_none(), false)
+        summary::print(&summary.totals(), self.out.is_none(), false)
     }
 
     fn check_is_no_part(&self, out: &Path) -> Result {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use lpips_bulk::results::matrix::{self, Matrix};
+use lpips_bulk::results::matrix::{DistanceMatrix, MatrixFormat};
 use lpips_bulk::results::nearest::{Groups, Nearest};
 use lpips_bulk::results::schema::Row;
 use lpips_bulk::source::all_pairs::{OneFolder, Which};
@@ -63,7 +63,7 @@ impl Pairs {
     pub(crate) fn run(&self) -> Result {
         self.options.check()?;
         if let Some(path) = &self.matrix {
-            matrix::Format::of(path)?;
+            MatrixFormat::of(path)?;
             output::check_file("--matrix", path)?;
         }
         let mut walk = self.files.walk(&self.options);
@@ -72,7 +72,7 @@ impl Pairs {
         let folder = Arc::new(OneFolder::open(&self.folder, which, &walk)?);
         notes(&folder.notes);
         let count = folder.names().len();
-        let mut matrix = self.matrix.as_ref().map(|path| Matrix::create(path, count)).transpose()?;
+        let mut matrix = self.matrix.as_ref().map(|path| DistanceMatrix::create(path, count)).transpose()?;
         let mut nearest = self.nearest.map(|k| Nearest::new(count, k.into()));
         let mut groups = self.below.map(|_| Groups::new(count));
 

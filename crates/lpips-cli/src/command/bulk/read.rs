@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use lpips_bulk::results::format::{name, name_of};
-use lpips_bulk::results::schema::{Columns, Measured, Row};
+use lpips_bulk::results::schema::{Columns, MetricResult, Row};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -169,7 +169,7 @@ impl Line {
                 name => format!("lacks the distance of {name}"),
             })?;
             let second = of(&self.second_distances, self.second_distance, at);
-            Ok(Measured { distance, second, ..Measured::default() })
+            Ok(MetricResult { distance, second, ..MetricResult::default() })
         };
         let outcome = match self.error {
             Some(error) => Err(error),

@@ -9,7 +9,7 @@ use lpips_bulk::report::{self, Map, Options, Pictures};
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::results::schema::Row;
 use lpips_bulk::source::pair::Input;
-use lpips_bulk::video::Again;
+use lpips_bulk::video::FrameSeeker;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Picture};
@@ -149,7 +149,7 @@ pub(super) struct Source {
     /// How they are brought to what was measured.
     pub(super) how: pipeline::Options,
     /// If they are a video's frames.
-    pub(super) video: Option<Again>,
+    pub(super) video: Option<FrameSeeker>,
     /// The folder that their names start from.
     pub(super) root: Option<PathBuf>,
 }
@@ -164,7 +164,7 @@ impl Source {
         let damaged =
             |name: &str| Failure::Work(Some(format!("{}: {name} can't be read", RunFile::path(results).display())));
         let is_video = run.command == "video";
-        let video = is_video.then(|| super::video::again(&run, root.as_deref(), damaged)).transpose()?;
+        let video = is_video.then(|| super::video::seeker(&run, root.as_deref(), damaged)).transpose()?;
         Ok(Self { how: how(&run, damaged)?, video, root })
     }
 

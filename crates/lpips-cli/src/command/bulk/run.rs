@@ -12,10 +12,10 @@ use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::results::schema::{Columns, Row};
 use lpips_bulk::results::summary::{Summary, Totals};
 use lpips_bulk::results::threshold::Threshold;
-use lpips_bulk::results::writer::{self as rows, Output};
+use lpips_bulk::results::writer::{self as rows, ResultsWriter};
 use lpips_bulk::source::pair::Pair;
 use lpips_bulk::source::shard::Shard;
-use lpips_bulk::video::Again;
+use lpips_bulk::video::FrameSeeker;
 use serde_json::{Map, Value};
 
 use super::options::{Form, Meetings, Options};
@@ -42,7 +42,7 @@ pub(super) struct Task<'a> {
     /// What heat maps' names leave out, if candidates' names are unique.
     pub(super) strip: Option<&'a Path>,
     /// If the pairs are frames, which follow each other in time: where they can be had again.
-    pub(super) video: Option<Again>,
+    pub(super) video: Option<FrameSeeker>,
     /// What else is done with each row.
     pub(super) each: Option<Each<'a>>,
 }
@@ -125,13 +125,13 @@ impl Options {
                 complete: None,
             };
             desk.output = Some(match &self.out {
-                None => Output::stream(Box::new(std::io::stdout()), format, &columns)?,
+                None => ResultsWriter::stream(Box::new(std::io::stdout()), format, &columns)?,
                 Some(out) if self.resume => {
-                    let (output, held) = Output::resume(out, run)?;
+                    let (output, held) = ResultsWriter::resume(out, run)?;
                     desk.take_over(held, &mut pairs)?;
                     output
                 }
-                Some(out) => Output::create(out, run, self.overwrite)?,
+                Some(out) => ResultsWriter::create(out, run, self.overwrite)?,
             });
         }
 
@@ -183,7 +183,7 @@ fn of_shard(
     pairs.filter(move |pair| match pair {
         Ok(pair) => {
             seen.fetch_add(1, Ordering::Relaxed);
-            shard.has(pair.index)
+            shard.contains(pair.index)
         }
         Err(_) => true,
     })
@@ -196,24 +196,28 @@ struct Desk<'a> {
     summary: Summary,
     threshold: Option<Threshold>,
     report: Option<report::Report>,
-    output: Option<Output>,
+    output: Option<ResultsWriter>,
     each: Option<Each<'a>>,
     bar: ProgressBar,
     /// Failures of this run, not of those that it went on from.
     fresh: u64,
-    video: Option<Again>,
+    video: Option<FrameSeeker>,
 }
 
 impl Desk<'_> {
     /// Takes over the rows of results that are gone on with.
-    fn take_over(&mut self, held: rows::Held, pairs: &mut impl Iterator<Item = lpips_train::Result<Pair>>) -> Result {
+    fn take_over(
+        &mut self,
+        held: rows::ExistingRows,
+        pairs: &mut impl Iterator<Item = lpips_train::Result<Pair>>,
+    ) -> Result {
         for row in held {
             let row = row?;
             let Some(pair) = pairs.next() else {
                 let message = "the results hold more rows than there are pairs: start anew, in another file";
                 return Err(Failure::Work(Some(message.to_string())));
             };
-            rows::check(&row, &pair?)?;
+            rows::check_matches(&row, &pair?)?;
             self.count(&row)?;
         }
         self.bar.reset_eta();
@@ -260,11 +264,11 @@ impl Desk<'_> {
             output::error(&format!("{more} more pairs failed{where_to}"));
         }
         let totals = self.summary.totals();
-        summary::tell(&totals, self.options.is_for_programs(), self.video.is_some())?;
+        summary::print(&totals, self.options.is_for_programs(), self.video.is_some())?;
         let mut above = false;
         if let Some(threshold) = self.threshold.filter(|threshold| threshold.count() > 0) {
             above = true;
-            lines::offenders(&threshold);
+            lines::violations(&threshold);
         }
         let (unwritten, first) = work.unwritten_maps();
         if let Some(first) = first {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use lpips_bulk::results::summary::{Extreme, Figures, PERCENTILES, Spread, Totals};
+use lpips_bulk::results::summary::{Extreme, MetricSummary, PERCENTILES, Stats, Totals};
 
 use crate::output::{self, Result};
 
@@ -11,7 +11,7 @@ use crate::output::{self, Result};
 const FOLDERS: usize = 30;
 
 /// Tells it on standard output; on standard error, and not with --quiet, where the rows are on standard output.
-pub(crate) fn tell(totals: &Totals, rows_on_stdout: bool, percentiles: bool) -> Result {
+pub(crate) fn print(totals: &Totals, rows_on_stdout: bool, percentiles: bool) -> Result {
     let lines = lines(totals, percentiles);
     if !rows_on_stdout {
         return lines.iter().try_for_each(|line| output::line(line));
@@ -26,7 +26,7 @@ pub(crate) fn tell(totals: &Totals, rows_on_stdout: bool, percentiles: bool) -> 
 }
 
 fn lines(totals: &Totals, percentiles: bool) -> Vec<String> {
-    let measured: Vec<(&Figures, &Spread)> =
+    let measured: Vec<(&MetricSummary, &Stats)> =
         totals.metrics.iter().filter_map(|figures| Some((figures, figures.of.as_ref()?))).collect();
     let mut lines = vec![format!("{}, {} failed", counted(totals.rows, "row"), totals.failures)];
     if measured.is_empty() {

@@ -7,7 +7,7 @@ use clap::Args;
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::results::schema::Row;
 use lpips_bulk::source::pair::Pair;
-use lpips_bulk::video::{self, Again, Matrix, Range, Raw, Videos};
+use lpips_bulk::video::{self, ColourMatrix, ColourRange, FrameSeeker, RawFormat, Videos};
 use serde_json::{Map, Value, json};
 
 use super::options::{EXIT, METRICS, Meetings, Options};
@@ -50,15 +50,15 @@ pub(crate) struct Video {
 
     /// What raw video is, as on standard input: WIDTHxHEIGHT:FORMAT, such as 1920x1080:yuv420p.
     #[arg(long, value_name = "WxH:FORMAT")]
-    raw: Option<Raw>,
+    raw: Option<RawFormat>,
 
     /// How colours were taken apart: 601 or 709 [default: 709 from 720 lines or 1280 columns on, otherwise 601].
     #[arg(long, value_name = "MATRIX")]
-    matrix: Option<Matrix>,
+    matrix: Option<ColourMatrix>,
 
     /// Which numbers are black and white: limited or full [default: what the video says, otherwise limited].
     #[arg(long, value_name = "RANGE")]
-    range: Option<Range>,
+    range: Option<ColourRange>,
 
     /// Frames a second, for the plot [default: what the videos say].
     #[arg(long, value_name = "RATE", value_parser = super::super::positive)]
@@ -113,7 +113,7 @@ impl Video {
             triplets: false,
             meetings: Meetings::Some,
             strip: None,
-            video: Some(Again::new(&self.reference, &self.candidate, options)),
+            video: Some(FrameSeeker::new(&self.reference, &self.candidate, options)),
             each: Some(&mut each),
         };
         let outcome = self.options.run(task, Frames(videos.clone()).map(Ok))?;
@@ -145,7 +145,7 @@ impl Video {
 }
 
 /// The videos that results are of, as [`Video::named`] has said in their run file.
-pub(super) fn again(run: &RunFile, root: Option<&Path>, damaged: impl Fn(&str) -> Failure) -> Result<Again> {
+pub(super) fn seeker(run: &RunFile, root: Option<&Path>, damaged: impl Fn(&str) -> Failure) -> Result<FrameSeeker> {
     let of = |name: &str| run.work.get(name).filter(|value| !value.is_null());
     let number = |name: &str| of(name).map(|value| value.as_u64().ok_or_else(|| damaged(name))).transpose();
     let text = |name: &str| of(name).map(|value| value.as_str().ok_or_else(|| damaged(name))).transpose();
@@ -164,7 +164,7 @@ pub(super) fn again(run: &RunFile, root: Option<&Path>, damaged: impl Fn(&str) -
         range: text("--range")?.map(|range| range.parse().map_err(|_| damaged("--range"))).transpose()?,
         ..own
     };
-    Ok(Again::new(&named("REFERENCE")?, &named("CANDIDATE")?, options))
+    Ok(FrameSeeker::new(&named("REFERENCE")?, &named("CANDIDATE")?, options))
 }
 
 /// The frames' pairs; what is known of the videos in the end can be asked then.

@@ -6,7 +6,7 @@ use super::{Options, Videos};
 use crate::source::pair::Pair;
 
 /// Two videos whose frames can be asked for by number, from the first on as long as the numbers grow: the way back is a new start.
-pub struct Again {
+pub struct FrameSeeker {
     reference: PathBuf,
     candidate: PathBuf,
     options: Options,
@@ -15,7 +15,7 @@ pub struct Again {
     lost: Option<String>,
 }
 
-impl Again {
+impl FrameSeeker {
     /// Opens nothing yet.
     pub fn new(reference: &Path, candidate: &Path, options: Options) -> Self {
         Self {
@@ -69,7 +69,7 @@ mod tests {
         let path = folder.path().join("a.rgb");
         std::fs::write(&path, (0..30).collect::<Vec<u8>>()).unwrap();
         let raw = "1x1:rgb24".parse().ok();
-        let mut again = Again::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
+        let mut again = FrameSeeker::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
         let mut first = |index| {
             let crate::source::pair::Input::Frame(_, picture) = again.pair(index)?.candidate else { panic!() };
             picture.map(|picture| picture.to_rgb8()[0])
@@ -78,12 +78,12 @@ mod tests {
         assert_eq!([first(1), first(3), first(3), first(0), first(4)], [Ok(9), Ok(21), Ok(21), Ok(3), Ok(27)]);
         assert!(first(5).unwrap_err().contains("no frame 11 any more"));
         assert_eq!(first(0), Ok(3));
-        let error = Again::new(Path::new("-"), &path, Options::default()).pair(0).unwrap_err();
+        let error = FrameSeeker::new(Path::new("-"), &path, Options::default()).pair(0).unwrap_err();
         assert!(error.contains("standard input"), "{error}");
-        let error = Again::new(Path::new("/dev/null"), &path, Options::default()).pair(0).unwrap_err();
+        let error = FrameSeeker::new(Path::new("/dev/null"), &path, Options::default()).pair(0).unwrap_err();
         assert!(error.starts_with("/dev/null can't be read a second time"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        let mut gone = Again::new(&path, &path, Options { raw, ..Options::default() });
+        let mut gone = FrameSeeker::new(&path, &path, Options { raw, ..Options::default() });
         assert_eq!(gone.pair(0).unwrap_err(), gone.pair(1).unwrap_err());
     }
 }
