@@ -13,10 +13,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let open = |path: &String| Picture::open(path)?.to_tensor(&Device::Cpu);
     let lpips = Lpips::new(Network::AlexNet)?;
-    let reference = lpips.reference(&open(&paths[0])?)?;
+    let reference = lpips.cache_reference(&open(&paths[0])?)?;
     let mut distances = Vec::new();
     for path in &paths[1..] {
-        let distance = lpips.against(&reference, &open(path)?)?.distance()?;
+        let distance = lpips.compare_to(&reference, &open(path)?)?.distance()?;
         distances.push((distance.flatten_all()?.to_vec1::<f32>()?[0], path));
     }
     distances.sort_by(|a, b| a.0.total_cmp(&b.0));

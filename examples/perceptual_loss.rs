@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut adam = Adam::new([("picture".to_string(), picture.clone())], config)?;
 
     for step in 0..=steps {
-        let distance = lpips.between(&target_features, &lpips.features(picture.as_tensor())?)?.distance()?;
+        let distance = lpips.compare_features(&target_features, &lpips.features(picture.as_tensor())?)?.distance()?;
         if step % 20 == 0 || step == steps {
             println!("step {step:>4}  distance {:.5}", distance.flatten_all()?.to_vec1::<f32>()?[0]);
             Picture::from_tensor(&picture)?.save_png(folder.join(format!("{step:04}.png")))?;

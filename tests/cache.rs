@@ -19,7 +19,7 @@ fn fresh_and_kept(lpips: &Lpips, picture: &Picture, precision: Precision) -> (Fe
 }
 
 fn distance(lpips: &Lpips, a: &Features, b: &Features) -> f32 {
-    values(&lpips.between(a, b).unwrap().distance().unwrap()).unwrap()[0]
+    values(&lpips.compare_features(a, b).unwrap().distance().unwrap()).unwrap()[0]
 }
 
 /// The largest change of the distance of any two of these pictures, of one size, and those two's distance.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::size::Size;
+
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -10,11 +12,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Two pictures, or two batches, of different sizes in pixels.
-    #[error(
-        "the pictures differ in size: {}x{} and {}x{} pixels; resize one of them to the other's size first",
-        .0.0, .0.1, .1.0, .1.1
-    )]
-    Sizes((usize, usize), (usize, usize)),
+    #[error("the pictures differ in size: {a} and {b} pixels; resize one of them to the other's size first")]
+    SizeMismatch {
+        /// The size of one.
+        a: Size,
+        /// The size of the other.
+        b: Size,
+    },
     /// Two batches of which neither has one picture and which do not have equally many.
     #[error("the batches hold {0} and {1} pictures: expected equally many, or one against many")]
     Batches(usize, usize),

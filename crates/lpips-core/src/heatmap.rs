@@ -5,6 +5,7 @@ use candle_core::Tensor;
 use crate::canvas::{Canvas, GLYPH};
 use crate::error::{Error, Result};
 use crate::image::Picture;
+use crate::size::Size;
 
 /// The colours from no difference to the greatest, in sRGB: dark to light throughout, so that they read in gray too.
 const COLOURS: [[u8; 3]; 6] =
@@ -33,9 +34,9 @@ pub fn draw(map: &Tensor, style: &Style<'_>) -> Result<Picture> {
         return Err(Error::Input(format!("a tensor of shape {:?} is not one map: expected (1, 1, H, W)", map.dims())));
     };
     if let Some(over) = style.over
-        && (over.width(), over.height()) != (width, height)
+        && over.size() != (Size { width, height })
     {
-        return Err(Error::Sizes((width, height), (over.width(), over.height())));
+        return Err(Error::SizeMismatch { a: Size { width, height }, b: over.size() });
     }
     let values = map.flatten_all()?.to_vec1::<f32>()?;
     let largest = values.iter().copied().fold(0.0, f32::max);

@@ -11,6 +11,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::{Error, Result};
 use crate::input::Range;
+use crate::size::Size;
 
 /// An RGB picture in memory, 8 or 16 bits a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,18 +58,20 @@ impl Decoder {
         self.decode(path).map_err(|reason| Error::picture(path, reason))
     }
 
-    /// A picture's width and height in pixels, as its file states them before it is decoded and turned.
+    /// A picture's size in pixels, as its file states it before it is decoded and turned.
     ///
     /// # Errors
     /// Those of [`Self::open`] that show in the file's first bytes.
-    pub fn size(&self, path: impl AsRef<Path>) -> Result<(usize, usize)> {
+    pub fn size(&self, path: impl AsRef<Path>) -> Result<Size> {
         let path = path.as_ref();
         let size = || -> Result<(u32, u32), String> {
             let reader = ImageReader::open(path).map_err(|error| unread(&error))?;
             let reader = reader.with_guessed_format().map_err(|error| unread(&error))?;
             reader.into_dimensions().map_err(|error| no_picture(&error))
         };
-        size().map(|(w, h)| (w as usize, h as usize)).map_err(|reason| Error::picture(path, reason))
+        size()
+            .map(|(w, h)| Size { width: w as usize, height: h as usize })
+            .map_err(|reason| Error::picture(path, reason))
     }
 
     fn decode(&self, path: &Path) -> Result<Picture, String> {
@@ -233,6 +236,11 @@ impl Picture {
         Self::from_rgb8(width, height, rgb)
     }
 
+    /// Width and height in pixels.
+    pub fn size(&self) -> Size {
+        Size { width: self.width, height: self.height }
+    }
+
     /// Width in pixels.
     pub fn width(&self) -> usize {
         self.width
@@ -347,7 +355,7 @@ impl Picture {
     }
 
     /// Bytes that its pixels take.
-    pub fn bytes(&self) -> usize {
+    pub fn size_in_bytes(&self) -> usize {
         match &self.pixels {
             Pixels::Eight(rgb) => rgb.len(),
             Pixels::Sixteen(rgb) => 2 * rgb.len(),

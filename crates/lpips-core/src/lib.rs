@@ -12,10 +12,11 @@ pub mod image;
 mod input;
 mod loss;
 mod lpips;
+mod metadata;
 mod metric;
 mod reference;
+mod size;
 mod tile;
-mod trained;
 
 pub use builder::{Builder, Version};
 pub use device::DeviceChoice;
@@ -23,10 +24,11 @@ pub use error::{Error, Result};
 pub use image::Picture;
 pub use input::{Images, Range};
 pub use loss::{Loss, LossKind, accuracy};
-pub use lpips::{Comparison, Features, Layer, Lpips, Pairing, Stack};
+pub use lpips::{Comparison, Features, Layer, Lpips, PairIndex, StackedBatch};
+pub use metadata::ModelMetadata;
 pub use metric::{Accumulator, Reduction};
 pub use reference::Reference;
-pub use trained::Trained;
+pub use size::{ParseSizeError, Size};
 
 pub use lpips_models::ops::dropout::Dropout;
 pub use lpips_models::weights;

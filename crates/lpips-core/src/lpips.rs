@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::image::Picture;
 use crate::input::{Images, Range};
+use crate::size::Size;
 use crate::tile::{self, Memory, Need};
 
 /// Subtracted from the input by version 0.1: the mean of ImageNet's pictures, for values in [-1, 1].
@@ -43,48 +44,49 @@ pub struct Lpips {
 
 /// What the network sees in a batch of pictures: each tapped layer, in the network's type.
 ///
-/// Made once by [`Lpips::features`] and compared many times by [`Lpips::between`].
+/// Made once by [`Lpips::features`] and compared many times by [`Lpips::compare_features`].
 #[derive(Debug, Clone)]
 pub struct Features {
     pub(crate) taps: Vec<Tensor>,
     pub(crate) size: (usize, usize),
-    pub(crate) maker: Maker,
+    pub(crate) maker: FeatureSpec,
 }
 
 /// Batches of pictures as the network takes them; see [`Lpips::stack`].
 #[derive(Debug, Clone)]
-pub struct Stack {
+pub struct StackedBatch {
     /// One batch after the other, (N, H, W, 3).
     pub pictures: Tensor,
     /// Which of them are compared.
-    pub pairing: Pairing,
+    pub pairing: PairIndex,
 }
 
-/// Which pictures of a [`Stack`] are compared.
+/// Which pictures of a [`StackedBatch`] are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pairing {
+pub struct PairIndex {
     pictures: usize,
     pairs: Pairs,
     size: (usize, usize),
 }
 
-impl Pairing {
-    /// The references of `n` triplets, then all p0, then all p1, of this height and width in pixels: each p0 is compared with
-    /// its reference, then each p1.
-    pub fn triplets(n: usize, size: (usize, usize)) -> Self {
+impl PairIndex {
+    /// The references of `n` triplets, then all p0, then all p1, of this size in pixels: each p0 is compared with its
+    /// reference, then each p1.
+    pub fn triplets(n: usize, size: Size) -> Self {
+        let size = (size.height, size.width);
         Self { pictures: 3 * n, pairs: (0..2 * n).map(|pair| (pair % n, n + pair)).collect(), size }
     }
 }
 
 /// What two features must have in common to be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Maker {
+pub(crate) struct FeatureSpec {
     network: Network,
     version: Version,
     pub(crate) taps: Vec<&'static str>,
 }
 
-impl std::fmt::Display for Maker {
+impl std::fmt::Display for FeatureSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {} tapped at {}", self.network, self.version, self.taps.join(", "))
     }
@@ -96,9 +98,9 @@ impl Features {
         self.taps.first().map_or(0, |tap| tap.dims()[0])
     }
 
-    /// The pictures' height and width in pixels.
-    pub fn size(&self) -> (usize, usize) {
-        self.size
+    /// The pictures' size in pixels.
+    pub fn size(&self) -> Size {
+        Size { width: self.size.1, height: self.size.0 }
     }
 
     /// One of them by itself, in memory of its own.
@@ -111,7 +113,7 @@ impl Features {
     }
 
     /// Bytes that they take.
-    pub fn bytes(&self) -> usize {
+    pub fn size_in_bytes(&self) -> usize {
         self.taps.iter().map(|tap| tap.elem_count() * tap.dtype().size_in_bytes()).sum()
     }
 }
@@ -254,7 +256,7 @@ impl Lpips {
     pub fn compare_pictures(&self, pictures: &[&Picture], pairs: &[(usize, usize)]) -> Result<Comparison> {
         check_places(pairs, (pictures.len(), pictures.len()))?;
         let size = common_size(pictures)?;
-        let held = pictures.iter().map(|picture| picture.bytes()).sum();
+        let held = pictures.iter().map(|picture| picture.size_in_bytes()).sum();
         let tracked = self.backbone.has_variables() || self.head.has_variables();
         let rows = |from, count| self.scaled_pictures(pictures, from, count);
         self.compare_rows((pictures.len(), held, tracked), size, pairs, rows)
@@ -274,7 +276,7 @@ impl Lpips {
         let attempt = |room| {
             let bands = need.bands(&self.backbone, count, size, room)?;
             let maps = tile::maps((&self.backbone, &self.head), pairs, size, &bands, &scaled)?;
-            Ok(Comparison { layers: self.taps_names().into_iter().zip(maps).collect(), size })
+            Ok(Comparison { layers: self.tap_names().into_iter().zip(maps).collect(), size })
         };
         // Bands would save nothing where gradients keep all of them.
         ops::in_pool(|| if tracked { attempt(room) } else { tile::with_less(room, attempt) })
@@ -299,14 +301,14 @@ impl Lpips {
         Ok(Tensor::cat(&scaled.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    /// Whether the features of two pictures of this height and width in pixels, or a comparison of the two as a whole, have
+    /// Whether the features of two pictures of this size, or a comparison of the two as a whole, have
     /// room in the memory that may be taken ([`Builder::memory`]). Where they have not, [`Self::compare`] works band by
     /// band, and [`Self::features`] takes more all the same.
     ///
     /// # Errors
     /// Pictures that are too small for the network.
-    pub fn fits(&self, height: usize, width: usize) -> Result<bool> {
-        self.has_room(2, height, width)
+    pub fn fits_in_memory(&self, size: Size) -> Result<bool> {
+        self.has_room(2, size.height, size.width)
     }
 
     /// How many pairs of such pictures, up to `most`, have room as a whole in the memory that may be taken; at least 1, as
@@ -314,15 +316,15 @@ impl Lpips {
     ///
     /// # Errors
     /// Pictures that are too small for the network.
-    pub fn pairs_that_fit(&self, most: usize, height: usize, width: usize) -> Result<usize> {
+    pub fn max_batch(&self, most: usize, size: Size) -> Result<usize> {
         let mut pairs = most.max(1);
-        while pairs > 1 && !self.has_room(2 * pairs, height, width)? {
+        while pairs > 1 && !self.has_room(2 * pairs, size.height, size.width)? {
             pairs /= 2;
         }
         Ok(pairs)
     }
 
-    /// [`Self::fits`] of several pictures, one of which is compared with the others.
+    /// [`Self::fits_in_memory`] of several pictures, one of which is compared with the others.
     pub(crate) fn has_room(&self, pictures: usize, height: usize, width: usize) -> Result<bool> {
         let held = pictures * 3 * height * width * size_of::<f32>();
         let need = Need::of(&self.backbone, pictures, pictures - 1, (height, width), held)?;
@@ -334,13 +336,13 @@ impl Lpips {
     ///
     /// # Errors
     /// Those of [`Self::forward`].
-    pub fn stack<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Stack> {
+    pub fn stack<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<StackedBatch> {
         let (a, b) = (a.into(), b.into());
         let (size, pairs) = meeting(a, b)?;
         self.backbone.check_size(size.0, size.1)?;
         // Both through the network at once: one large product is faster than two small ones.
         let pictures = self.scaled(&[a, b])?;
-        Ok(Stack { pairing: Pairing { pictures: pictures.dims()[0], pairs, size }, pictures })
+        Ok(StackedBatch { pairing: PairIndex { pictures: pictures.dims()[0], pairs, size }, pictures })
     }
 
     /// [`Self::stack`] of triplets: references, p0 and p1, N of each. Their distances are those of each p0 and its reference,
@@ -353,7 +355,7 @@ impl Lpips {
         reference: impl Into<Images<'a>>,
         p0: impl Into<Images<'a>>,
         p1: impl Into<Images<'a>>,
-    ) -> Result<Stack> {
+    ) -> Result<StackedBatch> {
         let batches = [reference.into(), p0.into(), p1.into()];
         let (size, n) = (batches[0].size()?, batches[0].batch());
         for other in &batches[1..] {
@@ -363,7 +365,10 @@ impl Lpips {
             }
         }
         self.backbone.check_size(size.0, size.1)?;
-        Ok(Stack { pictures: self.scaled(&batches)?, pairing: Pairing::triplets(n, size) })
+        Ok(StackedBatch {
+            pictures: self.scaled(&batches)?,
+            pairing: PairIndex::triplets(n, Size { width: size.1, height: size.0 }),
+        })
     }
 
     /// The distances of triplets: of `p0` and `reference`, and of `p1` and `reference`, (N, 1, 1, 1) each. Every reference goes
@@ -393,13 +398,13 @@ impl Lpips {
     ///
     /// # Errors
     /// Another number of taps than the network's, or taps of other pictures than the stack's.
-    pub fn compare_taps(&self, stack: &Pairing, taps: &[Tensor], dropout: Option<Dropout>) -> Result<Comparison> {
+    pub fn compare_taps(&self, stack: &PairIndex, taps: &[Tensor], dropout: Option<Dropout>) -> Result<Comparison> {
         self.check_taps(stack, taps)?;
         self.comparison((taps, taps), &stack.pairs, stack.size, dropout)
     }
 
-    fn check_taps(&self, stack: &Pairing, taps: &[Tensor]) -> Result<()> {
-        let (expected, pictures) = (self.taps_names().len(), stack.pictures);
+    fn check_taps(&self, stack: &PairIndex, taps: &[Tensor]) -> Result<()> {
+        let (expected, pictures) = (self.tap_names().len(), stack.pictures);
         if taps.len() != expected || taps.iter().any(|tap| tap.dims().first() != Some(&pictures)) {
             let given: Vec<_> = taps.iter().map(Tensor::dims).collect();
             return Err(Error::Input(format!(
@@ -417,7 +422,7 @@ impl Lpips {
     /// Those of [`Self::compare_taps`].
     pub fn tap_gradients(
         &self,
-        stack: &Pairing,
+        stack: &PairIndex,
         taps: &[Tensor],
         dropout: Option<Dropout>,
         grad: &Tensor,
@@ -434,9 +439,9 @@ impl Lpips {
         taps.iter().enumerate().map(layer).collect()
     }
 
-    /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::between`].
+    /// What the network sees in pictures (N, 3, H, W), to be compared with [`Self::compare_features`].
     ///
-    /// They are whole taps, hundreds of bytes for each pixel, whatever memory may be taken: ask [`Self::fits`] first where
+    /// They are whole taps, hundreds of bytes for each pixel, whatever memory may be taken: ask [`Self::fits_in_memory`] first where
     /// pictures may be large, and use [`Self::compare`] if they do not.
     ///
     /// The number of pictures may change the last bits of what comes out, as it decides how convolutions are computed:
@@ -472,15 +477,15 @@ impl Lpips {
     ///
     /// # Errors
     /// Pictures that differ in size, or features made by another network, version or choice of taps.
-    pub fn between(&self, a: &Features, b: &Features) -> Result<Comparison> {
-        self.between_pairs(a, b, &pairs(a.batch(), b.batch())?)
+    pub fn compare_features(&self, a: &Features, b: &Features) -> Result<Comparison> {
+        self.compare_feature_pairs(a, b, &pairs(a.batch(), b.batch())?)
     }
 
-    /// As [`Self::between`], of pictures by their places in `a` and in `b`. The comparison's first axis is that of `pairs`.
+    /// As [`Self::compare_features`], of pictures by their places in `a` and in `b`. The comparison's first axis is that of `pairs`.
     ///
     /// # Errors
-    /// Those of [`Self::between`], and a place that is not in its batch.
-    pub fn between_pairs(&self, a: &Features, b: &Features, pairs: &[(usize, usize)]) -> Result<Comparison> {
+    /// Those of [`Self::compare_features`], and a place that is not in its batch.
+    pub fn compare_feature_pairs(&self, a: &Features, b: &Features, pairs: &[(usize, usize)]) -> Result<Comparison> {
         same_size(a.size, b.size)?;
         check_places(pairs, (a.batch(), b.batch()))?;
         let own = self.maker();
@@ -502,7 +507,7 @@ impl Lpips {
         dropout: Option<Dropout>,
     ) -> Result<Comparison> {
         let layers = self
-            .taps_names()
+            .tap_names()
             .into_iter()
             .zip(a.iter().zip(b))
             .enumerate()
@@ -511,8 +516,8 @@ impl Lpips {
         Ok(Comparison { layers, size })
     }
 
-    pub(crate) fn maker(&self) -> Maker {
-        Maker { network: self.backbone.network(), version: self.version, taps: self.taps_names() }
+    pub(crate) fn maker(&self) -> FeatureSpec {
+        FeatureSpec { network: self.backbone.network(), version: self.version, taps: self.tap_names() }
     }
 
     /// One batch of pictures, or two stacked, as the network takes them, (N, H, W, 3).
@@ -539,7 +544,7 @@ impl Lpips {
     }
 
     /// The tapped layers' names, from the picture on.
-    pub fn taps_names(&self) -> Vec<&'static str> {
+    pub fn tap_names(&self) -> Vec<&'static str> {
         self.backbone.taps()
     }
 
@@ -595,7 +600,8 @@ fn check_places(pairs: &[(usize, usize)], (a, b): (usize, usize)) -> Result<()> 
 }
 
 fn same_size(a: (usize, usize), b: (usize, usize)) -> Result<()> {
-    if a == b { Ok(()) } else { Err(Error::Sizes((a.1, a.0), (b.1, b.0))) }
+    let of = |(height, width)| Size { width, height };
+    if a == b { Ok(()) } else { Err(Error::SizeMismatch { a: of(a), b: of(b) }) }
 }
 
 /// Which of `a` pictures meets which of `b`: as many as many, or one on either side all on the other.

@@ -8,7 +8,7 @@ use crate::lpips::{Comparison, Features, Lpips};
 use crate::tile;
 
 /// Pictures that others are compared with one after the other: what the network sees in them is computed once, where there is
-/// memory to keep it. Made by [`Lpips::reference`], used by [`Lpips::against`].
+/// memory to keep it. Made by [`Lpips::cache_reference`], used by [`Lpips::compare_to`].
 #[derive(Debug, Clone)]
 pub struct Reference {
     pictures: Tensor,
@@ -23,7 +23,7 @@ impl Lpips {
     ///
     /// # Errors
     /// Those of [`Self::features`].
-    pub fn reference<'a>(&self, pictures: impl Into<Images<'a>>) -> Result<Reference> {
+    pub fn cache_reference<'a>(&self, pictures: impl Into<Images<'a>>) -> Result<Reference> {
         let pictures = pictures.into();
         let (height, width) = pictures.size()?;
         let fits = self.has_room(pictures.batch() + 1, height, width)?;
@@ -36,10 +36,10 @@ impl Lpips {
     ///
     /// # Errors
     /// Those of [`Self::compare`], and a reference made by another network, version or choice of taps.
-    pub fn against<'a>(&self, reference: &Reference, pictures: impl Into<Images<'a>>) -> Result<Comparison> {
+    pub fn compare_to<'a>(&self, reference: &Reference, pictures: impl Into<Images<'a>>) -> Result<Comparison> {
         let pictures = pictures.into();
         if let Some(features) = &reference.features {
-            let seen = self.features(pictures).and_then(|seen| self.between(features, &seen));
+            let seen = self.features(pictures).and_then(|seen| self.compare_features(features, &seen));
             if let Some(comparison) = tile::unless_out_of_memory(seen)? {
                 return Ok(comparison);
             }

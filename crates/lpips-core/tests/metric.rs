@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use candle_core::{DType, Device, Tensor, Var};
-use lpips_core::{Accumulator, Error, Images, Lpips, Network, Reduction, Version};
+use lpips_core::{Accumulator, Error, Images, Lpips, Network, Reduction, Size, Version};
 use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
@@ -76,10 +76,10 @@ fn one_reference_meets_many() {
     let together = lpips.forward(&reference, &many).unwrap();
     assert_eq!(together.dims(), [3, 1, 1, 1]);
     let features = lpips.features(&reference).unwrap();
-    assert_eq!((features.batch(), features.size()), (1, (40, 50)));
+    assert_eq!((features.batch(), features.size()), (1, Size { width: 50, height: 40 }));
     for i in 0..3 {
         let candidate = lpips.features(&many.narrow(0, i, 1).unwrap()).unwrap();
-        let alone = lpips.between(&features, &candidate).unwrap().distance().unwrap();
+        let alone = lpips.compare_features(&features, &candidate).unwrap().distance().unwrap();
         close(&alone, &together.narrow(0, i, 1).unwrap(), 1e-6);
     }
     let error = lpips.forward(&pictures(2, 40, 50, 3), &many).unwrap_err();
@@ -285,11 +285,13 @@ fn features_of_another_maker_are_refused() {
     let build = |builder: lpips_core::Builder| builder.build().unwrap();
     let tapped = |layer: &str| build(Lpips::builder(Network::AlexNet).taps([layer]).baseline());
     let (four, five) = (tapped("conv4"), tapped("conv5"));
-    let error =
-        four.between(&four.features(&picture).unwrap(), &five.features(&picture).unwrap()).unwrap_err().to_string();
+    let error = four
+        .compare_features(&four.features(&picture).unwrap(), &five.features(&picture).unwrap())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("conv4") && error.contains("conv5"), "{error}");
     let old = build(Lpips::builder(Network::AlexNet).version(Version::V0_0));
-    assert!(alex().between(&alex().features(&picture).unwrap(), &old.features(&picture).unwrap()).is_err());
+    assert!(alex().compare_features(&alex().features(&picture).unwrap(), &old.features(&picture).unwrap()).is_err());
 }
 
 #[test]
@@ -355,7 +357,8 @@ fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize
         if Network::PUBLISHED.contains(&network) { builder } else { builder.baseline() }
     };
     let (whole, banded) = (builder().memory(1 << 40).build().unwrap(), builder().memory(memory).build().unwrap());
-    assert!(whole.fits(height, width).unwrap() && !banded.fits(height, width).unwrap());
+    let size = Size { width, height };
+    assert!(whole.fits_in_memory(size).unwrap() && !banded.fits_in_memory(size).unwrap());
     let (a, b) = (pictures(n, height, width, 5), pictures(1, height, width, 6));
     let (x, y) = (whole.compare(&a, &b).unwrap(), banded.compare(&a, &b).unwrap());
     assert_eq!(values(&x.distance().unwrap()), values(&y.distance().unwrap()));
@@ -363,7 +366,8 @@ fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize
     for (x, y) in x.layers().unwrap().iter().zip(&y.layers().unwrap()) {
         assert_eq!((x.name, values(&x.distance)), (y.name, values(&y.distance)));
     }
-    let against = |lpips: &Lpips| lpips.against(&lpips.reference(&b).unwrap(), &a).unwrap().distance().unwrap();
+    let against =
+        |lpips: &Lpips| lpips.compare_to(&lpips.cache_reference(&b).unwrap(), &a).unwrap().distance().unwrap();
     close(&against(&whole), &x.distance().unwrap(), 1e-5);
     assert_eq!(values(&against(&banded)), values(&x.distance().unwrap()));
     assert_eq!(values(&banded.forward(&a, &a).unwrap()), vec![0.0; n]);
@@ -389,9 +393,9 @@ fn little_memory_changes_no_number() {
 fn what_does_not_fit_is_refused_in_bands_as_in_one() {
     let lpips = Lpips::builder(Network::AlexNet).memory(1).build().unwrap();
     let a = pictures(1, 120, 50, 1);
-    assert!(matches!(lpips.compare(&a, &pictures(1, 121, 50, 1)), Err(Error::Sizes(..))));
+    assert!(matches!(lpips.compare(&a, &pictures(1, 121, 50, 1)), Err(Error::SizeMismatch { .. })));
     assert!(lpips.compare(&a.narrow(2, 0, 30).unwrap(), &a.narrow(2, 0, 30).unwrap()).is_err());
-    assert!(lpips.fits(30, 50).is_err());
+    assert!(lpips.fits_in_memory(Size { width: 50, height: 30 }).is_err());
     // One bad value in the last row.
     let mut bad = values(&a);
     *bad.last_mut().unwrap() = f32::NAN;

@@ -423,10 +423,10 @@ fn check_together(files: &[PathBuf], look: CheckDepth) -> Vec<Problem> {
             Err(error) => problems.push(Problem::of(path, &error.into())),
         }
     }
-    if let Some((path, (w, h))) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
-        let (first, (w0, h0)) = sizes[0];
+    if let Some((path, size)) = sizes.iter().find(|(_, size)| *size != sizes[0].1) {
+        let (first, expected) = sizes[0];
         let all = if files.len() == 3 { "all three of a triplet" } else { "both of a pair" };
-        let reason = format!("is {w}x{h} pixels, and {} {w0}x{h0}: expected one size for {all}", first.display());
+        let reason = format!("is {size} pixels, and {} {expected}: expected one size for {all}", first.display());
         problems.push(Problem { path: (*path).clone(), reason });
     }
     problems

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use lpips_core::weights::{Archive, Finder};
-use lpips_core::{Builder, Lpips, Network, Trained};
+use lpips_core::{Builder, Lpips, ModelMetadata, Network};
 use lpips_models::ops;
 use sha2::{Digest, Sha256};
 
@@ -94,7 +94,7 @@ impl Metric {
     pub fn sees_as(&self, other: &Self) -> bool {
         match (&self.how, &other.how) {
             (How::Lpips(a, own), How::Lpips(b, other)) => {
-                let of = |lpips: &Lpips| (lpips.backbone().network(), lpips.version(), lpips.taps_names());
+                let of = |lpips: &Lpips| (lpips.backbone().network(), lpips.version(), lpips.tap_names());
                 of(a) == of(b) && own == other
             }
             _ => false,
@@ -129,7 +129,7 @@ fn from_file(name: &str) -> Result<(Builder, Option<&Path>)> {
             [all.join(", "), "ssim".to_string(), "ssim-lab".to_string()].join(", ")
         )));
     }
-    let trained = Trained::of(path).ok_or_else(|| {
+    let trained = ModelMetadata::read(path).ok_or_else(|| {
         if path.extension().is_some_and(|extension| extension == "jsonl") {
             return Error::file(path, "is no model: to read results back, leave --data out");
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lpips_core::weights::{Archive, Finder, Weights};
-use lpips_core::{Dropout, Loss, Lpips, Network, Pairing, Version, accuracy};
+use lpips_core::{Dropout, Loss, Lpips, Network, PairIndex, Size, Version, accuracy};
 use lpips_models::Activations;
 use lpips_models::ops::{self, sum};
 use sha2::{Digest, Sha256};
@@ -393,7 +393,7 @@ impl Model {
             }
             let (n, _, height, width) = batch.reference.dims4()?;
             let taps = taps.map_or_else(|| self.taps_of(batch), Ok)?;
-            let pairing = Pairing::triplets(n, (height, width));
+            let pairing = PairIndex::triplets(n, Size { width, height });
             let (outcome, _) = self.learn_head((&lpips, &loss), &pairing, &taps, batch, dropout, scale)?;
             for tap in &taps {
                 ops::recycle(tap, tap)?;
@@ -460,7 +460,7 @@ impl Model {
     fn learn_head(
         &self,
         (lpips, loss): (&Lpips, &Loss),
-        pairing: &Pairing,
+        pairing: &PairIndex,
         taps: &[Tensor],
         batch: &Batch,
         dropout: Option<Dropout>,

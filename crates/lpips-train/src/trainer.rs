@@ -231,7 +231,7 @@ impl Trainer {
         self.write_model(folder)?;
         folder.sync()?;
         let lins = self.model.state()?;
-        let lins = self.model.lpips()?.taps_names().into_iter().enumerate().filter_map(|(i, name)| {
+        let lins = self.model.lpips()?.tap_names().into_iter().enumerate().filter_map(|(i, name)| {
             let weights = lins.get(&format!("lin{i}.weight"))?.flatten_all().ok()?.to_vec1().ok()?;
             Some((name.to_string(), weights))
         });

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use lpips_core::{Lpips, Network, Trained, Version};
+use lpips_core::{Lpips, ModelMetadata, Network, Version};
 use support::{bapps, bits, log, losses, refused, stderr, stdout, tensors, text, train, trained};
 
 /// A small run: 24 triplets in batches of 4, two epochs.
@@ -88,10 +88,10 @@ fn a_model_says_what_it_is() {
     let more = ["--config", text(&settings), "--net", "squeeze", "--phase", "scratch", "--taps", "conv1,fire4"];
     trained(&small(&data, &out, &more));
     let model = out.join("model.safetensors");
-    let about = Trained::of(&model).unwrap();
+    let about = ModelMetadata::read(&model).unwrap();
     assert_eq!((about.network, about.version), (Network::SqueezeNet1_1, Version::V0_0));
     assert_eq!(about.taps, ["conv1", "fire4"]);
-    assert_eq!(about.builder().weights(&model).build().unwrap().taps_names(), ["conv1", "fire4"]);
+    assert_eq!(about.builder().weights(&model).build().unwrap().tap_names(), ["conv1", "fire4"]);
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl Slot {
 
     /// Bytes of all that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let pixels = held(&self.picture).as_ref().map_or(0, |picture| picture.bytes());
-        pixels + held(&self.seen).iter().flatten().map(|features| features.bytes()).sum::<usize>()
+        let pixels = held(&self.picture).as_ref().map_or(0, |picture| picture.size_in_bytes());
+        pixels + held(&self.seen).iter().flatten().map(|features| features.size_in_bytes()).sum::<usize>()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use lpips_core::{Comparison, Features, Lpips, Picture};
+use lpips_core::{Comparison, Features, Lpips, Picture, Size};
 use rayon::prelude::*;
 
 use crate::pipeline::Work;
@@ -165,7 +165,7 @@ fn look_at(work: &Work, (number, look): (usize, &Look), parts: &[Part]) -> Resul
         || fresh.len() < pictures.len()
         || fresh.iter().any(|slot| keeps(slot));
     let (height, width) = first_size(&pictures)?;
-    if !has_use || (fresh.len() == pictures.len() && !lpips.fits(height, width)?) {
+    if !has_use || (fresh.len() == pictures.len() && !lpips.fits_in_memory(Size { width, height })?) {
         let held = pictures.iter().map(|slot| pixels_of(slot)).collect::<Result<Vec<_>>>()?;
         let held: Vec<&Picture> = held.iter().map(Arc::as_ref).collect();
         let everything: Vec<usize> = (0..parts.len()).collect();
@@ -213,7 +213,7 @@ fn look_at(work: &Work, (number, look): (usize, &Look), parts: &[Part]) -> Resul
     }
     let compare = |group: &Meeting<'_>| {
         let by = |metric: &usize| {
-            let comparison = of(work, *metric)?.between_pairs(group.a, group.b, &group.pairs)?;
+            let comparison = of(work, *metric)?.compare_feature_pairs(group.a, group.b, &group.pairs)?;
             Ok((*metric, group.parts.clone(), comparison))
         };
         look.metrics.iter().map(by).collect::<Result<Vec<_>>>()

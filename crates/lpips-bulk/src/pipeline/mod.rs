@@ -17,9 +17,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Tensor;
-use lpips_core::Picture;
 use lpips_core::cache::FeatureCache;
 use lpips_core::image::Decoder;
+use lpips_core::{Picture, Size};
 use rayon::prelude::*;
 
 use crate::pipeline::backpressure::Gate;
@@ -139,7 +139,7 @@ impl Work {
     /// What its rows have in common.
     pub fn columns(&self, triplets: bool) -> Columns {
         let layers = |metric: &Metric| match metric.lpips().filter(|_| self.options.layers) {
-            Some(lpips) => lpips.taps_names().into_iter().map(String::from).collect(),
+            Some(lpips) => lpips.tap_names().into_iter().map(String::from).collect(),
             None => Vec::new(),
         };
         Columns {
@@ -177,7 +177,7 @@ impl Work {
         let wanted = (self.pixels() / (2 * height * width)).clamp(1, PAIRS);
         let at_once = self.at_once();
         let fit = |look: &Look| {
-            let pairs = look.lpips(&self.metrics)?.pairs_that_fit(at_once * wanted, height, width).ok()?;
+            let pairs = look.lpips(&self.metrics)?.max_batch(at_once * wanted, Size { width, height }).ok()?;
             Some(pairs.div_ceil(at_once))
         };
         self.looks.iter().filter_map(fit).min().unwrap_or(wanted)

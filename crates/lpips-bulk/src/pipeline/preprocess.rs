@@ -3,17 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lpips_core::Picture;
+use lpips_core::{ParseSizeError, Picture, Size};
 use serde::{Deserialize, Serialize};
-
-/// Width and height in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Size {
-    /// Width in pixels.
-    pub width: usize,
-    /// Height in pixels.
-    pub height: usize,
-}
 
 /// The size that pictures are brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,29 +34,8 @@ pub struct Prepare {
     pub tile: Option<Size>,
 }
 
-/// The longest side that can be asked for, in pixels.
-const LONGEST: usize = 1 << 16;
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(given: &str) -> Result<Self, String> {
-        let side = |side: &str| side.parse().ok().filter(|side| (1..=LONGEST).contains(side));
-        let sides = match given.split_once('x') {
-            Some((width, height)) => side(width).zip(side(height)),
-            None => side(given).map(|side| (side, side)),
-        };
-        sides.map(|(width, height)| Self { width, height }).ok_or_else(|| {
-            format!("expected width x height in pixels, such as 256x256, or one number for both, up to {LONGEST}")
-        })
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.width, self.height)
-    }
-}
+/// The largest column or row of a corner, in pixels.
+const FARTHEST: usize = 1 << 16;
 
 impl fmt::Display for Resize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +53,7 @@ impl FromStr for Resize {
         if given == "reference" {
             return Ok(Self::Reference);
         }
-        given.parse().map(Self::To).map_err(|error: String| format!("{error}; or `reference`"))
+        given.parse().map(Self::To).map_err(|error: ParseSizeError| format!("{error}; or `reference`"))
     }
 }
 
@@ -101,7 +71,7 @@ impl FromStr for Crop {
         let fail = || "expected width x height from the middle, such as 256x256, or with a corner, as in 256x256+10+20";
         let mut parts = given.split('+');
         let size = parts.next().unwrap_or_default().parse().map_err(|_| fail())?;
-        let number = |part: &str| part.parse::<usize>().ok().filter(|at| *at <= LONGEST);
+        let number = |part: &str| part.parse::<usize>().ok().filter(|at| *at <= FARTHEST);
         let corner = match (parts.next(), parts.next(), parts.next()) {
             (None, ..) => None,
             (Some(left), Some(top), None) => Some(number(left).zip(number(top)).ok_or_else(fail)?),
@@ -218,7 +188,7 @@ mod tests {
         assert_eq!("3x4".parse(), Ok(Crop { size, corner: None }));
         assert_eq!("3x4+5+6".parse(), Ok(Crop { size, corner: Some((5, 6)) }));
         for text in ["", "0x5", "5x", "x", "-3x4", "99999999x1", "a"] {
-            assert!(text.parse::<Size>().unwrap_err().contains("256x256"), "{text}");
+            assert!(text.parse::<Size>().unwrap_err().to_string().contains("256x256"), "{text}");
         }
         for text in ["3x4+5", "3x4+5+6+7", "3x4+a+6", "+1+2"] {
             assert!(text.parse::<Crop>().unwrap_err().contains("256x256+10+20"), "{text}");

@@ -10,7 +10,7 @@ use clap::Args;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
-use lpips_core::{Comparison, Images, Lpips, Network, Picture, Trained, Version};
+use lpips_core::{Comparison, Images, Lpips, ModelMetadata, Network, Picture, Version};
 use serde_json::json;
 
 use crate::output::{self, Failure, Result};
@@ -190,7 +190,7 @@ impl Compare {
 
     fn metric(&self) -> Result<Lpips> {
         // A model that lpips-train wrote says what it is.
-        let trained = self.weights.iter().rev().find_map(|path| Some((path, Trained::of(path)?)));
+        let trained = self.weights.iter().rev().find_map(|path| Some((path, ModelMetadata::read(path)?)));
         let mut builder = match &trained {
             None => Lpips::builder(self.net.unwrap_or(Network::AlexNet)),
             Some((path, trained)) => {
@@ -232,7 +232,7 @@ impl Compare {
         let (tensor, range) = picture.to_values(lpips.device())?;
         // Not held through the network's work: of a large picture it is much.
         let picture = Some(picture).filter(|_| self.map_over);
-        let seen = lpips.reference(Images::new(&tensor, range)).map_err(|error| named(&self.reference, error))?;
+        let seen = lpips.cache_reference(Images::new(&tensor, range)).map_err(|error| named(&self.reference, error))?;
         Ok(Reference { size, picture, seen })
     }
 
@@ -262,7 +262,7 @@ impl Compare {
         let compare = || {
             let (tensor, range) = picture.to_values(lpips.device())?;
             drop(picture);
-            let comparison = lpips.against(&reference.seen, Images::new(&tensor, range))?;
+            let comparison = lpips.compare_to(&reference.seen, Images::new(&tensor, range))?;
             let distance = scalar(&comparison.distance()?)?;
             if !distance.is_finite() {
                 return Err(lpips_core::Error::Input(format!(
@@ -327,7 +327,7 @@ impl Compare {
         let number = |value: f32| format!("{value:.5}");
         let mut lines = Vec::new();
         if self.layers && !rows.is_empty() {
-            let names = lpips.taps_names().into_iter().map(String::from);
+            let names = lpips.tap_names().into_iter().map(String::from);
             lines.push([vec!["distance".to_string()], names.collect(), vec![String::new()]].concat());
         }
         for row in &rows {

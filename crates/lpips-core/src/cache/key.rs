@@ -59,7 +59,7 @@ impl Keyer {
             backbone.network(),
             backbone.fingerprint()?,
             lpips.version(),
-            lpips.taps_names().join(","),
+            lpips.tap_names().join(","),
             backbone.dtype(),
             backbone.is_batch_invariant(),
         );

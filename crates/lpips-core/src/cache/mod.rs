@@ -40,8 +40,8 @@
 //! depends, in the last bits, on the number of pictures that it is given at once (see [`Lpips::features`]).
 
 mod entry;
+mod eviction;
 mod key;
-mod room;
 #[cfg(test)]
 mod tests;
 
@@ -60,8 +60,9 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 use crate::image::{self, ErrorText};
 use crate::lpips::{Features, Lpips};
+use crate::size::Size;
 use entry::{Entry, Shape, Trouble};
-use room::Room;
+use eviction::Usage;
 
 /// How an entry's numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,7 +81,7 @@ pub struct FeatureCache {
     folder: PathBuf,
     limit: u64,
     precision: Precision,
-    room: Mutex<Room>,
+    room: Mutex<Usage>,
     hits: AtomicU64,
     misses: AtomicU64,
     stored: AtomicU64,
@@ -122,7 +123,7 @@ impl FeatureCache {
         }
         fs::create_dir_all(&folder).map_err(|error| fail("made", &error))?;
         unfinished(&folder).map_err(|error| fail("written to", &error))?;
-        let room = Room::open(&folder, limit_bytes).map_err(|error| fail("read", &error))?;
+        let room = Usage::open(&folder, limit_bytes).map_err(|error| fail("read", &error))?;
         Ok(Self {
             folder,
             limit: limit_bytes,
@@ -196,11 +197,11 @@ impl FeatureCache {
     /// from.
     pub fn put(&self, key: &Key, features: &Features) -> Result<Features> {
         let (height, width) = key.size();
-        if features.batch() != 1 || features.size() != (height, width) {
-            let (h, w) = features.size();
+        if features.batch() != 1 || features.size() != (Size { width, height }) {
             return Err(Error::Input(format!(
-                "features of {} pictures of {w}x{h} pixels were given to a cache: expected one of {width}x{height}",
-                features.batch()
+                "features of {} pictures of {} pixels were given to a cache: expected one of {width}x{height}",
+                features.batch(),
+                features.size()
             )));
         }
         let Some(entry) = Entry::new(key, features, self.precision)? else { return Ok(features.clone()) };
@@ -229,7 +230,7 @@ impl FeatureCache {
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, Room> {
+    fn room(&self) -> MutexGuard<'_, Usage> {
         self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -260,11 +261,11 @@ impl FeatureCache {
     /// The file of a key's entry.
     pub fn path(&self, key: &Key) -> PathBuf {
         let name = key.to_string();
-        self.folder.join(&name[..2]).join(name + room::EXTENSION)
+        self.folder.join(&name[..2]).join(name + eviction::EXTENSION)
     }
 }
 
 /// A new file, removed when it is dropped before it has got its name.
 fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
-    image::temporary().prefix(room::UNFINISHED).tempfile_in(folder)
+    image::temporary().prefix(eviction::UNFINISHED).tempfile_in(folder)
 }

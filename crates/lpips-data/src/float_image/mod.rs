@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use lpips_core::Picture;
 use lpips_core::image::Decoder;
+use lpips_core::{Picture, Size};
 
 use crate::error::{Error, Result};
 use crate::{CheckDepth, Source, builtin_samples};
@@ -93,14 +93,14 @@ fn snap(v: f64) -> f64 {
     if (v - v.round()).abs() < 1e-9 { v.round() } else { v }
 }
 
-/// Whether a picture can be used: then its width and height.
+/// Whether a picture can be used: then its size.
 ///
 /// # Errors
 /// It can't.
-pub fn check(path: &Path, look: CheckDepth) -> lpips_core::Result<(usize, usize)> {
+pub fn check(path: &Path, look: CheckDepth) -> lpips_core::Result<Size> {
     match look {
         CheckDepth::Headers => Decoder::default().size(path),
-        CheckDepth::Pixels => Decoder::default().open(path).map(|picture| (picture.width(), picture.height())),
+        CheckDepth::Pixels => Decoder::default().open(path).map(|picture| picture.size()),
     }
 }
 

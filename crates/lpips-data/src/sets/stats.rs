@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use lpips_core::Size;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -90,10 +91,10 @@ fn one<const N: usize>(set: &JudgmentSet<N>, folder: usize) -> Stats {
     };
     let all: Vec<Vec<PathBuf>> = items.iter().map(files).collect();
     let size = |path: &PathBuf| float_image::check(path, CheckDepth::Headers).ok();
-    let found: Vec<(usize, usize)> = all.par_iter().flatten().filter_map(size).collect();
+    let found: Vec<Size> = all.par_iter().flatten().filter_map(size).collect();
     let mut sizes = BTreeMap::new();
-    for (w, h) in found {
-        *sizes.entry(format!("{w}x{h}")).or_insert(0) += 1;
+    for size in found {
+        *sizes.entry(size.to_string()).or_insert(0) += 1;
     }
     let judges: Vec<f64> = items.iter().map(|item| agreement::fraction(item.judge)).collect();
     // From 0: an empty sum is -0.

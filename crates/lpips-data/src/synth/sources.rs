@@ -57,8 +57,8 @@ impl Sources {
         let mut large = Vec::new();
         for (path, size) in paths.into_iter().zip(sizes) {
             match size {
-                Ok((width, height)) if width.min(height) < synth.size => progress(Event::Note(format!(
-                    "{} is left out: {width}x{height} pixels are less than a patch of {}",
+                Ok(size) if size.width.min(size.height) < synth.size => progress(Event::Note(format!(
+                    "{} is left out: {size} pixels are less than a patch of {}",
                     name(from, &path),
                     synth.size
                 ))),

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use lpips_bulk::pipeline::heat_maps::Maps;
-use lpips_bulk::pipeline::preprocess::{Crop, Prepare, Resize, Size};
+use lpips_bulk::pipeline::preprocess::{Crop, Prepare, Resize};
 use lpips_bulk::pipeline::{self, Keep, Work};
 use lpips_bulk::results::format::Format;
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::source::shard::Shard;
+use lpips_core::Size;
 use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;

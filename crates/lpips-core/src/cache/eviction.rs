@@ -16,7 +16,7 @@ const ABANDONED: Duration = Duration::from_hours(1);
 
 /// What a cache's entries take.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Usage {
     limit: u64,
     /// Bytes of all entries when they were last counted, and of those that were added since.
     held: u64,
@@ -31,7 +31,7 @@ struct Entry {
     bytes: u64,
 }
 
-impl Room {
+impl Usage {
     /// Of a folder, from which what is too much is removed.
     ///
     /// # Errors

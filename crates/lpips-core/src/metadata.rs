@@ -16,15 +16,15 @@ const LARGEST_HEADER: u64 = 1 << 24;
 /// What a `model.safetensors` of `lpips-train` was trained as.
 ///
 /// ```no_run
-/// # use lpips_core::Trained;
+/// # use lpips_core::ModelMetadata;
 /// let path = "run/model.safetensors";
-/// if let Some(trained) = Trained::of(path) {
+/// if let Some(trained) = ModelMetadata::read(path) {
 ///     let lpips = trained.builder().weights(path).build()?;
 /// }
 /// # Ok::<(), lpips_core::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trained {
+pub struct ModelMetadata {
     /// The network.
     pub network: Network,
     /// The version, which decides how the input is scaled.
@@ -33,9 +33,9 @@ pub struct Trained {
     pub taps: Vec<String>,
 }
 
-impl Trained {
+impl ModelMetadata {
     /// What the file's metadata says; `None` for weights from elsewhere, and for what can't be read.
-    pub fn of(path: impl AsRef<Path>) -> Option<Self> {
+    pub fn read(path: impl AsRef<Path>) -> Option<Self> {
         let mut file = File::open(path).ok()?;
         let mut length = [0; 8];
         file.read_exact(&mut length).ok()?;
@@ -69,7 +69,7 @@ mod tests {
     fn other_files_say_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
-        assert_eq!(Trained::of(&path), None);
+        assert_eq!(ModelMetadata::read(&path), None);
         let header = |text: &str| [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
         for bytes in [
             Vec::new(),
@@ -82,11 +82,11 @@ mod tests {
             ),
         ] {
             std::fs::write(&path, bytes).unwrap();
-            assert_eq!(Trained::of(&path), None);
+            assert_eq!(ModelMetadata::read(&path), None);
         }
         let about = r#"{"__metadata__":{"lpips":"{\"net\":\"vgg\",\"version\":\"0.0\",\"taps\":[\"conv1_2\"]}"}}"#;
         std::fs::write(&path, header(about)).unwrap();
-        let trained = Trained::of(&path).unwrap();
+        let trained = ModelMetadata::read(&path).unwrap();
         assert_eq!((trained.network, trained.version), (Network::Vgg16, Version::V0_0));
         assert_eq!(trained.taps, ["conv1_2"]);
     }
