@@ -4,26 +4,18 @@
 mod command;
 #[cfg(feature = "label")]
 mod label;
-mod output;
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
-use tracing::level_filters::LevelFilter;
-
-use crate::output::Failure;
+use clap::{Parser, Subcommand};
+use lpips_terminal::{self as output, Verbosity};
 
 /// How far apart two pictures look to people: LPIPS, the learned perceptual image patch similarity.
 #[derive(Debug, Parser)]
 #[command(name = "lpips", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
-    /// Say more about what is done (twice: everything).
-    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
-    verbose: u8,
-
-    /// Say nothing but results and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 101)]
-    quiet: bool,
+    #[command(flatten)]
+    verbosity: Verbosity,
 
     #[command(subcommand)]
     command: Command,
@@ -47,19 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = match (cli.quiet, cli.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (_, 0) => LevelFilter::WARN,
-        (_, 1) => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .without_time()
-        .with_target(false)
-        .init();
+    cli.verbosity.start();
     let result = match cli.command {
         Command::Compare(compare) => compare.run(),
         Command::Dirs(dirs) => dirs.run(),
@@ -74,19 +54,5 @@ fn main() -> ExitCode {
         Command::Weights(weights) => weights.run(),
         Command::Completions(completions) => completions.run(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if let Some(message) = failure.message() {
-                output::error(message);
-            }
-            match failure {
-                Failure::Work(_) => ExitCode::from(1),
-                Failure::Usage(_) => ExitCode::from(2),
-                Failure::Above => ExitCode::from(3),
-                Failure::Stopped => ExitCode::from(130),
-                Failure::ReaderGone => ExitCode::SUCCESS,
-            }
-        }
-    }
+    output::exit_code(&result)
 }

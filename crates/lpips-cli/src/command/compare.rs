@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use candle_core::Tensor;
 use clap::Args;
@@ -11,6 +10,7 @@ use lpips_core::device::{self, DeviceChoice};
 use lpips_core::heatmap::{self, Style};
 use lpips_core::image::Decoder;
 use lpips_core::{Comparison, Images, Lpips, ModelMetadata, Network, Picture, Version};
+use lpips_terminal::Background;
 use serde_json::json;
 
 use crate::output::{self, Failure, Result};
@@ -101,29 +101,6 @@ pub(crate) struct Compare {
     /// Print one JSON object a line, in the order given.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Background(pub(super) [u8; 3]);
-
-impl FromStr for Background {
-    type Err = String;
-
-    fn from_str(given: &str) -> std::result::Result<Self, String> {
-        let hex = |digits: &str| {
-            let value =
-                u32::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 6 && !digits.starts_with('+'))?;
-            let [_, r, g, b] = value.to_be_bytes();
-            Some([r, g, b])
-        };
-        match given {
-            "white" => Some([255; 3]),
-            "black" => Some([0; 3]),
-            other => other.strip_prefix('#').and_then(hex),
-        }
-        .map(Self)
-        .ok_or_else(|| "expected white, black or #rrggbb".to_string())
-    }
 }
 
 /// A candidate's distance and its parts by layer.

@@ -14,9 +14,9 @@ use lpips_core::Size;
 use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;
+use lpips_terminal::Background;
 use serde_json::{Map, Value, json};
 
-use crate::command::compare::Background;
 use crate::command::metrics;
 use crate::output::{self, Failure, Result};
 

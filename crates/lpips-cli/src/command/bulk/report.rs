@@ -14,8 +14,8 @@ use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Picture};
 use lpips_eval::metric::Metric;
+use lpips_terminal::Background;
 
-use super::super::compare::Background;
 use super::read::{Results, UNNAMED};
 use crate::output::{self, Failure, Result};
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use indicatif::ProgressBar;
 use lpips_bulk::pipeline::{self, Ended, Work};
 use lpips_bulk::report;
 use lpips_bulk::results::run_file::RunFile;
@@ -16,6 +15,7 @@ use lpips_bulk::results::writer::{self as rows, ResultsWriter};
 use lpips_bulk::source::pair::Pair;
 use lpips_bulk::source::shard::Shard;
 use lpips_bulk::video::FrameSeeker;
+use lpips_terminal::progress::ProgressBar;
 use serde_json::{Map, Value};
 
 use super::options::{Form, Meetings, Options};

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use lpips_data::Outcome;
 use lpips_data::fetch::{BASE, Fetch as Work, PARTS, Part, Step};
+use lpips_terminal::progress::{ProgressBar, bytes_bar};
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Progress, Result};
@@ -88,9 +88,7 @@ impl Fetch {
         work.parts.retain(|part| self.only.is_empty() || self.only.iter().any(|name| name == part.name));
         // Nothing has its own name yet that is not complete, so even at once nothing is lost.
         let stop = stop_flag("stopping (once more: at once)")?;
-        let bar = output::bar("");
-        let style = "{msg} [{wide_bar}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} ({eta})";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let bar = bytes_bar("");
         let ended = work.run(&stop, &mut |part, step| tell(&work, &bar, part, step));
         bar.finish_and_clear();
         match ended? {

@@ -9,6 +9,7 @@ use clap::Args;
 use lpips_data::Task;
 use lpips_data::label::Questions;
 use lpips_data::label::votes::{self, LOG, Summary, Votes};
+use lpips_terminal::signal::on_signal;
 
 use crate::label::server::{self, Server, Settings};
 use crate::output::{self, Failure, Result};
@@ -72,8 +73,7 @@ impl Label {
         let token = server::random().map_err(|error| Failure::Work(Some(format!("no random numbers: {error}"))))?;
 
         let (ended, end) = mpsc::channel();
-        ctrlc::set_handler(move || ended.send(()).unwrap_or_default())
-            .map_err(|error| Failure::Work(Some(format!("signals can't be caught: {error}"))))?;
+        on_signal(move || ended.send(()).unwrap_or_default())?;
         output::line(&format!("http://127.0.0.1:{port}/{token}/"))?;
         let (folders, noun) = (counted(questions.folders(), "folder"), questions.kind.noun());
         output::note(&format!(

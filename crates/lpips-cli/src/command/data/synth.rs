@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::ProgressBar;
 use lpips_data::distort::Distortion;
 use lpips_data::synth::{self, Event, Made};
+use lpips_terminal::progress::ProgressBar;
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
