@@ -11,6 +11,7 @@ pub mod files;
 pub mod float_image;
 pub mod label;
 pub mod loader;
+pub mod lock;
 pub mod npy;
 pub mod rng;
 pub mod sets;

@@ -1,0 +1,92 @@
+//! Exclusive locks on files, so that one process alone writes to a file or folder.
+//!
+//! The operating system holds a lock until its file is closed: a killed process leaves none behind. A file system without locks, as some
+//! clusters have, is reported once as a warning, and the work continues.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// An exclusive lock on a lock file, released when it is dropped.
+///
+/// ```
+/// use lpips_data::lock::Lock;
+///
+/// let folder = tempfile::tempdir()?;
+/// let lock = Lock::acquire(&folder.path().join(".lock"), folder.path(), "another run writes to it: wait for that run")?;
+/// assert!(Lock::try_acquire(&folder.path().join(".lock"))?.is_none(), "it is taken");
+/// drop(lock);
+/// assert!(Lock::try_acquire(&folder.path().join(".lock"))?.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Locks the file at `path`, which is created where it is missing; an error about `guarded` with the reason `in_use` where another
+    /// process holds the lock.
+    ///
+    /// # Errors
+    /// A lock that is held, or a file that can't be created.
+    pub fn acquire(path: &Path, guarded: &Path, in_use: &str) -> Result<Self> {
+        Self::try_acquire(path)?.ok_or_else(|| Error::file(guarded, in_use))
+    }
+
+    /// [`Self::acquire`], or `None` where another process holds the lock.
+    ///
+    /// # Errors
+    /// A file that can't be created.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| Error::io(path, "written", &error))?;
+        Ok(try_lock(&file, path).then_some(Self { _file: file }))
+    }
+}
+
+/// Locks a file that is open already, for as long as it stays open; an error with the reason `in_use` where another process holds it.
+///
+/// # Errors
+/// A lock that is held.
+pub fn lock_open_file(file: &File, path: &Path, in_use: &str) -> Result<()> {
+    if try_lock(file, path) { Ok(()) } else { Err(Error::file(path, in_use)) }
+}
+
+/// Tries to lock a file: false where another holds the lock.
+fn try_lock(file: &File, path: &Path) -> bool {
+    match file.try_lock() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => {
+            tracing::warn!("{}: can't be locked ({error}): see that one run only writes here", path.display());
+            true
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lock_held_by_another_names_the_guarded_folder_and_the_advice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let held = Lock::acquire(&path, folder.path(), "is in use: wait").unwrap();
+        let error = Lock::acquire(&path, folder.path(), "is in use: wait").unwrap_err().to_string();
+        assert_eq!(error, format!("{}: is in use: wait", folder.path().display()));
+        let open = File::open(&path).unwrap();
+        assert!(lock_open_file(&open, &path, "is in use").is_err());
+        drop(held);
+        assert!(lock_open_file(&open, &path, "is in use").is_ok());
+        assert!(Lock::try_acquire(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn lock_file_in_a_missing_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Lock::try_acquire(&folder.path().join("missing/.lock")).is_err());
+    }
+}
