@@ -3,6 +3,7 @@
 
 pub mod augment;
 pub mod builtin_samples;
+pub mod diff;
 pub mod distort;
 mod error;
 #[cfg(feature = "hub")]
