@@ -10,6 +10,7 @@ mod error;
 pub mod fetch;
 pub mod files;
 pub mod float_image;
+pub mod journal;
 pub mod label;
 pub mod loader;
 pub mod lock;
