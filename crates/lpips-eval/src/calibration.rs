@@ -20,10 +20,10 @@ pub struct Bin {
 /// makes the judgments most likely (Bradley and Terry, 1952).
 pub fn bins(results: &Results, metric: usize, count: usize) -> Vec<Bin> {
     let mut triplets: Vec<(f64, f64)> = results
-        .answers
+        .records
         .iter()
-        .filter_map(|answer| match answer.distances[metric][..] {
-            [d0, d1] => Some((d0 - d1, answer.judge)),
+        .filter_map(|record| match record.distances[metric][..] {
+            [d0, d1] => Some((d0 - d1, record.judge)),
             _ => None,
         })
         .collect();

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
-use super::table::{credits, groups, mean_of_means};
+use super::table::{groups, mean_of_means, two_afc_scores};
 use lpips_data::Task;
 use lpips_data::{Error, Result};
 
@@ -69,10 +69,15 @@ pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<Diffe
     }
     let mut found = Vec::new();
     for (dataset, members) in groups(results) {
-        let first = credits(results, 0, &members);
+        let first = two_afc_scores(results, 0, &members);
         for other in 1..metrics.len() {
             let (a, b) = (metrics[0].clone(), metrics[other].clone());
-            found.push(difference(dataset.clone(), (a, b), (&first, &credits(results, other, &members)), bootstrap)?);
+            found.push(difference(
+                dataset.clone(),
+                (a, b),
+                (&first, &two_afc_scores(results, other, &members)),
+                bootstrap,
+            )?);
         }
     }
     let t = holm(&found.iter().map(|difference| difference.t_p).collect::<Vec<_>>());

@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 
 pub mod calibration;
+pub mod charts;
 pub mod compare;
 pub mod folds;
+pub mod html;
 pub mod metric;
 pub mod page;
-pub mod pixel;
-pub mod plot;
-pub mod plots;
 pub mod results;
 pub mod run;
 pub mod score;
 pub mod statistics;
+pub mod svg_chart;
 pub mod table;
 
 pub use lpips_data::{Error, Result};

@@ -1,13 +1,12 @@
 //! Results as one HTML page that needs nothing else: no network and no script.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use lpips_core::Picture;
 
 use super::calibration::{share, slope};
+use super::charts::Chart;
 use super::compare::Difference;
-use super::plots::Plot;
-use super::results::{Answer, Results};
+use super::html::{data_url, escape, fill};
+use super::results::{Record, Results};
 use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
@@ -15,12 +14,12 @@ use lpips_data::Result;
 use lpips_data::{Task, float_image};
 
 const PAGE: &str = include_str!("page.html");
-/// Questions that are shown for each metric.
+/// Samples that are shown for each metric.
 const SHOWN: usize = 8;
 
-/// What a page tells beside the scores.
+/// What a page shows besides the scores.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Beside<'a> {
+pub struct PageContext<'a> {
     /// How intervals were drawn.
     pub bootstrap: Bootstrap,
     /// What metrics differ by, where that was tested.
@@ -36,42 +35,31 @@ pub struct Beside<'a> {
 ///
 /// # Errors
 /// None that is known: every picture has a form that the page can hold.
-pub fn page(results: &Results, rows: &[Row], plots: &[Plot], beside: Beside<'_>) -> Result<String> {
+pub fn page(results: &Results, rows: &[Row], charts: &[Chart], context: PageContext<'_>) -> Result<String> {
     let title = match results.header.kind {
         Task::TwoAfc => "How metrics agree with people: 2AFC",
         Task::Jnd => "How metrics agree with people: just noticeable differences",
     };
-    let mut body = vec![about(results, rows, beside), scores(results, rows)];
+    let mut body = vec![about(results, rows, context), scores(results, rows)];
     if results.header.kind == Task::Jnd {
         body.push(thresholds(results));
     }
-    if !beside.differences.is_empty() {
-        body.push(compared(beside.differences, beside.alpha));
+    if !context.differences.is_empty() {
+        body.push(compared(context.differences, context.alpha));
     }
     let figure =
-        |plot: &Plot| format!("<figure>{}<figcaption>{}</figcaption></figure>", plot.svg, escape(&plot.caption));
-    body.push(format!("<h2>Charts</h2>{}", plots.iter().map(figure).collect::<String>()));
+        |chart: &Chart| format!("<figure>{}<figcaption>{}</figcaption></figure>", chart.svg, escape(&chart.caption));
+    body.push(format!("<h2>Charts</h2>{}", charts.iter().map(figure).collect::<String>()));
     body.push(disagreements(results)?);
-    Ok(PAGE.replace("{title}", &escape(title)).replacen("{body}", &body.join("\n"), 1))
+    let (title, body) = (escape(title), body.join("\n"));
+    Ok(fill(PAGE, &|name| match name {
+        "title" => title.clone(),
+        "body" => body.clone(),
+        _ => String::new(),
+    }))
 }
 
-/// Text as HTML shows it.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn about(results: &Results, rows: &[Row], beside: Beside<'_>) -> String {
+fn about(results: &Results, rows: &[Row], context: PageContext<'_>) -> String {
     let header = &results.header;
     let what = match header.kind {
         Task::TwoAfc => {
@@ -93,11 +81,11 @@ fn about(results: &Results, rows: &[Row], beside: Beside<'_>) -> String {
         header.kind.noun(),
         if header.items == 1 { "" } else { "s" },
         header.size,
-        100.0 * beside.bootstrap.level,
-        beside.bootstrap.resamples,
+        100.0 * context.bootstrap.level,
+        context.bootstrap.resamples,
         of(ALL, "the means over datasets"),
         of(HUMAN, "how often one person's vote agrees with another's"),
-        escape(beside.note),
+        escape(context.note),
     )
 }
 
@@ -187,22 +175,22 @@ pub fn known(effect: f64) -> String {
     if effect.is_finite() { format!("{effect:+.2}") } else { "-".to_string() }
 }
 
-/// How far metric and people are apart on each question, in [0, 1].
+/// How far metric and people are apart on each sample, in [0, 1].
 fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
-    let answers = &results.answers;
+    let records = &results.records;
     match results.header.kind {
         Task::TwoAfc => {
-            let difference = |answer: &Answer| answer.distances[metric][0] - answer.distances[metric][1];
-            let k = slope(&answers.iter().map(|answer| (difference(answer), answer.judge)).collect::<Vec<_>>());
-            answers.iter().map(|answer| (share(k * difference(answer)) - answer.judge).abs()).collect()
+            let difference = |record: &Record| record.distances[metric][0] - record.distances[metric][1];
+            let k = slope(&records.iter().map(|record| (difference(record), record.judge)).collect::<Vec<_>>());
+            records.iter().map(|record| (share(k * difference(record)) - record.judge).abs()).collect()
         }
         Task::Jnd => {
             // The farther a pair is among all, the less it is expected to be called the same.
-            let mut order: Vec<usize> = (0..answers.len()).collect();
-            order.sort_by(|a, b| answers[*a].distances[metric][0].total_cmp(&answers[*b].distances[metric][0]));
-            let mut apart = vec![0.0; answers.len()];
+            let mut order: Vec<usize> = (0..records.len()).collect();
+            order.sort_by(|a, b| records[*a].distances[metric][0].total_cmp(&records[*b].distances[metric][0]));
+            let mut apart = vec![0.0; records.len()];
             for (rank, at) in order.into_iter().enumerate() {
-                apart[at] = (1.0 - (rank as f64 + 0.5) / answers.len() as f64 - answers[at].judge).abs();
+                apart[at] = (1.0 - (rank as f64 + 0.5) / records.len() as f64 - records[at].judge).abs();
             }
             apart
         }
@@ -215,12 +203,12 @@ fn disagreements(results: &Results) -> Result<String> {
         let apart = distances_to_people(results, metric);
         // On the others they agree, more or less.
         let disagree = |at: &usize| match results.header.kind {
-            Task::TwoAfc => results.answers[*at].credit(metric) < 0.5,
+            Task::TwoAfc => results.records[*at].two_afc_score(metric) < 0.5,
             Task::Jnd => apart[*at] > 0.5,
         };
         let mut order: Vec<usize> = (0..apart.len()).filter(disagree).collect();
         order.sort_by(|a, b| apart[*b].total_cmp(&apart[*a]));
-        let items = order.iter().take(SHOWN).map(|at| item(results, &results.answers[*at], metric));
+        let items = order.iter().take(SHOWN).map(|at| item(results, &results.records[*at], metric));
         let items = items.collect::<Result<Vec<_>>>()?.concat();
         let items = if items.is_empty() { "<p class=\"quiet\">Nowhere.</p>".to_string() } else { items };
         parts.push(format!("<h3>{}</h3><div class=\"items\">{items}</div>", escape(name)));
@@ -228,56 +216,43 @@ fn disagreements(results: &Results) -> Result<String> {
     Ok(parts.join("\n"))
 }
 
-fn item(results: &Results, answer: &Answer, metric: usize) -> Result<String> {
-    let distances = &answer.distances[metric];
+fn item(results: &Results, record: &Record, metric: usize) -> Result<String> {
+    let distances = &record.distances[metric];
     // The reference stands in the middle.
     let (order, said): (&[(usize, &str)], String) = match results.header.kind {
         Task::TwoAfc => (
             &[(1, "p0"), (0, "reference"), (2, "p1")],
             format!(
                 "{:.0} % prefer p1; the distances are {:.4} of p0, {:.4} of p1.",
-                100.0 * answer.judge,
+                100.0 * record.judge,
                 distances[0],
                 distances[1]
             ),
         ),
         Task::Jnd => (
             &[(0, "p0"), (1, "p1")],
-            format!("{:.0} % take them for the same; the distance is {:.4}.", 100.0 * answer.judge, distances[0]),
+            format!("{:.0} % take them for the same; the distance is {:.4}.", 100.0 * record.judge, distances[0]),
         ),
     };
     let mut pictures = String::new();
     for (at, name) in order {
-        let path = &answer.files[*at];
+        let path = &record.files[*at];
         let shown = match float_image::open(path, results.header.size) {
             Ok(square) => {
                 let png = Picture::from_rgb8(square.size, square.size, square.to_rgb8())?.to_png()?;
-                format!("<img alt=\"{name}\" src=\"data:image/png;base64,{}\">", BASE64_STANDARD.encode(png))
+                format!("<img alt=\"{name}\" src=\"{}\">", data_url("image/png", &png))
             }
             Err(_) => format!("<img alt=\"{name} is not there\">"),
         };
         pictures.push_str(&shown);
     }
     let names: String = order.iter().map(|(_, name)| format!("<span>{name}</span>")).collect();
-    let first = answer.files[0].display().to_string();
+    let first = record.files[0].display().to_string();
     Ok(format!(
         "<div class=\"item\"><div class=\"pictures\">{pictures}</div><div class=\"names\">{names}</div><p>{}</p>\
          <p class=\"quiet\">{}: {}</p></div>",
         escape(&said),
-        escape(&results.datasets[answer.dataset]),
+        escape(&results.datasets[record.dataset]),
         escape(&first)
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_that_is_named_becomes_a_tag() {
-        assert_eq!(
-            escape("<script>alert('\"&\"')</script>"),
-            "&lt;script&gt;alert(&#39;&quot;&amp;&quot;&#39;)&lt;/script&gt;"
-        );
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metric::{self, Metric};
-use super::results::{Details, Header, Results};
+use super::results::{Header, Results, ResultsLog};
 use lpips_data::Result;
 use lpips_data::loader::Prefetch;
 use lpips_data::{JudgmentSet, float_image};
@@ -15,7 +15,7 @@ use lpips_data::{JudgmentSet, float_image};
 pub struct Options {
     /// Pixels along a side that pictures are brought to, as in training. The published 64.
     pub size: usize,
-    /// Questions that go through a network at once.
+    /// Samples that go through a network at once.
     pub batch: usize,
     /// Threads that decode.
     pub workers: usize,
@@ -28,7 +28,7 @@ impl Default for Options {
 }
 
 /// Measures all distances of a set. With `details` they are written to that file, batch by batch, and those that it holds already are
-/// taken from there. `tell` is called with how many questions are answered. `None` where `stop` was set before the end.
+/// taken from there. `tell` is called with how many samples are measured. `None` where `stop` was set before the end.
 ///
 /// # Errors
 /// A picture that can't be read, one too small for a metric, or a file of other results.
@@ -41,35 +41,35 @@ pub fn measure<const N: usize>(
     tell: &mut dyn FnMut(usize),
 ) -> Result<Option<Results>> {
     let mut results = Results::empty(set, Header::new(set, metrics, options.size, details.is_some())?);
-    let (mut details, answered) = match details {
+    let (mut details, measured) = match details {
         Some(path) => {
-            let (details, answered) = Details::open(path, &mut results, options.batch)?;
-            (Some(details), answered)
+            let (details, measured) = ResultsLog::open(path, &mut results, options.batch)?;
+            (Some(details), measured)
         }
         None => (None, 0),
     };
-    tell(answered);
+    tell(measured);
     let (total, own) = (set.items.len(), set.clone());
-    let batches = answered.div_ceil(options.batch)..total.div_ceil(options.batch);
+    let batches = measured.div_ceil(options.batch)..total.div_ceil(options.batch);
     let first = batches.start;
     let decoded = Prefetch::start(batches, options.workers, move |batch| {
         let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
         items.iter().map(|item| float_image::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
     });
-    for (batch, questions) in (first..).zip(decoded) {
+    for (batch, samples) in (first..).zip(decoded) {
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let questions = questions?;
+        let samples = samples?;
         let from = batch * options.batch;
-        let range = from..from + questions.len();
-        for distances in metric::distances(metrics, &questions)? {
-            for (answer, distances) in results.answers[range.clone()].iter_mut().zip(distances) {
-                answer.distances.push(distances);
+        let range = from..from + samples.len();
+        for distances in metric::distances(metrics, &samples)? {
+            for (record, distances) in results.records[range.clone()].iter_mut().zip(distances) {
+                record.distances.push(distances);
             }
         }
         if let Some(details) = &mut details {
-            details.add(&results, &results.answers[range.clone()])?;
+            details.add(&results, &results.records[range.clone()])?;
         }
         tell(range.end);
     }

@@ -30,7 +30,7 @@ pub struct Row {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
-    /// Over how many questions.
+    /// Over how many samples.
     pub n: usize,
 }
 
@@ -38,7 +38,7 @@ pub struct Row {
 /// people reach, where that can be told: with `votes` for each judgment, or as many as the judgments suggest.
 ///
 /// # Errors
-/// A dataset without questions.
+/// A dataset without samples.
 pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, members) in groups(results) {
@@ -46,7 +46,7 @@ pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Res
             let metric_name = results.header.metrics[metric].clone();
             rows.push(match results.header.kind {
                 Task::TwoAfc => {
-                    of_means(Task::TwoAfc, &name, metric_name, &credits(results, metric, &members), bootstrap)?
+                    of_means(Task::TwoAfc, &name, metric_name, &two_afc_scores(results, metric, &members), bootstrap)?
                 }
                 Task::Jnd => of_pairs(results, &name, (metric, metric_name), &members, bootstrap)?,
             });
@@ -60,10 +60,10 @@ pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Res
     Ok(rows)
 }
 
-/// The datasets, each with the places of its questions, and with several of them all.
+/// The datasets, each with the places of its samples, and with several of them all.
 pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
     let places = |dataset: usize| -> Vec<usize> {
-        results.answers.iter().enumerate().filter(|(_, answer)| answer.dataset == dataset).map(|(at, _)| at).collect()
+        results.records.iter().enumerate().filter(|(_, record)| record.dataset == dataset).map(|(at, _)| at).collect()
     };
     let each: Vec<(String, Vec<usize>)> =
         results.datasets.iter().cloned().zip((0..).map(places)).filter(|(_, places)| !places.is_empty()).collect();
@@ -75,8 +75,8 @@ pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
 }
 
 /// What a metric earns on each triplet of some datasets.
-pub(super) fn credits(results: &Results, metric: usize, members: &[Vec<usize>]) -> Vec<Vec<f64>> {
-    let of = |places: &Vec<usize>| places.iter().map(|at| results.answers[*at].credit(metric)).collect();
+pub(super) fn two_afc_scores(results: &Results, metric: usize, members: &[Vec<usize>]) -> Vec<Vec<f64>> {
+    let of = |places: &Vec<usize>| places.iter().map(|at| results.records[*at].two_afc_score(metric)).collect();
     members.iter().map(of).collect()
 }
 
@@ -122,13 +122,13 @@ fn of_pairs(
 
 /// Distances and what people said.
 fn pairs(results: &Results, metric: usize, places: &[usize]) -> Vec<(f64, f64)> {
-    let of = |at: &usize| (results.answers[*at].distances[metric][0], results.answers[*at].judge);
+    let of = |at: &usize| (results.records[*at].distances[metric][0], results.records[*at].judge);
     places.iter().map(of).collect()
 }
 
 /// The precision-recall curve of pairs from all datasets by one metric.
 pub fn curve(results: &Results, metric: usize) -> Vec<Point> {
-    let places: Vec<usize> = (0..results.answers.len()).collect();
+    let places: Vec<usize> = (0..results.records.len()).collect();
     precision_recall(&pairs(results, metric, &places))
 }
 
@@ -165,7 +165,7 @@ pub fn curves_csv(results: &Results) -> Result<String> {
 /// How often one vote agrees with another of the same triplet; `None` where that can't be told.
 fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Result<Option<Vec<Vec<f64>>>> {
     let of = |places: &Vec<usize>| {
-        let judges: Vec<f64> = places.iter().map(|at| results.answers[*at].judge).collect();
+        let judges: Vec<f64> = places.iter().map(|at| results.records[*at].judge).collect();
         match votes {
             Some(votes) if !agreement::fits(&judges, votes) => {
                 let odd = judges.iter().find(|judge| !agreement::fits(&[**judge], votes)).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Scores beside those of the published package.
+//! Scores context those of the published package.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use std::path::PathBuf;
@@ -10,10 +10,10 @@ use lpips_core::Picture;
 use lpips_core::weights::Finder;
 use lpips_data::{JudgmentSet, Split};
 use lpips_eval::metric::Metric;
-use lpips_eval::pixel::{Baseline, Pixels};
+use lpips_eval::metric::{Baseline, Pixels};
 use lpips_eval::results::Results;
 use lpips_eval::run::{Options, measure};
-use lpips_eval::score::{average_precision, credit, precision_recall};
+use lpips_eval::score::{average_precision, precision_recall, two_afc_score};
 use lpips_eval::statistics::Bootstrap;
 use lpips_eval::table;
 use serde_json::Value;
@@ -87,12 +87,12 @@ fn whole_evaluations_are_the_published_ones() {
             let dataset = split.strip_prefix("val/").unwrap();
             let metric = nets.iter().position(|name| *name == net).unwrap();
             let at = results.datasets.iter().position(|name| name == dataset).unwrap();
-            let answers: Vec<_> = results.answers.iter().filter(|answer| answer.dataset == at).collect();
+            let records: Vec<_> = results.records.iter().filter(|record| record.dataset == at).collect();
             for (i, key) in if kind == "2afc" { vec!["d0", "d1"] } else { vec!["d"] }.into_iter().enumerate() {
                 let theirs = numbers(&row, key);
-                assert_eq!(answers.len(), theirs.len());
-                for (answer, theirs) in answers.iter().zip(theirs) {
-                    let ours = answer.distances[metric][i];
+                assert_eq!(records.len(), theirs.len());
+                for (record, theirs) in records.iter().zip(theirs) {
+                    let ours = record.distances[metric][i];
                     assert!((ours - theirs).abs() <= 1e-5, "{net} {split} {key}: {ours} for {theirs}");
                 }
             }
@@ -110,7 +110,8 @@ fn scores_of_the_same_distances_are_the_published_ones() {
         let judges = votes(&format!("bapps-mini/2afc/{}/judge", row["split"].as_str().unwrap()));
         let (d0, d1) = (numbers(&row, "d0"), numbers(&row, "d1"));
         assert_eq!(d0.len(), judges.len());
-        let sum: f64 = judges.iter().zip(d0.iter().zip(&d1)).map(|(judge, (d0, d1))| credit(*d0, *d1, *judge)).sum();
+        let sum: f64 =
+            judges.iter().zip(d0.iter().zip(&d1)).map(|(judge, (d0, d1))| two_afc_score(*d0, *d1, *judge)).sum();
         let (ours, theirs) = (sum / judges.len() as f64, row["score"].as_f64().unwrap());
         assert!((ours - theirs).abs() <= 1e-6, "{} {}: {ours} for {theirs}", row["net"], row["split"]);
     }

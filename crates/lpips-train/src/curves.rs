@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::folder::{StepRecord, Validation};
 use lpips_data::files;
 use lpips_data::{Error, Result};
-use lpips_eval::plot::{self, Labels, Line, Look};
+use lpips_eval::svg_chart::{self, Labels, Line, LineStyle};
 
 /// Draws `loss.svg`, `accuracy.svg` and `lins.svg` into a folder. `lins` are the lin heads' weights by layer.
 ///
@@ -23,15 +23,15 @@ pub(crate) fn draw(
     let pair = |name: &str, points: Vec<(f64, f64)>| {
         let smooth = smoothed(&points);
         [
-            Line { name: format!("{name}, each step"), points, look: Look::Faint },
-            Line { name: format!("{name}, smoothed"), points: smooth, look: Look::Plain },
+            Line { name: format!("{name}, each step"), points, style: LineStyle::Faint },
+            Line { name: format!("{name}, smoothed"), points: smooth, style: LineStyle::Plain },
         ]
     };
     chart(&folder.join("loss.svg"), "loss", ("step", "loss"), &pair("training", of(|step| step.loss)), None)?;
     let mut lines: Vec<Line> = pair("training", of(|step| step.accuracy)).into();
     if !scores.is_empty() {
         let points = scores.iter().map(|score| (score.step as f64, score.score)).collect();
-        lines.push(Line { name: "validation (2AFC)".to_string(), points, look: Look::Plain });
+        lines.push(Line { name: "validation (2AFC)".to_string(), points, style: LineStyle::Plain });
     }
     chart(&folder.join("accuracy.svg"), "agreement with people", ("step", "accuracy"), &lines, Some((0.0, 1.0)))?;
     let lines: Vec<Line> = lins
@@ -42,7 +42,7 @@ pub(crate) fn draw(
             weights.sort_by(|a, b| b.total_cmp(a));
             let share = |i: usize| 100.0 * (i + 1) as f64 / weights.len() as f64;
             let points = weights.iter().enumerate().map(|(i, weight)| (share(i), f64::from(*weight))).collect();
-            Line { name: name.clone(), points, look: Look::Plain }
+            Line { name: name.clone(), points, style: LineStyle::Plain }
         })
         .collect();
     let title = "lin weights, each layer's from the largest down";
@@ -64,6 +64,6 @@ fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 fn chart(path: &Path, title: &str, axes: (&str, &str), lines: &[Line], y: Option<(f64, f64)>) -> Result<()> {
-    let svg = plot::lines(Labels { title, x: axes.0, y: axes.1 }, lines, (None, y));
+    let svg = svg_chart::lines(Labels { title, x: axes.0, y: axes.1 }, lines, (None, y));
     files::write(path, svg.map_err(|reason| Error::file(path, reason))?.as_bytes())
 }

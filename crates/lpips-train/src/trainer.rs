@@ -24,7 +24,7 @@ use lpips_data::loader::{Batch, Batching};
 use lpips_data::rng::{Rng, Stream};
 use lpips_data::{CheckDepth, Dataset, Outcome, Split};
 use lpips_data::{Error, Result};
-use lpips_eval::score::credit;
+use lpips_eval::score::two_afc_score;
 
 /// A training under way.
 #[derive(Debug)]
@@ -456,7 +456,7 @@ impl Trainer {
                 let triplet = &dataset.items[*number as usize];
                 let judge = f64::from(triplet.judge);
                 let (sum, count) = &mut sums[triplet.folder];
-                *sum += credit(d0.into(), d1.into(), judge);
+                *sum += two_afc_score(d0.into(), d1.into(), judge);
                 *count += 1;
                 most += judge.max(1.0 - judge);
             }

@@ -11,7 +11,7 @@ use crate::pipeline::Work;
 use crate::pipeline::image_cache::Slot;
 use lpips_data::{Error, Result};
 use lpips_eval::metric::Metric;
-use lpips_eval::pixel::Pixels;
+use lpips_eval::metric::Pixels;
 
 /// Two pictures of one size.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Look {
     pub(super) fn all(metrics: &[Metric]) -> Vec<Self> {
         let mut looks: Vec<Self> = Vec::new();
         for (at, metric) in metrics.iter().enumerate().filter(|(_, metric)| metric.lpips().is_some()) {
-            match looks.iter_mut().find(|look| metrics[look.metrics[0]].sees_as(metric)) {
+            match looks.iter_mut().find(|look| metrics[look.metrics[0]].shares_backbone(metric)) {
                 Some(look) => look.metrics.push(at),
                 None => looks.push(Self { metrics: vec![at] }),
             }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::data::Data;
 use lpips_data::{Error, Result};
-use lpips_eval::page::escape;
+use lpips_eval::html::escape;
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");

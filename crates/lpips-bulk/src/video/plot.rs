@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lpips_data::files;
 use lpips_data::{Error, Result};
-use lpips_eval::plot::{Labels, Line, Look, lines};
+use lpips_eval::svg_chart::{Labels, Line, LineStyle, lines};
 
 /// Writes an SVG of one metric's distances over `x`, which is seconds or frames.
 ///
@@ -12,7 +12,7 @@ use lpips_eval::plot::{Labels, Line, Look, lines};
 /// A folder that can't be written to, or a full disk.
 pub fn plot(path: &Path, metric: &str, x: &str, points: Vec<(f64, f64)>) -> Result<()> {
     let top = points.iter().map(|point| point.1).fold(0.0, f64::max);
-    let line = Line { name: metric.to_string(), points, look: Look::Plain };
+    let line = Line { name: metric.to_string(), points, style: LineStyle::Plain };
     let labels = Labels { title: "distance over time", x, y: "distance" };
     let svg = lines(labels, &[line], (None, Some((0.0, (1.05 * top).max(1e-6))))).map_err(Error::Data)?;
     files::write(path, svg.as_bytes())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use lpips_eval::compare::{Difference, differences};
-use lpips_eval::page::{Beside, known, p_value};
+use lpips_eval::page::{PageContext, known, p_value};
 use lpips_eval::results::Results;
 use lpips_eval::table;
 
@@ -68,7 +68,7 @@ impl Compare {
             _ => self.print(&found)?,
         }
         let rows = table::rows(&results, &bootstrap, None)?;
-        self.report.files(&results, &rows, Beside { bootstrap, differences: &found, alpha: self.alpha, note: "" })
+        self.report.files(&results, &rows, PageContext { bootstrap, differences: &found, alpha: self.alpha, note: "" })
     }
 
     fn read(&self) -> Result<Results> {

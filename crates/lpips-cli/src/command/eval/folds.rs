@@ -8,7 +8,7 @@ use lpips_core::weights::Finder;
 use lpips_data::Task;
 use lpips_eval::folds::{folds, split};
 use lpips_eval::metric::Metric;
-use lpips_eval::page::Beside;
+use lpips_eval::page::PageContext;
 use lpips_eval::results::{Header, Results};
 use lpips_eval::run::measure;
 use lpips_eval::statistics::moments;
@@ -86,8 +86,8 @@ impl Folds {
             // The last is that over all datasets, where there are several.
             let row = rows(&results, &bootstrap, votes)?.into_iter().rev().find(|row| row.metric == TRAINED);
             scores.extend(row.map(|row| Row { dataset: format!("fold {number}"), ..row }));
-            for (at, answer) in fold.iter().zip(results.answers) {
-                whole.answers[*at].distances = answer.distances;
+            for (at, record) in fold.iter().zip(results.records) {
+                whole.records[*at].distances = record.distances;
             }
         }
         if let Some(details) = &score.details {
@@ -96,7 +96,7 @@ impl Folds {
         let (mean, deviation) = moments(&scores.iter().map(|row| row.score).collect::<Vec<_>>())?;
         let note = format!("Of {k} folds the mean is {mean:.4} and the standard deviation {deviation:.4}.");
         let rows = [rows(&whole, &bootstrap, votes)?, scores].concat();
-        score.report.write(&whole, &rows, Beside { bootstrap, note: &note, ..Beside::default() })?;
+        score.report.write(&whole, &rows, PageContext { bootstrap, note: &note, ..PageContext::default() })?;
         if score.report.json {
             let row = serde_json::json!({
                 "kind": Task::TwoAfc, "dataset": "folds", "metric": TRAINED, "score": mean, "deviation": deviation, "n": k,

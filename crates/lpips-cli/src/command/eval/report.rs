@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_data::files;
-use lpips_eval::page::{self, Beside};
-use lpips_eval::plots::plots;
+use lpips_eval::charts::charts;
+use lpips_eval::page::{self, PageContext};
 use lpips_eval::results::Results;
 use lpips_eval::score::best_threshold;
 use lpips_eval::table::{self, HUMAN, Row};
@@ -47,33 +47,33 @@ impl Report {
     }
 
     /// Tells scores in the form that was asked for, and writes the page and the charts.
-    pub(super) fn write(&self, results: &Results, rows: &[Row], beside: Beside<'_>) -> Result {
+    pub(super) fn write(&self, results: &Results, rows: &[Row], context: PageContext<'_>) -> Result {
         match (self.json, self.csv) {
             (true, _) => output::json(rows)?,
             (_, true) => csv(rows)?,
             _ => print(results, rows)?,
         }
-        self.files(results, rows, beside)
+        self.files(results, rows, context)
     }
 
     /// The page and the charts.
-    pub(super) fn files(&self, results: &Results, rows: &[Row], beside: Beside<'_>) -> Result {
+    pub(super) fn files(&self, results: &Results, rows: &[Row], context: PageContext<'_>) -> Result {
         if self.html.is_none() && self.plots.is_none() {
             return Ok(());
         }
-        let plots = plots(results, rows)?;
+        let charts = charts(results, rows)?;
         if let Some(folder) = &self.plots {
             std::fs::create_dir_all(folder).map_err(|error| {
                 Failure::Work(Some(format!("the folder {} can't be made: {error}", folder.display())))
             })?;
-            for plot in &plots {
-                files::write(&folder.join(format!("{}.svg", plot.name)), plot.svg.as_bytes())?;
+            for chart in &charts {
+                files::write(&folder.join(format!("{}.svg", chart.name)), chart.svg.as_bytes())?;
             }
             let curves = table::curves_csv(results)?;
             files::write(&folder.join("curves.csv"), curves.as_bytes())?;
         }
         if let Some(html) = &self.html {
-            files::write(html, page::page(results, rows, &plots, beside)?.as_bytes())?;
+            files::write(html, page::page(results, rows, &charts, context)?.as_bytes())?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_eval::page::Beside;
+use lpips_eval::page::PageContext;
 use lpips_eval::results::Results;
 use lpips_eval::table::rows;
 
@@ -105,6 +105,10 @@ impl Score {
             return Err(Failure::usage(format!("the results are of {kind}, not {expected}: use `lpips eval {kind}`")));
         }
         let bootstrap = self.intervals.bootstrap();
-        self.report.write(&results, &rows(&results, &bootstrap, votes)?, Beside { bootstrap, ..Beside::default() })
+        self.report.write(
+            &results,
+            &rows(&results, &bootstrap, votes)?,
+            PageContext { bootstrap, ..PageContext::default() },
+        )
     }
 }

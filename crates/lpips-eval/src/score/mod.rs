@@ -3,7 +3,7 @@
 /// What a triplet earns: the fraction of people who chose as the distances do, and one half at equal distances.
 ///
 /// `judge` is the fraction that preferred p1; `d0` and `d1` are the distances of p0 and p1 from the reference.
-pub fn credit(d0: f64, d1: f64, judge: f64) -> f64 {
+pub fn two_afc_score(d0: f64, d1: f64, judge: f64) -> f64 {
     match d0.partial_cmp(&d1) {
         Some(std::cmp::Ordering::Less) => 1.0 - judge,
         Some(std::cmp::Ordering::Greater) => judge,
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn credits_are_the_published_ones() {
-        assert_eq!(credit(0.1, 0.2, 0.25), 0.75);
-        assert_eq!(credit(0.2, 0.1, 0.25), 0.25);
-        assert_eq!(credit(0.2, 0.2, 0.25), 0.5);
-        assert_eq!(credit(f64::NAN, 0.2, 0.25), 0.5);
+        assert_eq!(two_afc_score(0.1, 0.2, 0.25), 0.75);
+        assert_eq!(two_afc_score(0.2, 0.1, 0.25), 0.25);
+        assert_eq!(two_afc_score(0.2, 0.2, 0.25), 0.5);
+        assert_eq!(two_afc_score(f64::NAN, 0.2, 0.25), 0.5);
     }
 
     #[test]

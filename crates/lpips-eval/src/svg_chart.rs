@@ -26,7 +26,7 @@ const COLOURS: [RGBColor; 12] = [
 
 /// How a line is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum LineStyle {
     /// As the thing to be seen.
     Plain,
     /// In the background.
@@ -42,7 +42,7 @@ pub struct Line {
     /// The points, (x, y).
     pub points: Vec<(f64, f64)>,
     /// The style.
-    pub look: Look,
+    pub style: LineStyle,
 }
 
 /// What an axis spans, where that is said.
@@ -81,8 +81,9 @@ pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result
     let points = || lines.iter().flat_map(|line| &line.points);
     let x = x.unwrap_or_else(|| range(points().map(|point| point.0)));
     let y = y.unwrap_or_else(|| range(points().map(|point| point.1)));
-    let colour =
-        |(i, line): (usize, &Line)| COLOURS[i % COLOURS.len()].mix(if line.look == Look::Faint { 0.25 } else { 1.0 });
+    let colour = |(i, line): (usize, &Line)| {
+        COLOURS[i % COLOURS.len()].mix(if line.style == LineStyle::Faint { 0.25 } else { 1.0 })
+    };
     let series: Vec<_> = lines.iter().enumerate().map(|(i, line)| (line.name.as_str(), colour((i, line)))).collect();
     drawn(labels, (x, y), &series, |chart| {
         chart
@@ -93,10 +94,10 @@ pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result
             .light_line_style(TRANSPARENT)
             .draw()?;
         for (line, (_, colour)) in lines.iter().zip(&series) {
-            let style = colour.stroke_width(if line.look == Look::Faint { 1 } else { 2 });
+            let style = colour.stroke_width(if line.style == LineStyle::Faint { 1 } else { 2 });
             let points = || line.points.iter().copied().filter(|point| point.1.is_finite());
             chart.draw_series(LineSeries::new(points(), style))?;
-            if line.look == Look::Dotted {
+            if line.style == LineStyle::Dotted {
                 chart.draw_series(points().map(|point| Circle::new(point, 4, colour.filled())))?;
             }
         }

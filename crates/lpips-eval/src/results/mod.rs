@@ -1,6 +1,6 @@
-//! The distances of every question by every metric, and the file they are kept in.
+//! The distances of every sample by every metric, and the file they are kept in.
 //!
-//! The file has one JSON object a line: first what was measured, then for each question and metric the names of the pictures, the
+//! The file has one JSON object a line: first what was measured, then for each sample and metric the names of the pictures, the
 //! distances, what people said and the score.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::metric::{Distances, Metric};
-use super::score::credit;
+use super::score::two_afc_score;
 use lpips_data::files;
 use lpips_data::sets::agreement;
 use lpips_data::{Error, Result};
@@ -26,7 +26,7 @@ pub struct Header {
     pub set: String,
     /// Pixels along a side that pictures were brought to.
     pub size: usize,
-    /// How many questions there are.
+    /// How many samples there are.
     pub items: usize,
     /// Whether judgments are of `lpips data label`, with as many votes as came together for each.
     pub labelled_here: bool,
@@ -36,9 +36,9 @@ pub struct Header {
     pub identities: Vec<String>,
 }
 
-/// One question: what people were shown and said, and what the metrics say.
+/// One sample: what people were shown and said, and what the metrics say.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct Record {
     /// The number of its dataset.
     pub dataset: usize,
     /// The pictures' files: reference, p0 and p1, or p0 and p1.
@@ -49,11 +49,11 @@ pub struct Answer {
     pub distances: Vec<Distances>,
 }
 
-impl Answer {
+impl Record {
     /// Of a triplet, the fraction of people who chose as this metric does.
-    pub fn credit(&self, metric: usize) -> f64 {
+    pub fn two_afc_score(&self, metric: usize) -> f64 {
         match self.distances[metric][..] {
-            [d0, d1] => credit(d0, d1, self.judge),
+            [d0, d1] => two_afc_score(d0, d1, self.judge),
             _ => f64::NAN,
         }
     }
@@ -66,11 +66,11 @@ pub struct Results {
     pub header: Header,
     /// The datasets' names.
     pub datasets: Vec<String>,
-    /// The questions, dataset by dataset.
-    pub answers: Vec<Answer>,
+    /// The samples, dataset by dataset.
+    pub records: Vec<Record>,
 }
 
-/// A question and a metric, as a line of the file.
+/// A sample and a metric, as a line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     dataset: String,
@@ -161,7 +161,7 @@ impl Header {
 impl Results {
     /// A set without any distances yet.
     pub fn empty<const N: usize>(set: &JudgmentSet<N>, header: Header) -> Self {
-        let item = |item: &lpips_data::Item<N>| Answer {
+        let item = |item: &lpips_data::Item<N>| Record {
             dataset: item.folder,
             files: match &item.source {
                 Source::Files(files) => files.to_vec(),
@@ -170,7 +170,7 @@ impl Results {
             judge: agreement::fraction(item.judge),
             distances: Vec::new(),
         };
-        Self { header, datasets: short_names(&set.folders), answers: set.items.iter().map(item).collect() }
+        Self { header, datasets: short_names(&set.folders), records: set.items.iter().map(item).collect() }
     }
 
     /// Reads a file back that is complete.
@@ -186,7 +186,7 @@ impl Results {
             .and_then(|line| serde_json::from_str(line).ok())
             .filter(|header: &Header| !header.metrics.is_empty() && header.metrics.len() == header.identities.len())
             .ok_or_else(|| Error::file(path, "holds no results: expected what `lpips eval --details` writes"))?;
-        let (mut datasets, mut answers) = (Vec::<String>::new(), Vec::<Answer>::new());
+        let (mut datasets, mut records) = (Vec::<String>::new(), Vec::<Record>::new());
         let mut numbers: HashMap<String, usize> = HashMap::new();
         let count = header.metrics.len();
         for (number, line) in (2..).zip(lines) {
@@ -209,29 +209,29 @@ impl Results {
             }
             if metric == 0 {
                 let files = line.reference.into_iter().chain([line.p0, line.p1]).map(PathBuf::from).collect();
-                answers.push(Answer { dataset, files, judge, distances: Vec::new() });
+                records.push(Record { dataset, files, judge, distances: Vec::new() });
             }
-            if let Some(answer) = answers.last_mut() {
-                answer.distances.push(distances);
+            if let Some(record) = records.last_mut() {
+                record.distances.push(distances);
             }
         }
-        let complete = answers.iter().filter(|answer| answer.distances.len() == count).count();
+        let complete = records.iter().filter(|record| record.distances.len() == count).count();
         if complete < header.items || complete == 0 {
             let all = header.items;
             let reason =
                 format!("holds {complete} of {all} {}s: run the command that began it again", header.kind.noun());
             return Err(Error::file(path, reason));
         }
-        Ok(Self { header, datasets, answers })
+        Ok(Self { header, datasets, records })
     }
 
-    /// The same questions, by the metrics of both; what both have measured counts once.
+    /// The same samples, by the metrics of both; what both have measured counts once.
     ///
     /// # Errors
     /// Results of other sets.
     pub fn joined(mut self, other: &Self) -> Result<Self> {
         let of = |header: &Header| (header.kind, header.set.clone(), header.size);
-        if of(&self.header) != of(&other.header) || self.answers.len() != other.answers.len() {
+        if of(&self.header) != of(&other.header) || self.records.len() != other.records.len() {
             return Err(Error::Data(format!(
                 "the results are of different sets: {} and {}; expected both of the same pictures and judgments, at one size",
                 self.described(),
@@ -244,7 +244,7 @@ impl Results {
             }
             self.header.metrics.push(other.header.metrics[at].clone());
             self.header.identities.push(identity.clone());
-            for (own, other) in self.answers.iter_mut().zip(&other.answers) {
+            for (own, other) in self.records.iter_mut().zip(&other.records) {
                 own.distances.push(other.distances[at].clone());
             }
         }
@@ -257,8 +257,8 @@ impl Results {
     /// A folder that can't be written to, or a full disk.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut bytes = self.head()?;
-        for answer in &self.answers {
-            bytes.extend(self.lines(answer)?);
+        for record in &self.records {
+            bytes.extend(self.lines(record)?);
         }
         files::write(path, &bytes)
     }
@@ -274,14 +274,14 @@ impl Results {
         format!("{items} {}s of {} at {size} pixels", kind.noun(), self.datasets.join(", "))
     }
 
-    fn lines(&self, answer: &Answer) -> Result<Vec<u8>> {
+    fn lines(&self, record: &Record) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let is_2afc = self.header.kind == Task::TwoAfc;
         for (at, metric) in self.header.metrics.iter().enumerate() {
-            let distance = |i: usize| answer.distances[at].get(i).copied();
-            let picture = |from_last: usize| answer.files[answer.files.len() - from_last].display().to_string();
+            let distance = |i: usize| record.distances[at].get(i).copied();
+            let picture = |from_last: usize| record.files[record.files.len() - from_last].display().to_string();
             let line = Line {
-                dataset: self.datasets[answer.dataset].clone(),
+                dataset: self.datasets[record.dataset].clone(),
                 metric: metric.clone(),
                 reference: is_2afc.then(|| picture(3)),
                 p0: picture(2),
@@ -289,9 +289,9 @@ impl Results {
                 d0: distance(0).filter(|_| is_2afc),
                 d1: distance(1),
                 d: distance(0).filter(|_| !is_2afc),
-                judge: is_2afc.then_some(answer.judge),
-                same: (!is_2afc).then_some(answer.judge),
-                score: is_2afc.then(|| answer.credit(at)),
+                judge: is_2afc.then_some(record.judge),
+                same: (!is_2afc).then_some(record.judge),
+                score: is_2afc.then(|| record.two_afc_score(at)),
             };
             serde_json::to_writer(&mut bytes, &line).map_err(|error| Error::Data(error.to_string()))?;
             bytes.push(b'\n');
@@ -300,15 +300,15 @@ impl Results {
     }
 }
 
-/// The file, to be written question by question.
+/// The file, to be written sample by sample.
 #[derive(Debug)]
-pub struct Details {
+pub struct ResultsLog {
     path: PathBuf,
     file: BufWriter<File>,
 }
 
-impl Details {
-    /// Opens a file for results, and takes over the distances that it holds already: how many questions are answered. Those are a
+impl ResultsLog {
+    /// Opens a file for results, and takes over the distances that it holds already: how many samples are measured. Those are a
     /// multiple of `batch`, so that the rest is measured in the same batches as in one go.
     ///
     /// # Errors
@@ -324,20 +324,20 @@ impl Details {
         let whole = held.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let mut lines = held[..whole].split_inclusive(|byte| *byte == b'\n');
         let mut keep = 0;
-        let mut answered = 0;
+        let mut measured = 0;
         if let Some(first) = lines.next() {
             results.header.check(path, first)?;
             keep = first.len();
             let lines: Vec<&[u8]> = lines.collect();
             let count = results.header.metrics.len();
             let items = lines.len() / count;
-            answered = if items == results.answers.len() { items } else { items - items % batch };
-            for (answer, lines) in results.answers.iter_mut().zip(lines[..answered * count].chunks(count)) {
+            measured = if items == results.records.len() { items } else { items - items % batch };
+            for (record, lines) in results.records.iter_mut().zip(lines[..measured * count].chunks(count)) {
                 for line in lines {
                     let reason = |what: &str| Error::file(path, format!("holds a line that can't be read: {what}"));
                     let parsed: Line = serde_json::from_slice(line).map_err(|error| reason(&error.to_string()))?;
                     let distances = parsed.distances(results.header.kind);
-                    answer.distances.push(distances.ok_or_else(|| reason("it lacks distances"))?);
+                    record.distances.push(distances.ok_or_else(|| reason("it lacks distances"))?);
                     keep += line.len();
                 }
             }
@@ -354,16 +354,16 @@ impl Details {
         if keep == 0 {
             details.append(&results.head()?)?;
         }
-        Ok((details, answered))
+        Ok((details, measured))
     }
 
-    /// Adds questions that have been answered.
+    /// Adds samples that have been measured.
     ///
     /// # Errors
     /// A full disk.
-    pub fn add(&mut self, results: &Results, answers: &[Answer]) -> Result<()> {
-        for answer in answers {
-            let lines = results.lines(answer)?;
+    pub fn add(&mut self, results: &Results, records: &[Record]) -> Result<()> {
+        for record in records {
+            let lines = results.lines(record)?;
             self.append(&lines)?;
         }
         self.file.flush().map_err(|error| Error::io(&self.path, "written", &error))

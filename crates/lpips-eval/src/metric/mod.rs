@@ -1,4 +1,7 @@
-//! What is scored: LPIPS in its published versions, models of one's own, and distances of pixels.
+//! Metrics by name: LPIPS in its published versions, trained models, and distances of pixels.
+
+mod group;
+pub mod pixel;
 
 use std::fmt;
 use std::path::Path;
@@ -7,30 +10,31 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 use lpips_core::weights::{Archive, Finder};
 use lpips_core::{Builder, Lpips, ModelMetadata, Network};
-use lpips_models::ops;
-use sha2::{Digest, Sha256};
-
-use super::pixel::{Baseline, Pixels};
 use lpips_data::float_image::FloatImage;
 use lpips_data::short_hex;
-use lpips_data::{Error, Result};
+use sha2::{Digest, Sha256};
 
-/// A distance of pictures with a name.
+pub use group::{Measured, MetricGroup, group_by_backbone};
+pub use pixel::{Baseline, Pixels};
+
+use crate::{Error, Result};
+
+/// A named distance of two pictures.
 #[derive(Debug, Clone)]
 pub struct Metric {
     name: String,
     identity: String,
-    how: How,
+    kind: Kind,
 }
 
 #[derive(Debug, Clone)]
-enum How {
+enum Kind {
     Pixels(Baseline),
     /// The metric, and the file that its network is from where that is not the published one.
-    Lpips(Box<Lpips>, Option<Arc<Path>>),
+    Lpips(Arc<Lpips>, Option<Arc<Path>>),
 }
 
-/// For each pair of a question its distance: of p0 and of p1 from the reference, or of p0 from p1.
+/// For each pair of a sample its distance: of p0 and of p1 from the reference, or of p0 from p1.
 pub type Distances = Vec<f64>;
 
 impl Metric {
@@ -55,7 +59,7 @@ impl Metric {
         // SSIM puts pictures into the same order as DSSIM.
         let pixels = if name.starts_with("ssim") { format!("d{name}") } else { name.to_string() };
         if let Some(baseline) = Baseline::ALL.into_iter().find(|baseline| baseline.name() == pixels) {
-            return Ok(Self { name: name.to_string(), identity: name.to_string(), how: How::Pixels(baseline) });
+            return Ok(Self { name: name.to_string(), identity: name.to_string(), kind: Kind::Pixels(baseline) });
         }
         let (builder, file) = match published(name) {
             Some(builder) => (builder, None),
@@ -70,14 +74,14 @@ impl Metric {
         }
         let builder = builder.finder(finder.clone()).device(device.clone()).batch_invariant();
         let lpips = memory.map_or(builder.clone(), |memory| builder.memory(memory)).build()?;
-        Ok(Self { name: name.to_string(), identity, how: How::Lpips(Box::new(lpips), own_network) })
+        Ok(Self { name: name.to_string(), identity, kind: Kind::Lpips(Arc::new(lpips), own_network) })
     }
 
     /// One that was just trained.
     pub fn trained(name: &str, lpips: Lpips) -> Self {
         // Its network may be its own.
-        let how = How::Lpips(Box::new(lpips), Some(Arc::from(Path::new(name))));
-        Self { name: name.to_string(), identity: name.to_string(), how }
+        let kind = Kind::Lpips(Arc::new(lpips), Some(Arc::from(Path::new(name))));
+        Self { name: name.to_string(), identity: name.to_string(), kind }
     }
 
     /// What it is called.
@@ -90,10 +94,10 @@ impl Metric {
         &self.identity
     }
 
-    /// Whether another sees the same in a picture, so that one look is enough for both.
-    pub fn sees_as(&self, other: &Self) -> bool {
-        match (&self.how, &other.how) {
-            (How::Lpips(a, own), How::Lpips(b, other)) => {
+    /// Whether one forward pass of a backbone serves this metric and another; see [`group_by_backbone`].
+    pub fn shares_backbone(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Lpips(a, own), Kind::Lpips(b, other)) => {
                 let of = |lpips: &Lpips| (lpips.backbone().network(), lpips.version(), lpips.tap_names());
                 of(a) == of(b) && own == other
             }
@@ -145,27 +149,22 @@ impl fmt::Display for Metric {
     }
 }
 
-/// The distances of some questions by each metric, which come in that order. All pictures are of one size.
+/// The distances of some samples by each metric, which come in that order. All pictures are of one size.
 ///
 /// # Errors
 /// Pictures that are too small for a metric, or a device that runs out of memory.
-pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[FloatImage; N]]) -> Result<Vec<Vec<Distances>>> {
+pub fn distances<const N: usize>(metrics: &[Metric], samples: &[[FloatImage; N]]) -> Result<Vec<Vec<Distances>>> {
     let mut all: Vec<Vec<Distances>> = vec![Vec::new(); metrics.len()];
-    let looks_at_pixels = metrics.iter().any(|metric| matches!(metric.how, How::Pixels(_)));
-    let pixels = if looks_at_pixels { pixels(questions)? } else { Vec::new() };
-    for (at, metric) in metrics.iter().enumerate() {
-        if !all[at].is_empty() {
-            continue;
+    let has_pixel_metric = metrics.iter().any(|metric| matches!(metric.kind, Kind::Pixels(_)));
+    let pixels = if has_pixel_metric { pixels(samples)? } else { Vec::new() };
+    for (metric, distances) in metrics.iter().zip(&mut all) {
+        if let Kind::Pixels(baseline) = metric.kind {
+            *distances = by_pixels(baseline, &pixels)?;
         }
-        match &metric.how {
-            How::Pixels(baseline) => all[at] = by_pixels(*baseline, &pixels)?,
-            How::Lpips(lpips, _) => {
-                let same: Vec<usize> = (at..metrics.len()).filter(|other| metric.sees_as(&metrics[*other])).collect();
-                let heads: Vec<&Lpips> = same.iter().filter_map(|other| metrics[*other].lpips()).collect();
-                for (at, distances) in same.iter().zip(by_network(lpips, &heads, questions)?) {
-                    all[*at] = distances;
-                }
-            }
+    }
+    for group in group_by_backbone(metrics) {
+        for (at, distances) in by_network(&group, samples)? {
+            all[at] = distances;
         }
     }
     Ok(all)
@@ -174,15 +173,15 @@ pub fn distances<const N: usize>(metrics: &[Metric], questions: &[[FloatImage; N
 impl Metric {
     /// The metric itself, unless it is a distance of pixels.
     pub fn lpips(&self) -> Option<&Lpips> {
-        match &self.how {
-            How::Lpips(lpips, _) => Some(lpips),
-            How::Pixels(_) => None,
+        match &self.kind {
+            Kind::Lpips(lpips, _) => Some(lpips),
+            Kind::Pixels(_) => None,
         }
     }
 
     /// Its value by pixels, as people read it: of PSNR the decibels, at most 200, and of SSIM the similarity. `None` of LPIPS.
     pub fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
-        let How::Pixels(baseline) = self.how else { return None };
+        let Kind::Pixels(baseline) = self.kind else { return None };
         Some(baseline.value(a, b).map(|value| match baseline {
             Baseline::Psnr => value.min(200.0),
             _ if self.name.starts_with("ssim") => 1.0 - 2.0 * value,
@@ -196,44 +195,40 @@ impl Metric {
     }
 }
 
-fn pixels<const N: usize>(questions: &[[FloatImage; N]]) -> Result<Vec<Vec<Pixels>>> {
-    let of = |square: &FloatImage| Pixels::from_rgb8(square.size, square.size, &square.to_rgb8());
-    questions.iter().map(|question| question.iter().map(of).collect()).collect()
+fn pixels<const N: usize>(samples: &[[FloatImage; N]]) -> Result<Vec<Vec<Pixels>>> {
+    let of = |image: &FloatImage| Pixels::from_rgb8(image.size, image.size, &image.to_rgb8());
+    samples.iter().map(|sample| sample.iter().map(of).collect()).collect()
 }
 
-fn by_pixels(baseline: Baseline, questions: &[Vec<Pixels>]) -> Result<Vec<Distances>> {
-    let of =
-        |question: &Vec<Pixels>| question[1..].iter().map(|other| baseline.distance(&question[0], other)).collect();
-    questions.iter().map(of).collect()
+fn by_pixels(baseline: Baseline, samples: &[Vec<Pixels>]) -> Result<Vec<Distances>> {
+    let of = |sample: &Vec<Pixels>| sample[1..].iter().map(|other| baseline.distance(&sample[0], other)).collect();
+    samples.iter().map(of).collect()
 }
 
-/// One look at the pictures for several heads.
+/// The distances by each metric of a group, with its place.
 fn by_network<const N: usize>(
-    lpips: &Lpips,
-    heads: &[&Lpips],
-    questions: &[[FloatImage; N]],
-) -> Result<Vec<Vec<Distances>>> {
-    let (n, side) = (questions.len(), questions.first().map_or(0, |question| question[0].size));
+    group: &MetricGroup,
+    samples: &[[FloatImage; N]],
+) -> Result<Vec<(usize, Vec<Distances>)>> {
+    let lpips = group.backbone();
+    let (n, side) = (samples.len(), samples.first().map_or(0, |sample| sample[0].size));
     let column = |at: usize| {
         let mut values = Vec::with_capacity(n * 3 * side * side);
-        for question in questions {
-            question[at].planes(&mut values);
+        for sample in samples {
+            sample[at].planes(&mut values);
         }
         Tensor::from_vec(values, (n, 3, side, side), lpips.device())
     };
-    let columns = (0..N).map(column).collect::<candle_core::Result<Vec<_>>>()?;
+    let columns = (0..N).map(column).collect::<candle_core::Result<Vec<_>>>().map_err(lpips_core::Error::from)?;
     let stack = match &columns[..] {
         [reference, p0, p1] => lpips.stack_triplets(reference, p0, p1)?,
         [p0, p1] => lpips.stack(p0, p1)?,
         _ => return Err(Error::Data(format!("{N} pictures were given: expected 2 or 3"))),
     };
-    ops::in_pool(|| {
-        let taps = lpips.backbone().features_channels_last(&stack.pictures).map_err(lpips_core::Error::from)?;
-        ops::recycle(&stack.pictures, &taps[0])?;
-        let of = |head: &&Lpips| {
-            let all = head.compare_taps(&stack.pairing, &taps, None)?.distance()?.flatten_all()?.to_vec1::<f32>()?;
-            Ok((0..n).map(|i| all[i..].iter().step_by(n).map(|d| f64::from(*d)).collect()).collect())
-        };
-        heads.iter().map(of).collect()
-    })
+    let of = |(at, comparison): Measured| {
+        let all = comparison.distance()?.flatten_all().and_then(|all| all.to_vec1::<f32>());
+        let all = all.map_err(lpips_core::Error::from)?;
+        Ok((at, (0..n).map(|i| all[i..].iter().step_by(n).map(|d| f64::from(*d)).collect()).collect()))
+    };
+    group.compare_stack(&stack)?.into_iter().map(of).collect()
 }

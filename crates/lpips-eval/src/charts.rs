@@ -4,13 +4,13 @@ use super::calibration::{self, BINS};
 use super::results::Results;
 use super::score::best_threshold;
 use super::table::{Row, curve};
-use crate::plot::{self, Bar, Labels, Line, Look};
+use crate::svg_chart::{self, Bar, Labels, Line, LineStyle};
 use lpips_data::Task;
 use lpips_data::{Error, Result};
 
 /// A chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plot {
+pub struct Chart {
     /// A name for its file.
     pub name: String,
     /// What it shows, in a sentence.
@@ -24,21 +24,21 @@ pub struct Plot {
 ///
 /// # Errors
 /// None that is known: what is drawn is made of finite numbers.
-pub fn plots(results: &Results, rows: &[Row]) -> Result<Vec<Plot>> {
-    let mut plots = vec![scores(results.header.kind, rows)?];
+pub fn charts(results: &Results, rows: &[Row]) -> Result<Vec<Chart>> {
+    let mut charts = vec![scores(results.header.kind, rows)?];
     match results.header.kind {
-        Task::TwoAfc => plots.push(calibration(results)?),
+        Task::TwoAfc => charts.push(calibration(results)?),
         Task::Jnd => {
-            plots.push(precision_recall(results)?);
+            charts.push(precision_recall(results)?);
             for metric in 0..results.header.metrics.len() {
-                plots.push(threshold(results, metric)?);
+                charts.push(threshold(results, metric)?);
             }
         }
     }
-    Ok(plots)
+    Ok(charts)
 }
 
-fn scores(kind: Task, rows: &[Row]) -> Result<Plot> {
+fn scores(kind: Task, rows: &[Row]) -> Result<Chart> {
     let unique = |of: fn(&Row) -> &String| {
         let mut names: Vec<String> = Vec::new();
         rows.iter().map(of).for_each(|name| {
@@ -65,48 +65,48 @@ fn scores(kind: Task, rows: &[Row]) -> Result<Plot> {
         Task::Jnd => "mAP",
     };
     let labels = Labels { title: "scores", x: "", y };
-    let svg = plot::bars(labels, &datasets, &series).map_err(Error::Data)?;
-    Ok(Plot { name: "scores".to_string(), caption: "Scores by dataset, with their intervals.".to_string(), svg })
+    let svg = svg_chart::bars(labels, &datasets, &series).map_err(Error::Data)?;
+    Ok(Chart { name: "scores".to_string(), caption: "Scores by dataset, with their intervals.".to_string(), svg })
 }
 
-fn calibration(results: &Results) -> Result<Plot> {
-    let ideal = Line { name: "as judged".to_string(), points: vec![(0.0, 0.0), (1.0, 1.0)], look: Look::Faint };
+fn calibration(results: &Results) -> Result<Chart> {
+    let ideal = Line { name: "as judged".to_string(), points: vec![(0.0, 0.0), (1.0, 1.0)], style: LineStyle::Faint };
     let of = |(metric, name): (usize, &String)| {
         let bins = calibration::bins(results, metric, BINS);
         Line {
             name: name.clone(),
             points: bins.iter().map(|bin| (bin.predicted, bin.judged)).collect(),
-            look: Look::Dotted,
+            style: LineStyle::Dotted,
         }
     };
     let lines: Vec<Line> = results.header.metrics.iter().enumerate().map(of).chain([ideal]).collect();
     let labels = Labels { title: "calibration", x: "predicted share that prefers p1", y: "share that prefers p1" };
-    let svg = plot::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
     let caption = "The share of people that distances predict to prefer p1, against the share that did, in tenths of all triplets. The \
         prediction is 1 / (1 + exp(-k (d0 - d1))) with the most likely k.";
-    Ok(Plot { name: "calibration".to_string(), caption: caption.to_string(), svg })
+    Ok(Chart { name: "calibration".to_string(), caption: caption.to_string(), svg })
 }
 
-fn precision_recall(results: &Results) -> Result<Plot> {
+fn precision_recall(results: &Results) -> Result<Chart> {
     let of = |(metric, name): (usize, &String)| {
         let points = curve(results, metric).iter().map(|point| (point.recall, point.precision)).collect();
-        Line { name: name.clone(), points, look: Look::Plain }
+        Line { name: name.clone(), points, style: LineStyle::Plain }
     };
     let lines: Vec<Line> = results.header.metrics.iter().enumerate().map(of).collect();
     let labels = Labels { title: "precision and recall", x: "recall", y: "precision" };
-    let svg = plot::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
     let caption = "Of the pairs called the same, how many people call the same, against how many of those are found.";
-    Ok(Plot { name: "precision-recall".to_string(), caption: caption.to_string(), svg })
+    Ok(Chart { name: "precision-recall".to_string(), caption: caption.to_string(), svg })
 }
 
-fn threshold(results: &Results, metric: usize) -> Result<Plot> {
+fn threshold(results: &Results, metric: usize) -> Result<Chart> {
     let name = &results.header.metrics[metric];
     let curve = curve(results, metric);
     let points = curve.iter().filter(|point| point.threshold.is_finite());
     let points = points.map(|point| (point.threshold, point.accuracy)).collect();
-    let line = Line { name: name.clone(), points, look: Look::Plain };
+    let line = Line { name: name.clone(), points, style: LineStyle::Plain };
     let labels = Labels { title: "agreement by threshold", x: "threshold", y: "accuracy" };
-    let svg = plot::lines(labels, &[line], (None, Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let svg = svg_chart::lines(labels, &[line], (None, Some((0.0, 1.0)))).map_err(Error::Data)?;
     let best = match best_threshold(&curve) {
         Some(best) if best.threshold.is_finite() => format!("the most at {:.4}", best.threshold),
         _ => "the most when no pair is".to_string(),
@@ -114,5 +114,5 @@ fn threshold(results: &Results, metric: usize) -> Result<Plot> {
     let caption = format!(
         "{name}: on how many pairs metric and people agree when pairs up to a distance are called the same; {best}."
     );
-    Ok(Plot { name: format!("threshold-{}", metric + 1), caption, svg })
+    Ok(Chart { name: format!("threshold-{}", metric + 1), caption, svg })
 }

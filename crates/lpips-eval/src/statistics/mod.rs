@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn tests_agree_with_scipy() {
-        let rows: Vec<Row> = serde_json::from_str(include_str!("../tests/fixtures/statistics.json")).unwrap();
+        let rows: Vec<Row> = serde_json::from_str(include_str!("../../tests/fixtures/statistics.json")).unwrap();
         assert_eq!(rows.len(), 8);
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1e-3);
         for Row { name, differences, t, t_p, w, w_p } in rows {
