@@ -1,7 +1,7 @@
 //! Downloads from the Hugging Face hub, into the cache that Python's `huggingface_hub` uses too.
 //!
-//! `hf-hub` gives the cache's layout and the addresses; the transfer is our own, over the HTTP client that it brings (see
-//! [`crate::transfer`]). A file is moved into the cache only after its contents were accepted.
+//! `hf-hub` gives the cache's layout; the transfer is our own (see [`crate::transfer`]), as that of `hf-hub` draws progress bars.
+//! A file is moved into the cache only after its contents were accepted.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
 
@@ -18,6 +17,9 @@ use super::source::Progress;
 use crate::arch::HubFile;
 use crate::error::{Error, Result};
 use crate::transfer::{Failure, Transfer};
+
+/// The hub unless `HF_ENDPOINT` names another.
+const ENDPOINT: &str = "https://huggingface.co";
 
 /// The hub and its cache on this machine.
 #[derive(Clone)]
@@ -123,15 +125,8 @@ impl Hub {
     }
 
     fn url(&self, file: &HubFile) -> String {
-        let cache = Cache::new(self.cache.clone());
-        let mut api = ApiBuilder::from_cache(cache);
-        if let Some(endpoint) = &self.endpoint {
-            api = api.with_endpoint(endpoint.clone());
-        }
-        match api.build() {
-            Ok(api) => api.repo(Self::repo(file)).url(file.file),
-            Err(_) => format!("{}/resolve/{}/{}", file.repo, file.revision, file.file),
-        }
+        let endpoint = self.endpoint.as_deref().unwrap_or(ENDPOINT);
+        format!("{endpoint}/{}/resolve/{}/{}", file.repo, file.revision.replace('/', "%2F"), file.file)
     }
 
     /// Gets the whole file into `part`, going on where an earlier attempt stopped. Returns the commit it belongs to.
@@ -174,7 +169,8 @@ impl Hub {
     fn keep(&self, file: &HubFile, part: &Path, commit: &str) -> io::Result<PathBuf> {
         let sha256 = hash(part)?;
         let cache = Cache::new(self.cache.clone()).repo(Self::repo(file));
-        fs::rename(part, cache.blob_path(&sha256))?;
+        let contents = self.cache.join(Self::repo(file).folder_name()).join("blobs").join(&sha256);
+        fs::rename(part, &contents)?;
         let pointer = cache.pointer_path(commit).join(file.file);
         let parent = pointer.parent().unwrap_or(Path::new(""));
         fs::create_dir_all(parent)?;
@@ -182,7 +178,7 @@ impl Hub {
         let blob: PathBuf = std::iter::repeat_n("..", depth).collect::<PathBuf>().join("blobs").join(&sha256);
         // Beside its place and then onto it, so that the name never stands for something half made.
         let fresh = parent.join(format!(".{sha256}.{}", std::process::id()));
-        link(&blob, &cache.blob_path(&sha256), &fresh)?;
+        link(&blob, &contents, &fresh)?;
         fs::rename(&fresh, &pointer)?;
         cache.create_ref(commit)?;
         Ok(pointer)
