@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicBool;
 use candle_core::Device;
 use lpips_core::Lpips;
 use lpips_core::weights::Finder;
-use lpips_data::{Dataset, Outcome, Result};
+use lpips_data::{Dataset, Outcome};
 
-use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::folder::{self, Folder};
-use crate::trainer::{Event, Judgments, Trainer};
+use crate::error::Result;
+use crate::run_folder::checkpoint::Checkpoint;
+use crate::run_folder::{self, RunFolder};
+use crate::trainer::{Event, Splits, Trainer};
 
 /// Trains on a set in a folder of its own, or goes on with what was begun there: the metric that comes of it. `None` where `stop`
 /// was set before the end.
@@ -27,10 +28,10 @@ pub fn train(
     stop: &AtomicBool,
     tell: &mut dyn FnMut(&Event<'_>, u64),
 ) -> Result<Option<Lpips>> {
-    let latest = folder::latest_checkpoint(out);
+    let latest = run_folder::latest_checkpoint(out);
     let resumes = latest.exists();
-    let judgments = Judgments { train: Arc::new(set), val: None };
-    let mut trainer = Trainer::new(config.clone(), judgments, finder, device, resumes)?;
+    let splits = Splits { train: Arc::new(set), val: None };
+    let mut trainer = Trainer::new(config.clone(), splits, finder, device, resumes)?;
     let mut cached = Vec::new();
     if resumes {
         let checkpoint = Checkpoint::load(&latest)?;
@@ -38,7 +39,7 @@ pub fn train(
         trainer.restore(checkpoint, &latest)?;
     }
     let steps = trainer.total_steps();
-    let ended = trainer.run(&mut Folder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
+    let ended = trainer.run(&mut RunFolder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
     Ok(match ended {
         Outcome::Complete => Some(trainer.model().lpips()?),
         Outcome::Stopped => None,

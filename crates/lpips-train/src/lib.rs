@@ -1,24 +1,19 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod amp;
-mod cache;
-pub mod checkpoint;
 pub mod config;
 pub mod cross_validation;
-mod curves;
-pub mod folder;
+mod error;
 pub mod model;
-mod optim;
-mod schedule;
-mod tensorboard;
-mod trainer;
+pub mod optimiser;
+pub mod run_folder;
+pub mod trainer;
 
-pub use amp::Scaler;
 pub use config::Config;
-pub use folder::{Folder, SkipRecord, Skipped, StepRecord, Validation};
-pub use lpips_data::{Error, Outcome, Result};
+pub use error::{Error, Result};
+pub use lpips_data::Outcome;
 pub use model::Model;
-pub use optim::{Adam, AdamConfig};
-pub use schedule::{Schedule, ScheduleKind};
-pub use trainer::{Event, Judgments, Trainer};
+pub use optimiser::{Adam, AdamConfig, LossScaler, Schedule, ScheduleKind};
+pub use run_folder::checkpoint::Checkpoint;
+pub use run_folder::{RunFolder, SkipReason, SkipRecord, StepRecord, Validation};
+pub use trainer::{Event, Splits, Trainer};

@@ -1,7 +1,7 @@
 //! The `lpips-train` command; see the crate's README.
 #![forbid(unsafe_code)]
 
-mod command;
+mod cli;
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::command::Failure;
+use crate::cli::Failure;
 
 /// Trains LPIPS on people's judgments of which of two pictures is the more similar to a third (2AFC).
 ///
@@ -18,7 +18,7 @@ use crate::command::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "lpips-train", version, max_term_width = 100)]
 #[command(args_override_self = true)]
-struct Cli {
+struct Arguments {
     /// Say more about what is done (twice: everything).
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
     verbose: u8,
@@ -28,7 +28,7 @@ struct Cli {
     quiet: bool,
 
     #[command(flatten)]
-    train: command::train::Train,
+    train: cli::train::Train,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -36,15 +36,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Check(command::check::Check),
-    Augment(command::augment::Preview),
-    Config(command::config::Show),
-    Bench(command::bench::Bench),
+    Check(cli::check::Check),
+    Augment(cli::augment::Preview),
+    Config(cli::config::Show),
+    Bench(cli::bench::Bench),
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // A training's settings before another command would be ignored.
     let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let global = ["quiet", "verbose"];
@@ -54,9 +54,9 @@ fn main() -> ExitCode {
     ) {
         let flag = id.as_str().replace('_', "-");
         let message = format!("--{flag} is a setting of a training, and does not go before the command {name}\n");
-        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+        Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
-    let level = match (cli.quiet, cli.verbose) {
+    let level = match (arguments.quiet, arguments.verbose) {
         (true, _) => LevelFilter::ERROR,
         (_, 0) => LevelFilter::WARN,
         (_, 1) => LevelFilter::INFO,
@@ -69,8 +69,8 @@ fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
-    let result = match cli.command {
-        None => cli.train.run(cli.quiet),
+    let result = match arguments.command {
+        None => arguments.train.run(arguments.quiet),
         Some(Command::Check(check)) => check.run(),
         Some(Command::Augment(preview)) => preview.run(),
         Some(Command::Config(show)) => show.run(),
@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         Err(Failure::Stopped) => ExitCode::from(130),
         Err(Failure::ReaderGone) => ExitCode::SUCCESS,
         Err(Failure::Error(message)) => {
-            command::error(&message);
+            cli::error(&message);
             ExitCode::from(1)
         }
     }

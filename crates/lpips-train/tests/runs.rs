@@ -345,7 +345,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_files() {
     candle_core::safetensors::save(&network, &init).unwrap();
     let error = refused(&small(&data, &out, &["--phase", "tune", "--init", text(&init), "--no-shuffle"]));
     assert!(error.contains("no finite number") && error.contains("00000") && error.contains("step "), "{error}");
-    assert!(!tensors(&out.join("checkpoints/astray.safetensors")).is_empty());
+    assert!(!tensors(&out.join("checkpoints/diverged.safetensors")).is_empty());
 }
 
 /// On a file system of its own, so small that the second checkpoint has no room beside the first.

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lpips_core::Picture;
+use lpips_data::Error;
 use lpips_data::label::votes::{self, Ballot, Progress, Votes};
 use lpips_data::label::{Answer, Place, Questions};
-use lpips_train::Error;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

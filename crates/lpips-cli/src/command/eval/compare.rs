@@ -80,7 +80,7 @@ impl Compare {
             )));
         }
         let mut all: Vec<Results> =
-            self.metrics.iter().map(|name| Results::read(Path::new(name))).collect::<lpips_train::Result<_>>()?;
+            self.metrics.iter().map(|name| Results::read(Path::new(name))).collect::<lpips_data::Result<_>>()?;
         // Two metrics of one name are told apart by their files.
         let identities: Vec<(String, String)> = all
             .iter()

@@ -56,7 +56,7 @@ impl Folds {
         let folds = folds(&set, k, score.intervals.seed)?;
         let mut header = Header::new(&set, &others, options.size, score.details.is_some())?;
         header.metrics.insert(0, TRAINED.to_string());
-        let by = (config.digest()?, score.intervals.seed);
+        let by = (config.digest().map_err(failure)?, score.intervals.seed);
         header.identities.insert(0, format!("{TRAINED} in {k} folds by {}, seed {}", by.0, by.1));
         if let Some(details) = &score.details {
             header.check_file(details)?;
@@ -80,7 +80,7 @@ impl Folds {
                 }
             });
             bar.finish_and_clear();
-            let own = [&[Metric::trained(TRAINED, lpips?.ok_or_else(stopped)?)], &others[..]].concat();
+            let own = [&[Metric::trained(TRAINED, lpips.map_err(failure)?.ok_or_else(stopped)?)], &others[..]].concat();
             let results = measure(&Arc::new(held), &own, options, None, &stop, &mut |_| ())?;
             let results = results.ok_or_else(stopped)?;
             // The last is that over all datasets, where there are several.
@@ -111,12 +111,12 @@ impl Folds {
     }
 
     fn config(&self, score: &Score) -> Result<Config> {
-        let file = self.train.as_deref().map(lpips_train::config::read).transpose()?;
+        let file = self.train.as_deref().map(lpips_train::config::read).transpose().map_err(failure)?;
         let name = self.train.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let size = format!("[data]\nsize = {}", score.pictures.options().size);
         let layers =
             [("--size", size.as_str())].into_iter().chain(file.iter().map(|text| (name.as_str(), text.as_str())));
-        let mut config = Config::merged(layers)?;
+        let mut config = Config::merged(layers).map_err(failure)?;
         let size = score.pictures.options().size;
         if config.data.size != size {
             let own = config.data.size;
@@ -125,7 +125,13 @@ impl Folds {
         }
         config.data.train.clone_from(&score.data);
         config.data.val.clear();
-        config.make_absolute()?;
+        config.make_absolute().map_err(failure)?;
         Ok(config)
     }
+}
+
+/// A training's error as the command's.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failure(error: lpips_train::Error) -> Failure {
+    Failure::of(&error, error.is_usage())
 }

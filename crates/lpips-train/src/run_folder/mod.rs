@@ -1,16 +1,20 @@
-//! The folder of a run: what it holds, and that one run alone writes to it.
+//! The folder of a run: settings, logs, events, checkpoints and the trained model, behind a lock.
+
+pub mod checkpoint;
+pub(crate) mod curves;
+mod tensorboard;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use lpips_data::files;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoints, Position};
+use self::checkpoint::{Checkpoints, Position};
+use self::tensorboard::Events;
 use crate::config::Config;
-use crate::tensorboard::Events;
-use lpips_data::files;
-use lpips_data::{Error, Result};
+use crate::error::{Error, Result};
 
 /// One step, as a line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,13 +41,13 @@ pub struct SkipRecord {
     /// From 1, over all epochs.
     pub step: u64,
     /// Why.
-    pub skipped: Skipped,
+    pub skipped: SkipReason,
 }
 
 /// Why a step was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Skipped {
+pub enum SkipReason {
     /// A gradient did not fit into 16 bits.
     Overflow,
     /// No picture of the batch could be read.
@@ -84,7 +88,7 @@ pub struct Validation {
 
 /// A run's folder, opened for writing.
 #[derive(Debug)]
-pub struct Folder {
+pub struct RunFolder {
     path: PathBuf,
     /// Locked as long as this is open, by the system, so that a killed run leaves no lock.
     _lock: File,
@@ -111,10 +115,10 @@ pub fn holds_run(path: &Path) -> bool {
 
 /// Where a run's latest checkpoint is, or would be.
 pub fn latest_checkpoint(path: &Path) -> PathBuf {
-    path.join(CHECKPOINTS).join(crate::checkpoint::LATEST)
+    path.join(CHECKPOINTS).join(checkpoint::LATEST)
 }
 
-impl Folder {
+impl RunFolder {
     /// Opens a folder, which is made where it is not there, and writes the settings of its run into it.
     ///
     /// # Errors
@@ -127,7 +131,7 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(Error::file(path, "another training is writing to this folder: name another with --out"));
+                return Err(Error::Locked { path: path.to_path_buf() });
             }
             Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
@@ -256,5 +260,5 @@ fn rewrite(path: &Path, records: &[impl Serialize]) -> Result<()> {
     if !text.is_empty() {
         text.push('\n');
     }
-    files::write(path, text.as_bytes())
+    Ok(files::write(path, text.as_bytes())?)
 }

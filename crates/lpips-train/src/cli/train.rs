@@ -10,8 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use lpips_core::DeviceChoice;
 use lpips_core::weights::Finder;
 use lpips_data::CheckDepth;
-use lpips_train::checkpoint::Checkpoint;
-use lpips_train::{Config, Event, Folder, Judgments, Outcome, Skipped, Trainer, folder};
+use lpips_train::{Checkpoint, Config, Event, Outcome, RunFolder, SkipReason, Splits, Trainer, run_folder};
 use toml::{Table, Value};
 
 use super::{Failure, Result, note, print};
@@ -167,7 +166,7 @@ impl Train {
         if config.augment.values.independent && !config.augment.values.is_off() {
             tracing::warn!("each picture of a triplet is changed in its own way: judgments need not hold any more");
         }
-        if !start.is_own && folder::holds_run(&start.out) {
+        if !start.is_own && run_folder::holds_run(&start.out) {
             return Err(Failure::Error(format!(
                 "{} holds a training already: go on with it by --resume, or name another folder with --out",
                 start.out.display()
@@ -191,17 +190,17 @@ impl Train {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(0) };
         let style = "looking at the pictures {bar:24} {pos}/{len} triplets";
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let judgments = Judgments::open(&config, look, &|count| match count {
+        let splits = Splits::open(&config, look, &|count| match count {
             Some(count) => bar.inc_length(count as u64),
             None => bar.inc(1),
         });
         bar.finish_and_clear();
-        let judgments = judgments?;
+        let splits = splits?;
         let device = choice.open()?;
         let will_restore = start.checkpoint.is_some();
-        let mut trainer = Trainer::new(config.clone(), judgments, &Finder::default(), &device, will_restore)?;
+        let mut trainer = Trainer::new(config.clone(), splits, &Finder::default(), &device, will_restore)?;
         let cached = restore(&mut trainer, &start)?;
-        let mut folder = Folder::open(&start.out, &config)?;
+        let mut folder = RunFolder::open(&start.out, &config)?;
         if !quiet {
             plan(&trainer, &config);
         }
@@ -236,18 +235,18 @@ impl Train {
             (resume.parent().and_then(Path::parent).map(Path::to_path_buf), Some(resume.clone()))
         } else {
             let run = if resume.as_os_str().is_empty() { named(default) } else { resume };
-            let latest = folder::latest_checkpoint(&run);
+            let latest = run_folder::latest_checkpoint(&run);
             (Some(run), Some(latest).filter(|latest| latest.exists()))
         };
         let run = run.unwrap_or_default();
-        let settings = Some(run.join(folder::CONFIG)).filter(|settings| settings.is_file());
+        let settings = Some(run.join(run_folder::CONFIG)).filter(|settings| settings.is_file());
         let says_what = !self.data.is_empty() || self.config.is_some();
         if settings.is_none() && !says_what {
             return Err(Failure::Error(format!(
                 "{} holds no training to go on with: expected the {} that a run writes; name the run's folder, or start one \
                  without --resume",
                 run.display(),
-                folder::CONFIG
+                run_folder::CONFIG
             )));
         }
         let out = named(&run);
@@ -413,8 +412,8 @@ fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
         }
         Event::Skipped(skip) => {
             let why = match skip.skipped {
-                Skipped::Overflow => "a gradient did not fit into 16 bits, and the loss is scaled less from now on",
-                Skipped::Broken => "no picture of it could be read",
+                SkipReason::Overflow => "a gradient did not fit into 16 bits, and the loss is scaled less from now on",
+                SkipReason::Broken => "no picture of it could be read",
             };
             bar.suspend(|| tracing::warn!("step {} was left out: {why}", skip.step));
         }
@@ -428,7 +427,7 @@ fn tell(event: &Event<'_>, bar: &ProgressBar, quiet: bool) {
 }
 
 /// Prints how it went.
-fn summary(folder: &Folder, trainer: &Trainer) -> Result<()> {
+fn summary(folder: &RunFolder, trainer: &Trainer) -> Result<()> {
     if let Some(last) = folder.steps()?.last() {
         print(&format!("loss {:.4} and accuracy {:.3} in the last of {} steps", last.loss, last.accuracy, last.step))?;
     }
@@ -443,7 +442,7 @@ fn summary(folder: &Folder, trainer: &Trainer) -> Result<()> {
         let most = if most < 1.0 { format!("; {most:.4} is the most, as judgments differ") } else { String::new() };
         print(&format!("2AFC on the held-out triplets: {first:.4} at first, {last:.4} now{most}"))?;
     }
-    let model = folder.path().join(folder::MODEL);
+    let model = folder.path().join(run_folder::MODEL);
     print(&format!("wrote {}: lpips compare --weights {} A.png B.png", model.display(), model.display()))
 }
 

@@ -1,4 +1,6 @@
-//! The loop: batches, steps, epochs.
+//! The training loop over batches, steps and epochs, with validation and checkpoints.
+
+mod feature_cache;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,23 +10,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use candle_core::{Device, Tensor};
 use lpips_core::Dropout;
 use lpips_core::weights::Finder;
-use lpips_models::ops::sum;
-
-use crate::amp::Scaler;
-use crate::cache::Cache;
-use crate::checkpoint::{Checkpoint, Identity, Position};
-use crate::config::{Amp, Config};
-use crate::curves;
-use crate::folder::{self, Folder, SkipRecord, Skipped, StepRecord, Validation};
-use crate::model::Model;
-use crate::optim::{Adam, square_sum};
 use lpips_data::augment::Augment;
 use lpips_data::files;
 use lpips_data::loader::{Batch, Batching};
 use lpips_data::rng::{Rng, Stream};
 use lpips_data::{CheckDepth, Dataset, Outcome, Split};
-use lpips_data::{Error, Result};
 use lpips_eval::score::two_afc_score;
+use lpips_models::ops::sum;
+
+use self::feature_cache::Cache;
+use crate::config::{Amp, Config};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::optimiser::{Adam, LossScaler, square_sum};
+use crate::run_folder::checkpoint::{Checkpoint, Identity, Position};
+use crate::run_folder::{self, RunFolder, SkipReason, SkipRecord, StepRecord, Validation, curves};
 
 /// A training under way.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Trainer {
     identity: Identity,
     model: Model,
     adam: Adam,
-    scaler: Scaler,
+    scaler: LossScaler,
     position: Position,
     train: Arc<Dataset>,
     val: Option<Arc<Dataset>>,
@@ -41,7 +41,7 @@ pub struct Trainer {
     cache: Option<Cache>,
 }
 
-/// What happens meanwhile.
+/// Progress events of a training run.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A step was taken, with so many triplets.
@@ -56,7 +56,7 @@ pub enum Event<'a> {
 
 /// The triplets that a configuration names: to train on, and to score.
 #[derive(Debug, Clone)]
-pub struct Judgments {
+pub struct Splits {
     /// To train on.
     pub train: Arc<Dataset>,
     /// To score after each epoch.
@@ -66,7 +66,17 @@ pub struct Judgments {
 /// Samples of the built-in set to train on, and to score.
 const SAMPLES: (usize, usize) = (400, 200);
 
-impl Judgments {
+/// The result of a step.
+enum StepOutcome {
+    /// The weights have moved.
+    Taken(StepRecord),
+    /// The weights are as before.
+    Skipped(SkipReason),
+    /// The loss or the gradient is not a finite number, for this reason; the weights are as before.
+    Diverged(String),
+}
+
+impl Splits {
     /// Opens them, and looks at each picture; without any to train on, the built-in samples. `progress` is called as
     /// [`Dataset::open_for_training`] does it.
     ///
@@ -80,7 +90,9 @@ impl Judgments {
             return Ok(Self { train: Arc::new(Dataset::samples(1, SAMPLES.0)), val: Some(Arc::new(val)) });
         }
         let open = |roots: &[PathBuf], split| {
-            Dataset::open_for_training(roots, split, data.skip_broken, look, progress).map(Arc::new)
+            Dataset::open_for_training(roots, split, data.skip_broken, look, progress)
+                .map(Arc::new)
+                .map_err(Error::from)
         };
         let train = open(&data.train, Split::Train)?;
         let val = if data.val.is_empty() { None } else { Some(open(&data.val, Split::Val)?) };
@@ -93,13 +105,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Weights that are not found or do not fit.
-    pub fn new(
-        config: Config,
-        judgments: Judgments,
-        finder: &Finder,
-        device: &Device,
-        will_restore: bool,
-    ) -> Result<Self> {
+    pub fn new(config: Config, splits: Splits, finder: &Finder, device: &Device, will_restore: bool) -> Result<Self> {
         let model = Model::new(&config, finder, device, will_restore)?;
         let factor = |name: &str| if name.starts_with("features.") { config.optimizer.trunk_lr_factor } else { 1.0 };
         let variables = model.variables().map(|(name, var)| (name.to_string(), var.clone(), factor(name)));
@@ -115,8 +121,8 @@ impl Trainer {
         };
         let lpips = model.lpips()?;
         lpips.backbone().check_size(config.data.size, config.data.size).map_err(lpips_core::Error::from)?;
-        let Judgments { train, val } = judgments;
-        let (scaler, position) = (Scaler::new(config.run.amp), Position::default());
+        let Splits { train, val } = splits;
+        let (scaler, position) = (LossScaler::new(config.run.amp.dtype()), Position::default());
         let identity = Self::identity(&config, &model, &train)?;
         Ok(Self { config, identity, model, adam, scaler, position, train, val, batching, cache: None })
     }
@@ -184,7 +190,7 @@ impl Trainer {
     /// A checkpoint of another training.
     pub fn restore(&mut self, checkpoint: Checkpoint, path: &Path) -> Result<()> {
         checkpoint.identity.check(&self.identity, path)?;
-        let named = |error: &dyn std::fmt::Display| Error::file(path, format!("can't be gone on from: {error}"));
+        let named = |error: &dyn std::fmt::Display| Error::checkpoint(path, format!("can't be resumed: {error}"));
         let Checkpoint { position, scaler, model, adam, .. } = checkpoint;
         self.model.set_state(&model.into_iter().collect()).map_err(|error| named(&error))?;
         self.adam.set_state(&adam.into_iter().collect()).map_err(|error| named(&error))?;
@@ -199,7 +205,7 @@ impl Trainer {
     /// A picture that can't be read, a full disk, or a loss that is not a number; what can be saved has been.
     pub fn run(
         &mut self,
-        folder: &mut Folder,
+        folder: &mut RunFolder,
         cached: &[u32],
         stop: &AtomicBool,
         tell: &mut dyn FnMut(&Event<'_>),
@@ -227,7 +233,7 @@ impl Trainer {
     }
 
     /// What is left to do after the last epoch.
-    fn complete(&mut self, folder: &mut Folder) -> Result<()> {
+    fn complete(&mut self, folder: &mut RunFolder) -> Result<()> {
         self.write_model(folder)?;
         folder.sync()?;
         let lins = self.model.state()?;
@@ -255,7 +261,12 @@ impl Trainer {
     }
 
     /// The rest of the epoch that is under way.
-    fn epoch(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
+    fn epoch(
+        &mut self,
+        folder: &mut RunFolder,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Outcome> {
         let (epoch, total) = (self.position.epoch, self.batching.batches(self.train.items.len()));
         let mut loader = self.batching.load(&self.train, epoch, self.position.batch, self.model.device());
         while self.position.batch < total {
@@ -266,23 +277,24 @@ impl Trainer {
             let within = self.position.batch as f64 / total as f64;
             let mut numbers = Vec::new();
             let step = self.step(&mut loader.by_ref().take(count), &mut numbers, epoch, within);
-            if let Err(Error::Astray(reason)) = step {
-                return Err(self.astray(folder, &reason, &numbers));
+            let outcome = step?;
+            if let StepOutcome::Diverged(reason) = outcome {
+                return Err(self.diverged(folder, reason, &numbers));
             }
-            let taken = step?;
             self.position.batch += count;
             self.position.step += 1;
-            match taken {
-                Ok(record) => {
+            match outcome {
+                StepOutcome::Taken(record) => {
                     folder.step(&record)?;
                     tell(&Event::Step(&record, numbers.len()));
                 }
-                Err(skipped) => {
+                StepOutcome::Skipped(skipped) => {
                     self.position.skipped += 1;
                     let record = SkipRecord { epoch: epoch + 1, step: self.position.step, skipped };
                     folder.skip(&record)?;
                     tell(&Event::Skipped(&record));
                 }
+                StepOutcome::Diverged(_) => {}
             }
             let every = self.config.run.checkpoint_steps;
             if every > 0 && self.position.step.is_multiple_of(every) && self.position.batch < total {
@@ -297,11 +309,11 @@ impl Trainer {
     /// One step over some batches, as over one of all their triplets, whose `numbers` are noted; or why it was not taken.
     fn step(
         &mut self,
-        batches: &mut dyn Iterator<Item = Result<Option<Batch>>>,
+        batches: &mut dyn Iterator<Item = lpips_data::Result<Option<Batch>>>,
         numbers: &mut Vec<u32>,
         epoch: usize,
         within: f64,
-    ) -> Result<Result<StepRecord, Skipped>> {
+    ) -> Result<StepOutcome> {
         let step = self.position.step;
         let lr = self.config.optimizer.lr * self.config.schedule().factor(step, epoch, within);
         let mut sums: HashMap<String, Tensor> = HashMap::new();
@@ -328,7 +340,7 @@ impl Trainer {
             }
         }
         if count == 0.0 {
-            return Ok(Err(Skipped::Broken));
+            return Ok(StepOutcome::Skipped(SkipReason::Broken));
         }
         (loss, accuracy) = (loss / count, accuracy / count);
         let unscale = 1.0 / (count * self.scaler.scale);
@@ -346,13 +358,13 @@ impl Trainer {
                 Amp::F16 => " (numbers above 65504 do not fit into f16: bf16 or f32 may do)",
                 _ => "",
             };
-            return Err(Error::Astray(format!("the loss is no finite number{hint}")));
+            return Ok(StepOutcome::Diverged(format!("the loss is no finite number{hint}")));
         }
         if !norm.is_finite() {
             if self.scaler.overflowed() {
-                return Ok(Err(Skipped::Overflow));
+                return Ok(StepOutcome::Skipped(SkipReason::Overflow));
             }
-            return Err(Error::Astray("the gradient is no finite number".to_string()));
+            return Ok(StepOutcome::Diverged("the gradient is no finite number".to_string()));
         }
         let limit = self.config.optimizer.clip_norm;
         let shorten = if limit > 0.0 && norm > limit { limit / norm } else { 1.0 };
@@ -360,7 +372,7 @@ impl Trainer {
         self.adam.step_with(|name, _| sums.get(name).cloned(), unscale * shorten)?;
         self.model.clamp()?;
         self.scaler.succeeded();
-        Ok(Ok(StepRecord { epoch: epoch + 1, step: step + 1, loss, accuracy, lr, grad_norm: norm }))
+        Ok(StepOutcome::Taken(StepRecord { epoch: epoch + 1, step: step + 1, loss, accuracy, lr, grad_norm: norm }))
     }
 
     /// What the network sees in a batch: from the cache what is there, and the rest anew.
@@ -383,23 +395,19 @@ impl Trainer {
     }
 
     /// Saves what there is, and says where it went wrong.
-    fn astray(&self, folder: &Folder, reason: &str, numbers: &[u32]) -> Error {
-        let path = folder.checkpoints.astray();
+    fn diverged(&self, folder: &RunFolder, reason: String, numbers: &[u32]) -> Error {
+        let path = folder.checkpoints.diverged();
         let saved = match self.checkpoint().and_then(|checkpoint| checkpoint.save(&path)) {
             Ok(()) => format!("the state before it is in {}", path.display()),
             Err(error) => format!("the state before it could not be saved: {error}"),
         };
-        let names: Vec<_> = numbers.iter().map(|at| self.train.items[*at as usize].source.name()).collect();
-        Error::Astray(format!(
-            "step {} of epoch {}: {reason}; {saved}. Lower the learning rate, or look at these triplets: {}",
-            self.position.step + 1,
-            self.position.epoch + 1,
-            names.join(", ")
-        ))
+        let triplets = numbers.iter().map(|at| self.train.items[*at as usize].source.name()).collect();
+        let (step, epoch) = (self.position.step + 1, self.position.epoch + 1);
+        Error::Diverged { step, epoch, reason, saved, triplets }
     }
 
     /// Writes where the training stands to each of these files, after the logs that lead there.
-    fn save(&self, folder: &mut Folder, paths: &[PathBuf], tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
+    fn save(&self, folder: &mut RunFolder, paths: &[PathBuf], tell: &mut dyn FnMut(&Event<'_>)) -> Result<()> {
         folder.sync()?;
         if let Some(cache) = &self.cache {
             cache.sync()?;
@@ -413,7 +421,12 @@ impl Trainer {
     }
 
     /// Scores the held-out triplets, and writes down where the training stands after an epoch.
-    fn score(&mut self, folder: &mut Folder, stop: &AtomicBool, tell: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
+    fn score(
+        &mut self,
+        folder: &mut RunFolder,
+        stop: &AtomicBool,
+        tell: &mut dyn FnMut(&Event<'_>),
+    ) -> Result<Outcome> {
         let mut is_best = false;
         if let Some(val) = self.val.clone() {
             let Some(record) = self.validate(&val, stop)? else { return Ok(Outcome::Stopped) };
@@ -471,7 +484,7 @@ impl Trainer {
     }
 
     /// Writes `model.safetensors`, as the published package reads it.
-    fn write_model(&self, folder: &Folder) -> Result<()> {
+    fn write_model(&self, folder: &RunFolder) -> Result<()> {
         let model = &self.config.model;
         let mut about = serde_json::json!({
             "net": model.net.to_string(),
@@ -484,6 +497,7 @@ impl Trainer {
         if let Some(last) = folder.validations()?.last() {
             about["2afc"] = last.score.into();
         }
-        files::write_tensors(&folder.path().join(folder::MODEL), &self.model.published()?, ("lpips", about.to_string()))
+        let path = folder.path().join(run_folder::MODEL);
+        Ok(files::write_tensors(&path, &self.model.published()?, ("lpips", about.to_string()))?)
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 
-use lpips_data::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Taps of triplets in a file of records of one size, by the triplet's number.
 #[derive(Debug)]

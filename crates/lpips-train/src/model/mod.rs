@@ -6,15 +6,15 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
 use lpips_core::weights::{Archive, Finder, Weights};
 use lpips_core::{Dropout, Loss, Lpips, Network, PairIndex, Size, Version, accuracy};
+use lpips_data::loader::Batch;
+use lpips_data::rng::{Rng, Stream};
+use lpips_data::short_hex;
 use lpips_models::Activations;
 use lpips_models::ops::{self, sum};
 use sha2::{Digest, Sha256};
 
-use crate::config::{Amp, Clamp, Config, Phase};
-use lpips_data::loader::Batch;
-use lpips_data::rng::{Rng, Stream};
-use lpips_data::short_hex;
-use lpips_data::{Error, Result};
+use crate::config::{Clamp, Config, Phase};
+use crate::error::{Error, Result};
 
 /// A tensor by the name that this project and torchvision give it.
 #[derive(Debug, Clone)]
@@ -65,6 +65,10 @@ pub struct Outcome {
     pub accuracy: f64,
     /// The gradient of the loss times the scale, by name.
     pub gradients: HashMap<String, Tensor>,
+}
+
+fn weights_error(reason: String) -> Error {
+    Error::Weights { reason }
 }
 
 fn is_trunk(name: &str) -> bool {
@@ -131,7 +135,7 @@ impl Model {
                 (Some(archive), _) => from(archive, &name, &shape)?,
                 (None, Some(trunk)) => trunk.get(shape, &name)?,
                 (None, None) => {
-                    return Err(Error::Choice(format!(
+                    return Err(weights_error(format!(
                         "the weights to start from hold a part of {network}, but not {name}: give all of the network's, or none"
                     )));
                 }
@@ -168,11 +172,7 @@ impl Model {
             taps,
             phase,
             clamp: config.model.clamp,
-            dtype: match config.run.amp {
-                Amp::Off => DType::F32,
-                Amp::F16 => DType::F16,
-                Amp::Bf16 => DType::BF16,
-            },
+            dtype: config.run.amp.dtype(),
             loss: config.model.loss,
             checkpointed: config.run.checkpoint_activations,
         };
@@ -251,14 +251,14 @@ impl Model {
         for (name, weight) in &self.weights {
             match (state.get(name), weight) {
                 (Some(found), weight) if found.dims() != weight.tensor().dims() => {
-                    return Err(Error::Choice(format!(
+                    return Err(weights_error(format!(
                         "{name} has shape {:?}, and here {:?}: it belongs to another network",
                         found.dims(),
                         weight.tensor().dims()
                     )));
                 }
                 (None, Weight::Moving(_)) => {
-                    return Err(Error::Choice(format!("{name} is missing: it belongs to another network or phase")));
+                    return Err(weights_error(format!("{name} is missing: it belongs to another network or phase")));
                 }
                 _ => {}
             }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use lpips_data::files;
 use serde::{Deserialize, Serialize};
 
-use crate::amp::Scaler;
-use lpips_data::files;
-use lpips_data::{Error, Result};
+use crate::error::{Error, Result};
+use crate::optimiser::LossScaler;
 
 /// The metadata's one key: JSON, as the order of several would be random.
 const KEY: &str = "lpips-train";
@@ -50,7 +50,7 @@ pub struct Checkpoint {
     /// How far it has come.
     pub position: Position,
     /// The scale of the loss.
-    pub scaler: Scaler,
+    pub scaler: LossScaler,
     /// Triplets whose taps are in the cache, by number.
     pub cached: Vec<u32>,
     /// The weights that have moved.
@@ -64,7 +64,7 @@ struct Header {
     format: u32,
     identity: Identity,
     position: Position,
-    scaler: Scaler,
+    scaler: LossScaler,
     cached: Vec<u32>,
 }
 
@@ -85,7 +85,7 @@ impl Checkpoint {
             serde_json::to_string(&header).map_err(|error| Error::file(path, format!("can't be written: {error}")))?;
         let model = self.model.iter().map(|(name, tensor)| (format!("{MODEL}{name}"), tensor.clone()));
         let adam = self.adam.iter().map(|(name, tensor)| (format!("{ADAM}{name}"), tensor.clone()));
-        files::write_tensors(path, &model.chain(adam).collect(), (KEY, header))
+        Ok(files::write_tensors(path, &model.chain(adam).collect(), (KEY, header))?)
     }
 
     /// Reads what [`Self::save`] wrote.
@@ -95,13 +95,14 @@ impl Checkpoint {
     pub fn load(path: &Path) -> Result<Self> {
         let (tensors, metadata) = files::read_tensors(path)?;
         let Some(header) = metadata.get(KEY) else {
-            return Err(Error::file(path, "is no checkpoint of a training: weights alone go to --init"));
+            return Err(Error::checkpoint(path, "is no checkpoint of a training: weights alone go to --init"));
         };
-        let header: Header = serde_json::from_str(header)
-            .map_err(|error| Error::file(path, format!("is a checkpoint that this version can't read: {error}")))?;
+        let header: Header = serde_json::from_str(header).map_err(|error| {
+            Error::checkpoint(path, format!("is a checkpoint that this version can't read: {error}"))
+        })?;
         if header.format != FORMAT {
             let reason = format!("is a checkpoint of format {}: this version reads {FORMAT}", header.format);
-            return Err(Error::file(path, reason));
+            return Err(Error::checkpoint(path, reason));
         }
         let (mut model, mut adam) = (BTreeMap::new(), BTreeMap::new());
         for (name, tensor) in tensors {
@@ -128,7 +129,7 @@ impl Identity {
                 let reason = format!(
                     "belongs to a training whose {name} is {is}, and here it is {wanted}: give what it was started with"
                 );
-                return Err(Error::file(path, reason));
+                return Err(Error::checkpoint(path, reason));
             }
         }
         Ok(())
@@ -166,9 +167,9 @@ impl Checkpoints {
         self.folder.join(format!("epoch-{epoch:04}.safetensors"))
     }
 
-    /// The one before a step that went astray.
-    pub fn astray(&self) -> PathBuf {
-        self.folder.join("astray.safetensors")
+    /// The one before a step that diverged.
+    pub fn diverged(&self) -> PathBuf {
+        self.folder.join("diverged.safetensors")
     }
 
     /// Removes those of epochs after this position, as they are to be done again.

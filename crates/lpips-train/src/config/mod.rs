@@ -3,25 +3,25 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use candle_core::DType;
 use lpips_core::{Dropout, LossKind, Network, Version};
+use lpips_data::augment::Augment;
+use lpips_data::short_hex;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use crate::optim::AdamConfig;
-use crate::schedule::{Schedule, ScheduleKind};
-use lpips_data::augment::Augment;
-use lpips_data::short_hex;
-use lpips_data::{Error, Result};
+use crate::error::{Error, Result};
+use crate::optimiser::{AdamConfig, Schedule, ScheduleKind};
 
 /// All settings with their defaults, documented line by line.
-pub const DEFAULT: &str = include_str!("../training/default.toml");
+pub const DEFAULT: &str = include_str!("../../training/default.toml");
 
 /// The published recipes, by name: what differs from the defaults.
 pub const PRESETS: [(&str, &str); 3] = [
-    ("lin", include_str!("../training/lin.toml")),
-    ("tune", include_str!("../training/tune.toml")),
-    ("scratch", include_str!("../training/scratch.toml")),
+    ("lin", include_str!("../../training/lin.toml")),
+    ("tune", include_str!("../../training/tune.toml")),
+    ("scratch", include_str!("../../training/scratch.toml")),
 ];
 
 /// Presets of the augmentation.
@@ -171,6 +171,17 @@ pub enum Amp {
     Bf16,
 }
 
+impl Amp {
+    /// The type that the network computes in.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::Off => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+}
+
 /// What goes by a name of its own.
 mod by_name {
     use super::{Deserialize, Deserializer, FromStr, Serializer, de};
@@ -208,7 +219,7 @@ impl Config {
             }
             merge(&mut all, table);
         }
-        let config: Self = Value::Table(all).try_into().map_err(|error| Error::Choice(sentence(&error)))?;
+        let config: Self = Value::Table(all).try_into().map_err(|error| settings("the settings", sentence(&error)))?;
         config.validated()
     }
 
@@ -217,7 +228,7 @@ impl Config {
     /// # Errors
     /// None that is known: every setting has a form in TOML.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self).map_err(|error| Error::Choice(error.to_string()))
+        toml::to_string(self).map_err(|error| settings("the settings", error.to_string()))
     }
 
     /// Tells settings apart: a hash of all of them.
@@ -254,7 +265,7 @@ impl Config {
     fn validated(self) -> Result<Self> {
         let Self { data, augment, model, optimizer, run } = &self;
         let fail = |name: &str, given: &dyn std::fmt::Display, expected: &str| {
-            Err(Error::Choice(format!("{name} is {given}: expected {expected}")))
+            Err(Error::Setting { name: name.to_string(), given: given.to_string(), expected: expected.to_string() })
         };
         if !(run.cache_limit.is_finite() && run.cache_limit > 0.0) {
             return fail("run.cache_limit", &run.cache_limit, "a number above 0");
@@ -274,9 +285,8 @@ impl Config {
         }
         Dropout::new(model.dropout, 0)?;
         if data.train.is_empty() && !data.val.is_empty() {
-            return Err(Error::Choice(
-                "data.val was given without data.train: give --data as well, or leave --val out for the built-in samples"
-                    .to_string(),
+            return Err(conflict(
+                "data.val was given without data.train: give --data as well, or leave --val out for the built-in samples",
             ));
         }
         let a = &augment.values;
@@ -317,20 +327,18 @@ impl Config {
             return fail(name, given, "a number from 1 to 1000000");
         }
         if run.cache_features && !a.is_off() {
-            return Err(Error::Choice(
-                "run.cache_features keeps what the network sees in pictures that do not change: switch augmentation off, or it"
-                    .to_string(),
+            return Err(conflict(
+                "run.cache_features keeps what the network sees in pictures that do not change: switch augmentation off, or it",
             ));
         }
         if run.cache_features && model.phase != Phase::Lin {
-            return Err(Error::Choice(
-                "run.cache_features needs a network that does not change: it goes with the phase lin only".to_string(),
+            return Err(conflict(
+                "run.cache_features needs a network that does not change: it goes with the phase lin only",
             ));
         }
         if run.checkpoint_activations && model.phase == Phase::Lin {
-            return Err(Error::Choice(
-                "run.checkpoint_activations saves what the gradients of the network need: in the phase lin there are none"
-                    .to_string(),
+            return Err(conflict(
+                "run.checkpoint_activations saves what the gradients of the network need: in the phase lin there are none",
             ));
         }
         Ok(self)
@@ -341,7 +349,7 @@ impl Config {
 fn augmentation(preset: &str) -> Result<Table> {
     let Some((_, values)) = AUGMENT.iter().find(|(name, _)| *name == preset) else {
         let names = AUGMENT.map(|(name, _)| name).join(", ");
-        return Err(Error::Choice(format!("there is no augmentation '{preset}': choose one of {names}")));
+        return Err(conflict(format!("there is no augmentation '{preset}': choose one of {names}")));
     };
     let values: Table = values.parse().map_err(|error| unreadable("a preset", &error))?;
     Ok(Table::from_iter([("augment".to_string(), Value::Table(values))]))
@@ -375,9 +383,7 @@ fn known(known_keys: &Table, given: &Table, name: &str, prefix: &str) -> Result<
         match (known_keys.get(key), value) {
             (Some(Value::Table(inner)), Value::Table(value)) => known(inner, value, name, &format!("{prefix}{key}."))?,
             (Some(Value::Table(_)), _) => {
-                return Err(Error::Choice(format!(
-                    "{name}: {prefix}{key} is a group of settings: expected [{prefix}{key}]"
-                )));
+                return Err(settings(name, format!("{prefix}{key} is a group of settings: expected [{prefix}{key}]")));
             }
             (Some(_), _) => {}
             (None, _) => {
@@ -391,7 +397,7 @@ fn known(known_keys: &Table, given: &Table, name: &str, prefix: &str) -> Result<
                     || format!("choose one of {}", all()),
                     |(_, near)| format!("did you mean {prefix}{near}?"),
                 );
-                return Err(Error::Choice(format!("{name}: there is no setting {prefix}{key}: {hint}")));
+                return Err(Error::UnknownSetting { layer: name.to_string(), name: format!("{prefix}{key}"), hint });
             }
         }
     }
@@ -408,7 +414,15 @@ fn merge(into: &mut Table, from: Table) {
 }
 
 fn unreadable(name: &str, error: &toml::de::Error) -> Error {
-    Error::Choice(format!("{name}: is no TOML that can be read: {}", sentence(error)))
+    settings(name, format!("is no TOML that can be read: {}", sentence(error)))
+}
+
+fn settings(layer: &str, reason: String) -> Error {
+    Error::Settings { layer: layer.to_string(), reason }
+}
+
+fn conflict(reason: impl Into<String>) -> Error {
+    Error::Conflict { reason: reason.into() }
 }
 
 /// The reason on one line.

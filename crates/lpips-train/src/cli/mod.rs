@@ -1,4 +1,4 @@
-//! One file per command.
+//! The commands of `lpips-train`, one file each.
 
 pub(crate) mod augment;
 pub(crate) mod bench;
@@ -23,6 +23,12 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
 impl From<lpips_train::Error> for Failure {
     fn from(error: lpips_train::Error) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+impl From<lpips_data::Error> for Failure {
+    fn from(error: lpips_data::Error) -> Self {
         Self::Error(error.to_string())
     }
 }

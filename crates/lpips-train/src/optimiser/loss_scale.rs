@@ -1,8 +1,7 @@
-//! The scale on the loss that keeps gradients in 16 bits above 0.
+//! Loss scaling for training in f16.
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
-
-use crate::config::Amp;
 
 /// Steps without trouble after which the scale is doubled.
 const PATIENCE: u32 = 2000;
@@ -10,17 +9,17 @@ const PATIENCE: u32 = 2000;
 /// A scale that halves when a gradient does not fit into 16 bits, and doubles when all have fitted for long: PyTorch's
 /// `GradScaler`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Scaler {
+pub struct LossScaler {
     /// What the loss is multiplied by.
     pub scale: f64,
     moves: bool,
     good: u32,
 }
 
-impl Scaler {
-    /// 65536 for f16; 1, and never another, for types with the range of f32.
-    pub fn new(amp: Amp) -> Self {
-        let moves = amp == Amp::F16;
+impl LossScaler {
+    /// Starts at 65536 for f16. Types with the range of f32 keep the scale 1.
+    pub fn new(dtype: DType) -> Self {
+        let moves = dtype == DType::F16;
         Self { scale: if moves { 65_536.0 } else { 1.0 }, moves, good: 0 }
     }
 
@@ -51,7 +50,7 @@ mod tests {
 
     #[test]
     fn falls_at_once_and_rises_slowly() {
-        let mut scaler = Scaler::new(Amp::F16);
+        let mut scaler = LossScaler::new(DType::F16);
         assert!(scaler.overflowed());
         assert_eq!(scaler.scale, 32_768.0);
         (0..PATIENCE).for_each(|_| scaler.succeeded());
@@ -62,8 +61,8 @@ mod tests {
 
     #[test]
     fn the_range_of_f32_needs_none() {
-        for amp in [Amp::Off, Amp::Bf16] {
-            let mut scaler = Scaler::new(amp);
+        for dtype in [DType::F32, DType::BF16] {
+            let mut scaler = LossScaler::new(dtype);
             assert!(!scaler.overflowed());
             assert_eq!(scaler.scale, 1.0);
         }

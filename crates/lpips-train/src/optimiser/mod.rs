@@ -1,0 +1,10 @@
+//! Adam, the learning rate's schedule and the scale of the loss.
+
+mod adam;
+mod loss_scale;
+mod schedule;
+
+pub(crate) use adam::square_sum;
+pub use adam::{Adam, AdamConfig};
+pub use loss_scale::LossScaler;
+pub use schedule::{Schedule, ScheduleKind};
