@@ -2,8 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod command;
-#[cfg(feature = "label")]
-mod label;
 
 use std::process::ExitCode;
 

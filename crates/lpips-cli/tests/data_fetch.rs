@@ -88,7 +88,7 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_part_is_fetched_unpacked_counted_and_not_fetched_again() {
+fn fetch_downloads_unpacks_and_counts_a_part_once() {
     let sandbox = Sandbox::new();
     let (from, asked) = serve(pairs(), usize::MAX);
     let output = fetch(&sandbox, &from, &[]);
@@ -110,7 +110,7 @@ fn a_part_is_fetched_unpacked_counted_and_not_fetched_again() {
 }
 
 #[test]
-fn a_cut_connection_is_gone_on_with_and_the_archive_can_be_kept() {
+fn fetch_resumes_cut_connection_and_keeps_archive() {
     let sandbox = Sandbox::new();
     let archive = pairs();
     let (from, asked) = serve(archive.clone(), 5000);
@@ -123,7 +123,7 @@ fn a_cut_connection_is_gone_on_with_and_the_archive_can_be_kept() {
 }
 
 #[test]
-fn an_archive_that_lies_there_needs_no_server_and_stays() {
+fn fetch_unpacks_present_archive_without_server() {
     let sandbox = Sandbox::new();
     sandbox.write("bapps/jnd.tar.gz", b"cut short");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -132,7 +132,7 @@ fn an_archive_that_lies_there_needs_no_server_and_stays() {
     assert_eq!(refused.status.code(), Some(1));
     let text = stderr(&refused);
     assert!(
-        text.contains("jnd.tar.gz") && text.contains("is damaged") && text.contains("nothing of it was taken"),
+        text.contains("jnd.tar.gz") && text.contains("is damaged") && text.contains("nothing of it was used"),
         "{text}"
     );
     assert_eq!(std::fs::read(sandbox.path("bapps/jnd.tar.gz")).unwrap(), b"cut short");
@@ -145,7 +145,7 @@ fn an_archive_that_lies_there_needs_no_server_and_stays() {
 }
 
 #[test]
-fn an_archive_that_leads_out_is_refused() {
+fn fetch_refuses_escaping_archive() {
     let sandbox = Sandbox::new();
     let mut tar = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     append(&mut tar, "jnd/val/cnn/p0/000000.png", b"a picture");
@@ -154,13 +154,13 @@ fn an_archive_that_leads_out_is_refused() {
     let output = fetch(&sandbox, &from, &[]);
     assert_eq!(output.status.code(), Some(1));
     let text = stderr(&output);
-    assert!(text.contains("'../../escaped'") && text.contains("'..'") && text.contains("not kept"), "{text}");
+    assert!(text.contains("'../../escaped'") && text.contains("'..'") && text.contains("it was deleted"), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
     assert_eq!(walk(&sandbox.path("")), [sandbox.path("bapps/.fetching")]);
 }
 
 #[test]
-fn what_a_user_can_get_wrong() {
+fn fetch_invalid_arguments_give_one_sentence() {
     let sandbox = Sandbox::new();
     let (from, _) = serve(Vec::new(), usize::MAX);
     let missing = fetch(&sandbox, &format!("{from}/elsewhere"), &[]);
@@ -184,7 +184,7 @@ fn what_a_user_can_get_wrong() {
 }
 
 #[test]
-fn help_says_the_sizes_and_what_to_run_next() {
+fn fetch_help_lists_sizes_and_next_commands() {
     let sandbox = Sandbox::new();
     let text = stdout(&sandbox.lpips(&["data", "fetch", "--help"]).output().unwrap());
     for part in ["6.1 GB", "1.3 GB", "2afc-val", "lpips eval 2afc --data", "lpips-train --data", "2-clause BSD"] {
@@ -194,7 +194,7 @@ fn help_says_the_sizes_and_what_to_run_next() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_is_named_and_the_same_command_goes_on() {
+fn fetch_full_disk_is_named_and_same_command_resumes() {
     let sandbox = Sandbox::new();
     let (from, asked) = serve(pairs(), usize::MAX);
     // No file may grow beyond 4 KiB in this shell: writing fails as it does on a full disk.
@@ -214,7 +214,7 @@ fn a_full_disk_is_named_and_the_same_command_goes_on() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_signal_stops_it_and_the_same_command_goes_on() {
+fn fetch_signal_stops_and_same_command_resumes() {
     let sandbox = Sandbox::new();
     // A server that sends the beginning and then nothing, until the signal has come.
     let archive = pairs();
@@ -238,7 +238,7 @@ fn a_signal_stops_it_and_the_same_command_goes_on() {
     stream.write_all(&archive[5000..6000]).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(stderr(&output).contains("the same command goes on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the same command resumes"), "{}", stderr(&output));
     assert!(!sandbox.path("bapps/jnd").exists());
 
     let (from, asked) = serve(archive, usize::MAX);

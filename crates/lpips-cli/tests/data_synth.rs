@@ -41,7 +41,7 @@ fn count(folder: &Path) -> usize {
 }
 
 #[test]
-fn a_set_is_made_said_and_read() {
+fn synth_makes_reports_and_reads_back_a_set() {
     let sandbox = sandbox(4);
     let output = sandbox.lpips(&small(&["--jnd", "2"])).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -66,7 +66,7 @@ fn a_set_is_made_said_and_read() {
 }
 
 #[test]
-fn unlabelled_sets_have_no_judgments_and_say_who_gives_them() {
+fn synth_unlabelled_set_points_to_label_command() {
     let sandbox = sandbox(3);
     let output = sandbox.lpips(&small(&["--unlabelled", "--threads", "1"])).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -77,7 +77,7 @@ fn unlabelled_sets_have_no_judgments_and_say_who_gives_them() {
 }
 
 #[test]
-fn a_sheet_shows_the_distortions() {
+fn synth_preview_draws_contact_sheet() {
     let sandbox = sandbox(1);
     let output = sandbox.lpips(&synth(&["--preview", "sheet.png", "--distortions", "blur,jpeg"])).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -88,7 +88,7 @@ fn a_sheet_shows_the_distortions() {
 }
 
 #[test]
-fn mistakes_are_told_in_a_sentence() {
+fn synth_invalid_arguments_give_one_sentence() {
     let sandbox = sandbox(1);
     let text = refused(&sandbox, &small(&["--distortions", "color-shift"]), 2);
     assert!(text.contains("did you mean colour-shift?"), "{text}");
@@ -118,7 +118,7 @@ fn mistakes_are_told_in_a_sentence() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_stops_it_and_the_same_command_goes_on() {
+fn synth_signal_stops_and_same_command_resumes() {
     use std::process::{Command, Stdio};
 
     let sandbox = sandbox(3);
@@ -133,7 +133,7 @@ fn a_signal_stops_it_and_the_same_command_goes_on() {
     assert!(stopped.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-    assert!(stderr(&output).contains("of 400; the same command goes on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("of 400; the same command resumes the set"), "{}", stderr(&output));
     let kept = count(&made);
     assert!((3..400).contains(&kept), "{kept}");
     let output = sandbox.lpips(&arguments).output().unwrap();

@@ -35,7 +35,7 @@ impl Labelling {
         Self { port: port.parse().unwrap(), token: token.to_string(), address: address.trim().to_string(), child }
     }
 
-    /// Sends bytes as they are: the status, and all that comes back.
+    /// Sends bytes and returns the status and the whole response.
     fn send(&self, request: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.write_all(request).unwrap();
@@ -56,7 +56,7 @@ impl Labelling {
         (status, answer.split_once("\r\n\r\n").unwrap().1.to_string())
     }
 
-    /// Posts what must be taken.
+    /// Posts a request that must succeed.
     fn ask(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.post(path, body);
         assert_eq!(status, 200, "{path} {body}: {answer}");
@@ -71,7 +71,7 @@ impl Labelling {
         self.ask("next", &json!({"voter": voter, "holding": []}))
     }
 
-    /// Ends it by Ctrl-C: what it has said on standard error.
+    /// Ends it by Ctrl-C and returns its standard error.
     fn end(mut self) -> String {
         assert!(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap().success());
         let status = self.child.wait().unwrap();
@@ -89,7 +89,7 @@ impl Drop for Labelling {
     }
 }
 
-/// Makes a set whose pictures tell what they are: green is 20 times the question's number, p1 is red, the reference blue.
+/// Makes a set with identifiable pictures: green is 20 times the question's number, p1 is red, the reference blue.
 fn set(sandbox: &Sandbox, folder: &str, parts: &[&str], count: u8) {
     for part in parts {
         let folder = sandbox.path(folder).join(part);
@@ -131,7 +131,7 @@ fn refused(sandbox: &Sandbox, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn only_who_knows_the_token_is_let_in() {
+fn label_server_requires_token_host_and_method() {
     let sandbox = triplets(1);
     let page = Labelling::start(&sandbox, &["set"]);
     let (port, token) = (page.port, &page.token);
@@ -171,7 +171,7 @@ fn only_who_knows_the_token_is_let_in() {
 }
 
 #[test]
-fn what_is_too_large_or_makes_no_sense_is_refused() {
+fn label_server_refuses_oversized_and_invalid_requests() {
     let sandbox = triplets(1);
     let page = Labelling::start(&sandbox, &["set"]);
     let (status, answer) = page.post("vote", &json!("x".repeat(1 << 20)));
@@ -209,7 +209,7 @@ fn what_is_too_large_or_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_vote_counts_once_and_a_restart_goes_on() {
+fn label_vote_counts_once_and_restart_resumes() {
     let sandbox = triplets(3);
     let page = Labelling::start(&sandbox, &["set"]);
     let first = page.next("anna")["question"].as_u64().unwrap();
@@ -218,9 +218,9 @@ fn a_vote_counts_once_and_a_restart_goes_on() {
         assert_eq!(state["progress"], json!({"judged": 1, "total": 3, "last": "one"}));
     }
     assert_eq!(log(&sandbox).len(), 1);
-    let told = page.end();
-    assert!(told.contains("3 triplets in 1 folder; no votes yet"), "{told}");
-    assert!(told.contains("note: 1 vote by 1 person, on 1 of 3 triplets, in set/votes.jsonl\n"), "{told}");
+    let notes = page.end();
+    assert!(notes.contains("3 triplets in 1 folder; no votes yet"), "{notes}");
+    assert!(notes.contains("note: 1 vote by 1 person, on 1 of 3 triplets, in set/votes.jsonl\n"), "{notes}");
 
     let page = Labelling::start(&sandbox, &["set"]);
     let second = page.next("anna")["question"].as_u64().unwrap();
@@ -243,7 +243,7 @@ fn a_vote_counts_once_and_a_restart_goes_on() {
 }
 
 #[test]
-fn people_who_vote_at_the_same_time_all_count() {
+fn label_counts_concurrent_voters() {
     let sandbox = triplets(6);
     let page = Labelling::start(&sandbox, &["set", "--per-triplet", "2"]);
     std::thread::scope(|scope| {
@@ -269,7 +269,7 @@ fn people_who_vote_at_the_same_time_all_count() {
 }
 
 #[test]
-fn one_at_a_time_and_only_where_there_is_something_to_judge() {
+fn label_refuses_second_process_and_unusable_folders() {
     let sandbox = triplets(2);
     let page = Labelling::start(&sandbox, &["set"]);
     let (code, text) = refused(&sandbox, &["set"]);
@@ -300,7 +300,7 @@ fn one_at_a_time_and_only_where_there_is_something_to_judge() {
     assert!(!sandbox.path("set/votes.jsonl").exists());
 }
 
-/// What a picture of the page is of: its triplet's number, and whether it is p1.
+/// Number of the triplet that a picture of the page belongs to, and whether the picture is p1.
 fn seen(browser: &Browser, place: &str) -> (u64, bool) {
     let pixel = browser.run(&format!(
         "const canvas = document.createElement('canvas'), context = canvas.getContext('2d'); \
@@ -319,7 +319,7 @@ fn wait_for_triplet(browser: &Browser) -> u64 {
 }
 
 #[test]
-fn a_browser_shows_triplets_and_keeps_the_votes() {
+fn label_page_shows_triplets_and_records_votes() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = triplets(5);
     let page = Labelling::start(&sandbox, &["set"]);
@@ -364,7 +364,7 @@ fn a_browser_shows_triplets_and_keeps_the_votes() {
     assert_eq!(browser.console(), Vec::<String>::new());
     page.end();
 
-    // Nobody answers: the page says so, and keeps what is not sent.
+    // The server is gone: the page reports it and keeps the unsent vote.
     browser.press(LEFT);
     browser.wait("document.querySelector('#problem').innerText.includes('There is no answer')");
     browser.screenshot("label-no-answer");
@@ -398,7 +398,7 @@ fn a_browser_shows_triplets_and_keeps_the_votes() {
 }
 
 #[test]
-fn a_browser_shows_pairs_for_a_time_and_keeps_the_votes() {
+fn label_page_shows_pairs_for_display_time_and_records_votes() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     set(&sandbox, "set/jnd/val/one", &TRIPLET[1..], 3);
@@ -451,7 +451,7 @@ fn a_browser_shows_pairs_for_a_time_and_keeps_the_votes() {
 }
 
 #[test]
-fn a_picture_that_breaks_while_it_is_shown_is_named_and_can_be_left_out() {
+fn label_page_names_and_skips_a_picture_that_breaks() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = triplets(2);
     let page = Labelling::start(&sandbox, &["set", "--voter", "cy"]);

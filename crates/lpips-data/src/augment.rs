@@ -1,41 +1,57 @@
-//! Triplets in other guises: the same change of all three pictures, so that the judgment stays true.
+//! Label-preserving augmentation of triplets: the same random change of all three pictures.
 
-use crate::float_image::FloatImage;
+use crate::float_image::{FloatImage, Jitter, product, projective, to_corners};
 use crate::rng::{Rng, Stream};
 
-/// How far pictures are changed at random; all 0 leaves them alone, as the published trainer does.
+/// Ranges of the random changes; the default, all 0, is the identity, as in the published trainer.
+///
+/// # Examples
+/// ```
+/// use lpips_data::augment::Augment;
+/// use lpips_data::builtin_samples;
+///
+/// let augment = Augment { flip: 0.5, rotate: 5.0, brightness: 0.1, ..Augment::default() };
+/// let original = builtin_samples::draw(1, 0, 32);
+/// let mut pictures = original.clone();
+/// augment.apply_seeded(&mut pictures, 7, 0, 3);
+/// assert_ne!(pictures, original);
+/// // The same seed, epoch and number draw the same change.
+/// let mut again = original.clone();
+/// augment.apply_seeded(&mut again, 7, 0, 3);
+/// assert_eq!(pictures, again);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Deserialize, serde::Serialize)]
 pub struct Augment {
-    /// Whether each picture of a triplet gets a draw of its own. Judgments need not hold then.
+    /// Whether each picture of a triplet gets a draw of its own, which may invalidate its judgment.
     pub independent: bool,
-    /// The probability of a mirror image.
+    /// Probability of a mirror image, in [0, 1].
     pub flip: f64,
-    /// Turns by at most so many degrees.
+    /// Largest rotation, in degrees.
     pub rotate: f64,
-    /// Shifts by at most so many pixels: a border so wide is reflected, and a crop taken at random.
+    /// Largest shift, in pixels: a random crop after padding by reflection.
     pub crop: f64,
-    /// Brightness changes by at most this part.
+    /// Largest relative change of brightness.
     pub brightness: f64,
-    /// Contrast changes by at most this part.
+    /// Largest relative change of contrast.
     pub contrast: f64,
-    /// Saturation changes by at most this part.
+    /// Largest relative change of saturation.
     pub saturation: f64,
-    /// Hue turns by at most this part of the circle.
+    /// Largest turn of the hue, as a fraction of the circle.
     pub hue: f64,
-    /// Size changes by at most this part.
+    /// Largest relative change of scale.
     pub scale: f64,
-    /// Leans by at most so many degrees.
+    /// Largest shear, in degrees.
     pub shear: f64,
-    /// Corners move by at most this part of a side.
+    /// Largest move of a corner, as a fraction of the side.
     pub perspective: f64,
-    /// Blurs by a Gaussian of at most so many pixels' standard deviation.
+    /// Largest standard deviation of a Gaussian blur, in pixels.
     pub blur: f64,
 }
 
-/// One change, drawn at random.
+/// One random change.
 #[derive(Debug, Clone, Copy)]
 struct Draw {
-    /// From the new picture's coordinates to the old one's, in units of half a side from the middle: a projective map.
+    /// Projective map from the new picture's coordinates to the old one's, in units of half a side from the middle.
     map: [[f64; 3]; 3],
     moves: bool,
     jitter: Jitter,
@@ -43,12 +59,12 @@ struct Draw {
 }
 
 impl Augment {
-    /// Whether pictures are changed at all.
+    /// Whether the augmentation is the identity.
     pub fn is_off(&self) -> bool {
         Self { independent: false, ..*self } == Self::default()
     }
 
-    /// Changes a triplet by what `rng` draws.
+    /// Changes a triplet by draws from `rng`.
     fn apply(&self, pictures: &mut [FloatImage; 3], rng: Rng) {
         if self.is_off() {
             return;
@@ -61,7 +77,7 @@ impl Augment {
         }
     }
 
-    /// Changes a triplet by the draw for its number in an epoch.
+    /// Changes a triplet by the draw that its number has in an epoch.
     pub fn apply_seeded(&self, pictures: &mut [FloatImage; 3], seed: u64, epoch: u64, number: u64) {
         self.apply(pictures, Rng::new(seed, Stream::Augment, (epoch, number)));
     }
@@ -95,36 +111,6 @@ impl Augment {
     }
 }
 
-/// A projective map of places, for [`FloatImage::warp`].
-pub(super) fn projective(map: &[[f64; 3]; 3]) -> impl Fn(f64, f64) -> (f64, f64) {
-    move |u, v| {
-        let [x, y, w] = map.map(|row| row[0] * u + row[1] * v + row[2]);
-        // A map so steep that a pixel lies on the horizon shows the middle there.
-        if w > 1e-3 { (x / w, y / w) } else { (0.0, 0.0) }
-    }
-}
-
-fn product(a: &[[f64; 3]; 3], b: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
-    std::array::from_fn(|i| std::array::from_fn(|j| (0..3).map(|k| a[i][k] * b[k][j]).sum()))
-}
-
-/// The projective map that takes the corners (-1, -1), (1, -1), (1, 1), (-1, 1) to places so far from them.
-pub(super) fn to_corners(moves: &[f64; 8]) -> [[f64; 3]; 3] {
-    if moves.iter().all(|by| *by == 0.0) {
-        return [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    }
-    // Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989: from the unit square, then from ours to that.
-    let corner = |i: usize, x: f64, y: f64| (x + moves[2 * i], y + moves[2 * i + 1]);
-    let [(x0, y0), (x1, y1), (x2, y2), (x3, y3)] =
-        [corner(0, -1.0, -1.0), corner(1, 1.0, -1.0), corner(2, 1.0, 1.0), corner(3, -1.0, 1.0)];
-    let (dx1, dx2, sx) = (x1 - x2, x3 - x2, x0 - x1 + x2 - x3);
-    let (dy1, dy2, sy) = (y1 - y2, y3 - y2, y0 - y1 + y2 - y3);
-    let determinant = dx1 * dy2 - dx2 * dy1;
-    let (g, h) = ((sx * dy2 - dx2 * sy) / determinant, (dx1 * sy - sx * dy1) / determinant);
-    let square = [[x1 - x0 + g * x1, x3 - x0 + h * x3, x0], [y1 - y0 + g * y1, y3 - y0 + h * y3, y0], [g, h, 1.0]];
-    product(&square, &[[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.0, 0.0, 1.0]])
-}
-
 impl Draw {
     fn apply(&self, picture: &mut FloatImage) {
         if self.moves {
@@ -132,41 +118,6 @@ impl Draw {
         }
         picture.blur(self.blur);
         self.jitter.apply(picture);
-    }
-}
-
-/// A change of colours.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Jitter {
-    /// The factor of all values.
-    pub(super) brightness: f64,
-    /// The factor of their distance from middle gray.
-    pub(super) contrast: f64,
-    /// The factor of the colours' distance from gray.
-    pub(super) saturation: f64,
-    /// The part of the circle that hues turn by.
-    pub(super) hue: f64,
-}
-
-impl Jitter {
-    /// No change.
-    pub(super) const NONE: Self = Self { brightness: 1.0, contrast: 1.0, saturation: 1.0, hue: 0.0 };
-
-    /// Changes a picture.
-    pub(super) fn apply(&self, picture: &mut FloatImage) {
-        if *self == Self::NONE {
-            return;
-        }
-        let (sin, cos) = (std::f64::consts::TAU * self.hue).sin_cos();
-        for pixel in picture.values.as_chunks_mut::<3>().0 {
-            let [r, g, b] = pixel.map(|v| (f64::from(v) * self.brightness - 0.5) * self.contrast + 0.5);
-            // Brightness, and two axes of colour that the hue turns in (NTSC's YIQ).
-            let y = 0.299 * r + 0.587 * g + 0.114 * b;
-            let (i, q) = (0.596 * r - 0.274 * g - 0.322 * b, 0.211 * r - 0.523 * g + 0.312 * b);
-            let (i, q) = (self.saturation * (cos * i - sin * q), self.saturation * (sin * i + cos * q));
-            *pixel = [y + 0.956 * i + 0.621 * q, y - 0.272 * i - 0.647 * q, y - 1.106 * i + 1.703 * q]
-                .map(|v| v.clamp(0.0, 1.0) as f32);
-        }
     }
 }
 
@@ -186,12 +137,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_nothing() {
+    fn augment_default_is_identity() {
         assert!(changed(&Augment::default(), 0).iter().all(|changed| *changed == picture()));
     }
 
     #[test]
-    fn all_three_change_alike_unless_asked_otherwise() {
+    fn augment_changes_all_three_alike_unless_independent() {
         let all = Augment {
             flip: 0.5,
             rotate: 5.0,
@@ -215,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_image_is_exact() {
+    fn augment_flip_is_exact() {
         let mirrored = &changed(&Augment { flip: 1.0, ..Augment::default() }, 0)[0];
         let original = picture();
         for (y, x) in (0..16).flat_map(|y| (0..16).map(move |x| (y, x))) {
@@ -224,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_by_whole_pixels_and_reflects() {
+    fn augment_crop_shifts_whole_pixels_and_reflects() {
         let original = picture();
         let shifted = &changed(&Augment { crop: 3.0, ..Augment::default() }, 0)[0];
         let reflect = |at: i64| {
@@ -243,22 +194,5 @@ mod tests {
             })
         });
         assert_eq!(matches.count(), 1);
-    }
-
-    #[test]
-    fn turning_the_hue_all_the_way_round_gives_the_colours_back() {
-        let (mut turned, original) = (picture(), picture());
-        Jitter { hue: 1.0, ..Jitter::NONE }.apply(&mut turned);
-        assert!(turned.values.iter().zip(&original.values).all(|(a, b)| (a - b).abs() < 5e-3));
-    }
-
-    #[test]
-    fn corners_go_where_they_are_sent() {
-        let moves = [0.1, -0.2, 0.05, 0.1, -0.1, 0.2, 0.15, -0.05];
-        let map = to_corners(&moves);
-        for (i, (x, y)) in [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)].into_iter().enumerate() {
-            let [u, v, w] = map.map(|row: [f64; 3]| row[0] * x + row[1] * y + row[2]);
-            assert!((u / w - x - moves[2 * i]).abs() < 1e-12 && (v / w - y - moves[2 * i + 1]).abs() < 1e-12);
-        }
     }
 }

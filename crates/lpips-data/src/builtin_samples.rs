@@ -1,11 +1,11 @@
-//! A small set of triplets that needs no files: scenes drawn from a seed, distorted with known strength.
+//! Built-in triplets, without files: drawn scenes, distorted with known strengths.
 //!
-//! It shows that training works and how it is used. It says nothing about people: the judgment follows from the strengths.
+//! For tests and first trainings. The judgments follow from the strengths, not from people.
 
 use crate::float_image::FloatImage;
 use crate::rng::{Rng, Stream};
 
-/// How a picture can be spoilt; each takes a strength from 0, nothing, to 1.
+/// Distortion of a scene, with a strength from 0 (identity) to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Distortion {
     Noise,
@@ -19,7 +19,7 @@ enum Distortion {
 const DISTORTIONS: [Distortion; 6] =
     [Distortion::Noise, Distortion::Blur, Distortion::Blocks, Distortion::Levels, Distortion::Tint, Distortion::Fade];
 
-/// How p0 and p1 are made, and a generator for the rest.
+/// Distortions of p0 and p1 with their strengths, and the random stream of the scene.
 fn plan(seed: u64, index: u64) -> ([(Distortion, f64); 2], Rng) {
     let mut rng = Rng::new(seed, Stream::Samples, (index, 0));
     let mut one = || (DISTORTIONS[rng.below(DISTORTIONS.len())], rng.between(0.05, 1.0));
@@ -27,14 +27,14 @@ fn plan(seed: u64, index: u64) -> ([(Distortion, f64); 2], Rng) {
     ([first, second], Rng::new(seed, Stream::Samples, (index, 1)))
 }
 
-/// The fraction that prefers p1, by the difference of the strengths: near one half where they are alike.
+/// Judgment of a sample: the fraction that prefers p1, in [0, 1], a logistic function of the difference of the strengths.
 pub fn judge(seed: u64, index: u64) -> f32 {
     let ([(_, s0), (_, s1)], _) = plan(seed, index);
-    // Five out of a hundred people always say the other thing.
+    // Between 0.05 and 0.95: a twentieth of the votes disagrees.
     (0.05 + 0.9 / (1.0 + (-8.0 * (s0 - s1)).exp())) as f32
 }
 
-/// Reference, p0 and p1 of a sample, `size` pixels each way.
+/// Draws reference, p0 and p1 of a sample, `size` pixels each way.
 pub fn draw(seed: u64, index: u64, size: usize) -> [FloatImage; 3] {
     let (distortions, mut rng) = plan(seed, index);
     let scene = scene(&mut rng, size);
@@ -43,11 +43,11 @@ pub fn draw(seed: u64, index: u64, size: usize) -> [FloatImage; 3] {
         distort(&mut picture, kind, strength, &mut rng);
         picture
     });
-    // As if they came from files.
+    // Rounded to bytes, as files hold them.
     [scene, p0, p1].map(|picture| FloatImage::from_rgb8(size, &picture.to_rgb8()))
 }
 
-/// A sky of two colours, a few shapes before it, and texture over all.
+/// Draws a scene: a sky of two colours, a few shapes, and texture over all.
 fn scene(rng: &mut Rng, size: usize) -> FloatImage {
     fn colour(rng: &mut Rng) -> [f64; 3] {
         [(); 3].map(|()| rng.between(0.1, 0.9))
@@ -98,7 +98,7 @@ fn distort(picture: &mut FloatImage, kind: Distortion, strength: f64, rng: &mut 
     picture.values.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
 }
 
-/// Blends a picture with the means of its 4x4 blocks.
+/// Blends a picture with the means of its 4 x 4 blocks.
 fn blocks(picture: &mut FloatImage, strength: f64) {
     const SIDE: usize = 4;
     let size = picture.size;
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_draws_the_same_and_the_stronger_distortion_loses() {
+    fn builtin_sample_repeats_and_judges_against_stronger_distortion() {
         assert_eq!(draw(1, 5, 32), draw(1, 5, 32));
         assert_ne!(draw(1, 5, 32), draw(2, 5, 32));
         for index in 0..50 {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_distortion_does_more_when_it_is_stronger() {
+    fn builtin_distortion_error_rises_with_strength() {
         for kind in DISTORTIONS {
             let scene = scene(&mut Rng::new(1, Stream::Samples, (0, 0)), 48);
             let error = |strength| {

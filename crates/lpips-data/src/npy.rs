@@ -1,9 +1,18 @@
-//! `NumPy`'s `.npy` files of one number, which judgments are kept in.
+//! `NumPy`'s `.npy` format: files of one number, which hold judgments, and headers of f32 arrays.
+//!
+//! ```
+//! use lpips_data::npy;
+//!
+//! let bytes = npy::of_number(0.4);
+//! assert_eq!(bytes.len(), 132);
+//! assert_eq!(npy::one_number(&bytes), Some(f64::from(0.4f32)));
+//! assert_eq!(npy::one_number(b"no such file"), None);
+//! ```
 
 use half::f16;
 
-/// The number in a `.npy` file that holds one; `None` where it is no such file or holds more or fewer.
-pub(crate) fn one_number(bytes: &[u8]) -> Option<f64> {
+/// Reads the number of a `.npy` file of any real type; `None` where it holds more or fewer, or is no such file.
+pub fn one_number(bytes: &[u8]) -> Option<f64> {
     let rest = bytes.strip_prefix(b"\x93NUMPY")?;
     let (major, rest) = (*rest.first()?, rest.get(2..)?);
     let (length, rest) = match major {
@@ -43,14 +52,14 @@ pub(crate) fn one_number(bytes: &[u8]) -> Option<f64> {
     })
 }
 
-/// A `.npy` file of one f32, of shape (1,), as BAPPS has its judgments.
+/// Writes a `.npy` file of one f32, of shape (1,), as the judgments of BAPPS are.
 pub fn of_number(value: f32) -> Vec<u8> {
     let mut bytes = header("(1,)");
     bytes.extend(value.to_le_bytes());
     bytes
 }
 
-/// What stands before the values, f32 in little-endian order, of a `.npy` file of this shape as Python writes it.
+/// Header of a `.npy` file of little-endian f32 values; `shape` is a tuple as Python writes it, such as `(2, 3)`.
 pub fn header(shape: &str) -> Vec<u8> {
     // NumPy pads the header so that the data begins at a multiple of 64.
     let header = format!("{:<117}\n", format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"));
@@ -74,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_is_read_in_whatever_type() {
+    fn npy_number_reads_from_any_real_type() {
         assert_eq!(one_number(&npy("<f4", "(1,)", &0.4f32.to_le_bytes())), Some(f64::from(0.4f32)));
         assert_eq!(one_number(&npy("<f8", "()", &0.4f64.to_le_bytes())), Some(0.4));
         assert_eq!(one_number(&npy(">f4", "(1,)", &0.25f32.to_be_bytes())), Some(0.25));
@@ -85,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back_and_is_aligned() {
+    fn npy_number_roundtrips_and_is_aligned() {
         for value in [0.0, 0.4, 1.0] {
             let bytes = of_number(value);
             assert_eq!(one_number(&bytes), Some(f64::from(value)));
@@ -94,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn npy_number_refuses_arrays_and_truncated_files() {
         assert_eq!(one_number(&npy("<f4", "(2,)", &[0; 8])), None);
         assert_eq!(one_number(&npy("<f4", "(1000000000000,)", &[0; 4])), Some(0.0), "the shape is not trusted");
         assert_eq!(one_number(&npy("<f4", "(0,)", &[])), None);

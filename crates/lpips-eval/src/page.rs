@@ -11,7 +11,8 @@ use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
 use lpips_data::Result;
-use lpips_data::{Task, float_image};
+use lpips_data::Task;
+use lpips_data::float_image::FloatImage;
 
 const PAGE: &str = include_str!("page.html");
 /// Samples that are shown for each metric.
@@ -237,7 +238,7 @@ fn item(results: &Results, record: &Record, metric: usize) -> Result<String> {
     let mut pictures = String::new();
     for (at, name) in order {
         let path = &record.files[*at];
-        let shown = match float_image::open(path, results.header.size) {
+        let shown = match FloatImage::open(path, results.header.size) {
             Ok(square) => {
                 let png = Picture::from_rgb8(square.size, square.size, square.to_rgb8())?.to_png()?;
                 format!("<img alt=\"{name}\" src=\"{}\">", data_url("image/png", &png))

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metric::{self, Metric};
 use super::results::{Header, Results, ResultsLog};
+use lpips_data::JudgmentSet;
 use lpips_data::Result;
-use lpips_data::loader::Prefetch;
-use lpips_data::{JudgmentSet, float_image};
+use lpips_data::loader::{self, Prefetch};
 
 /// How a set is gone through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn measure<const N: usize>(
     let first = batches.start;
     let decoded = Prefetch::start(batches, options.workers, move |batch| {
         let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
-        items.iter().map(|item| float_image::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
+        items.iter().map(|item| loader::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
     });
     for (batch, samples) in (first..).zip(decoded) {
         if stop.load(Ordering::Relaxed) {

@@ -96,7 +96,7 @@ impl From<lpips_data::Error> for Failure {
         match error {
             Data::Metric(error) => error.into(),
             Data::Stream(error) => error.into(),
-            other => Self::of(&other, matches!(other, Data::Choice(_))),
+            other => Self::of(&other, other.is_usage()),
         }
     }
 }

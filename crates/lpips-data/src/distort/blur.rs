@@ -1,17 +1,17 @@
-//! What takes detail away.
+//! Blur: Gaussian and bilateral filters.
 
 use crate::float_image::{FloatImage, reflect};
 
-/// The standard deviation of the Gaussian at strength 1, in parts of the side.
+/// Standard deviation of the Gaussian at strength 1, as a fraction of the side.
 const DEVIATION: f64 = 0.05;
 
-/// Wider at first than in proportion: a blur by a small part of a pixel is none.
+/// Blurs by a Gaussian. The width grows faster than the strength at first, as blurs far below a pixel are invisible.
 pub(super) fn gaussian(picture: &mut FloatImage, strength: f64) {
     picture.blur(DEVIATION * strength.powf(0.75) * picture.size as f64);
 }
 
-/// Each pixel becomes the mean of those around, weighted by a Gaussian of their place and one of their colour (Tomasi and
-/// Manduchi, 1998). The strength widens the one of colour.
+/// Bilateral filter (Tomasi and Manduchi, 1998): a mean of the neighbourhood, weighted by Gaussians of distance and of colour
+/// difference. The strength widens the latter.
 pub(super) fn bilateral(picture: &mut FloatImage, strength: f64) {
     if strength <= 0.0 {
         return;
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bilateral_filter_smooths_and_keeps_an_edge() {
+    fn bilateral_smooths_ripples_and_keeps_edge() {
         // A step from 0.2 to 0.8 with ripples on both sides.
         let value =
             |x: usize, y: usize| if x < 16 { 0.2 } else { 0.8 } + if (x + y).is_multiple_of(2) { 0.03 } else { -0.03 };

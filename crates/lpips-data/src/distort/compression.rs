@@ -1,4 +1,4 @@
-//! What files lose.
+//! Lossy compression: JPEG.
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageFormat};
@@ -6,13 +6,16 @@ use image::{ExtendedColorType, ImageFormat};
 use crate::error::{Error, Result};
 use crate::float_image::FloatImage;
 
-/// JPEG of quality 100 at almost no strength, 40 at a quarter, 16 at a half, 6 at three quarters and 3 at 1.
+/// Compresses by JPEG, of quality 100 at strength 0, 40 at 0.25, 16 at 0.5, 6 at 0.75 and 3 at 1.
+///
+/// # Errors
+/// A patch that the codec refuses.
 pub(super) fn jpeg(picture: &mut FloatImage, strength: f64) -> Result<()> {
     if strength <= 0.0 {
         return Ok(());
     }
     let quality = (100.0 * 0.025f64.powf(strength)).round() as u8;
-    let fail = |error: image::ImageError| Error::Data(format!("a patch can't be compressed by JPEG: {error}"));
+    let fail = |source: image::ImageError| Error::Jpeg { source };
     let (size, mut file) = (picture.size as u32, Vec::new());
     JpegEncoder::new_with_quality(&mut file, quality)
         .encode(&picture.to_rgb8(), size, size, ExtendedColorType::Rgb8)

@@ -1,4 +1,4 @@
-//! Distortions to look at.
+//! Contact sheets: one patch under every distortion, at rising strengths.
 
 use lpips_core::Picture;
 use lpips_core::canvas::{Canvas, GLYPH};
@@ -7,17 +7,16 @@ use super::distortion::Distortion;
 use crate::error::Result;
 use crate::float_image::FloatImage;
 
-/// The strengths that are drawn.
+/// Strengths of the columns.
 const STRENGTHS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Pixels between pictures.
 const GAP: usize = 4;
-/// Letters that the longest name has.
+/// Letters of the longest name.
 const LETTERS: usize = 20;
-/// Pictures smaller than this are enlarged by a whole factor.
+/// Side below which pictures are enlarged by a whole factor, in pixels.
 const COMFORTABLE: usize = 128;
 
-/// Draws a picture under each distortion, one a row with its name, at strengths rising from 0 to 1; many rows are in two
-/// columns.
+/// Draws a picture under each distortion, one named row each, at strengths from 0 to 1. More than eight rows go into two columns.
 ///
 /// # Errors
 /// Those of [`Distortion::apply`].
@@ -52,7 +51,7 @@ mod tests {
     use crate::builtin_samples;
 
     #[test]
-    fn a_sheet_holds_every_row_and_fits_every_name() {
+    fn contact_sheet_fits_every_distortion_and_name() {
         let [picture, ..] = builtin_samples::draw(1, 0, 64);
         let all = Distortion::all();
         assert!(all.iter().all(|distortion| distortion.name().len() <= LETTERS));

@@ -1,4 +1,4 @@
-//! The distortions, by name and family.
+//! The distortions by name and family.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,15 +7,29 @@ use crate::error::{Error, Result};
 use crate::float_image::FloatImage;
 use crate::rng::{Rng, Stream};
 
-/// How a picture can be spoilt.
+/// Kind of distortion.
+///
+/// # Examples
+/// ```
+/// use lpips_data::builtin_samples;
+/// use lpips_data::distort::Distortion;
+///
+/// let [picture, ..] = builtin_samples::draw(1, 0, 64);
+/// let mut noisy = picture.clone();
+/// Distortion::WhiteNoise.apply(&mut noisy, 0.5, 7)?;
+/// assert_ne!(noisy, picture);
+/// let chosen = Distortion::named(&["blur".to_string(), "jpeg".to_string()])?;
+/// assert_eq!(chosen, [Distortion::GaussianBlur, Distortion::Bilateral, Distortion::Jpeg]);
+/// # Ok::<(), lpips_data::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distortion {
-    /// All values times a factor, above or below 1.
+    /// All values scaled.
     Brightness,
-    /// The distance from middle gray times a factor, above or below 1.
+    /// Distance from middle gray scaled.
     Contrast,
-    /// The colours' distance from gray times a factor, above or below 1.
+    /// Colours' distance from gray scaled.
     Saturation,
     /// All hues turned.
     Hue,
@@ -23,9 +37,9 @@ pub enum Distortion {
     Lightness,
     /// CIELAB's two colour axes shifted in some direction.
     ColourShift,
-    /// Noise between two limits, all values of which are equally likely.
+    /// Uniform noise.
     UniformNoise,
-    /// Gaussian noise.
+    /// Gaussian noise of a flat spectrum.
     WhiteNoise,
     /// Gaussian noise whose amplitude falls with the frequency.
     PinkNoise,
@@ -33,7 +47,7 @@ pub enum Distortion {
     BlueNoise,
     /// Gaussian noise somewhere between brown and violet.
     ColouredNoise,
-    /// A checkerboard over all, as transposed convolutions leave it.
+    /// A checkerboard, as transposed convolutions leave it.
     Checkerboard,
     /// A Gaussian blur.
     GaussianBlur,
@@ -41,23 +55,23 @@ pub enum Distortion {
     Bilateral,
     /// A shift in some direction.
     Shift,
-    /// A linear map of places: turned, leant, stretched.
+    /// A linear map of places: rotation, shear, stretch.
     Affine,
     /// Each corner moved.
     Homography,
-    /// The nodes of a grid moved, and linearly what lies between.
+    /// The nodes of a grid moved, interpolated linearly.
     LinearWarp,
-    /// The nodes of a grid moved, and smoothly (by cubic splines) what lies between.
+    /// The nodes of a grid moved, interpolated by cubic splines.
     CubicWarp,
     /// A shifted copy laid over the picture.
     Ghosting,
     /// Red shifted one way and blue the other.
     ChromaticAberration,
-    /// Compressed by JPEG.
+    /// JPEG compression.
     Jpeg,
 }
 
-/// Every distortion with its name and its family's.
+/// Name and family of every distortion.
 const ALL: [(Distortion, &str, &str); 22] = [
     (Distortion::Brightness, "brightness", "photometric"),
     (Distortion::Contrast, "contrast", "photometric"),
@@ -84,32 +98,32 @@ const ALL: [(Distortion, &str, &str); 22] = [
 ];
 
 impl Distortion {
-    /// All of them, by family.
+    /// All distortions, by family.
     pub fn all() -> Vec<Self> {
         ALL.map(|(distortion, ..)| distortion).to_vec()
     }
 
-    /// The names of all families.
+    /// Names of all families.
     pub fn families() -> Vec<&'static str> {
         let mut families = ALL.map(|(_, _, family)| family).to_vec();
         families.dedup();
         families
     }
 
-    /// Its name: small letters and hyphens.
+    /// Name in lower case with hyphens.
     pub fn name(self) -> &'static str {
         ALL[self as usize].1
     }
 
-    /// Its family's name.
+    /// Name of the family.
     pub fn family(self) -> &'static str {
         ALL[self as usize].2
     }
 
-    /// Those with these names, or of the families with these names, each once.
+    /// Distortions with these names, or of families with these names, each once.
     ///
     /// # Errors
-    /// A name that is neither a distortion's nor a family's, or no name at all.
+    /// A name of no distortion and no family, or no names.
     pub fn named(names: &[String]) -> Result<Vec<Self>> {
         let known: Vec<&str> = Self::families().into_iter().chain(ALL.map(|(_, name, _)| name)).collect();
         for given in names {
@@ -117,27 +131,28 @@ impl Distortion {
                 let nearest = known
                     .iter()
                     .max_by(|a, b| strsim::jaro_winkler(given, a).total_cmp(&strsim::jaro_winkler(given, b)));
-                let nearest = nearest.copied().unwrap_or_default();
-                let known = known.join(", ");
-                return Err(Error::Choice(format!(
-                    "there is no distortion '{given}': did you mean {nearest}? There are {known}"
-                )));
+                return Err(Error::UnknownDistortion {
+                    name: given.clone(),
+                    nearest: nearest.copied().unwrap_or_default().to_string(),
+                    known: known.join(", "),
+                });
             }
         }
         let is_named = |name: &str| names.iter().any(|given| given == name);
         let chosen = ALL.into_iter().filter(|(_, name, family)| is_named(name) || is_named(family));
         let chosen: Vec<Self> = chosen.map(|(distortion, ..)| distortion).collect();
         if chosen.is_empty() {
-            return Err(Error::Choice("no distortion is named: expected at least one".to_string()));
+            return Err(Error::argument("no distortion is named: expected at least one"));
         }
         Ok(chosen)
     }
 
-    /// Distorts a picture, by nothing at strength 0 and by more the greater the strength is, up to 1.
-    /// What is random about it follows from `seed` alone.
+    /// Distorts a picture in place and clamps its values to [0, 1].
+    ///
+    /// `strength` is in [0, 1]: 0 is the identity. Random draws depend on `seed` alone.
     ///
     /// # Errors
-    /// JPEG alone can fail: a picture that can't be compressed.
+    /// A picture that JPEG can't compress; no other distortion fails.
     pub fn apply(self, picture: &mut FloatImage, strength: f64, seed: u32) -> Result<()> {
         let rng = &mut Rng::new(u64::from(seed), Stream::Synth, (0, self as u64));
         match self {
@@ -177,7 +192,7 @@ mod tests {
     use super::*;
     use crate::builtin_samples;
 
-    /// The largest difference in gray levels, and the mean squared one.
+    /// Largest difference in gray levels, and mean squared difference.
     fn differences(a: &FloatImage, b: &FloatImage) -> (f32, f32) {
         let differences = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs() * 255.0);
         let squares = differences.clone().map(|d| d * d).sum::<f32>() / a.values.len() as f32;
@@ -191,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_manifest() {
+    fn distortion_names_match_serialisation() {
         for (at, (distortion, name, _)) in ALL.into_iter().enumerate() {
             assert_eq!((distortion as usize, distortion.name()), (at, name));
             assert_eq!(serde_json::to_string(&distortion).unwrap(), format!("\"{name}\""));
@@ -199,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_rises_with_the_strength() {
+    fn distortion_error_rises_with_strength() {
         let mut wrong = Vec::new();
         for distortion in Distortion::all() {
             for seed in 0..12 {
@@ -219,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn no_strength_is_no_change() {
+    fn distortion_strength_zero_is_identity() {
         for distortion in Distortion::all() {
             for seed in 0..4 {
                 let [picture, ..] = builtin_samples::draw(4, u64::from(seed), 64);
@@ -232,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_random_follows_from_the_seed() {
+    fn distortion_randomness_follows_seed() {
         let [picture, ..] = builtin_samples::draw(5, 0, 32);
         let fixed = [Distortion::GaussianBlur, Distortion::Bilateral, Distortion::Jpeg];
         for distortion in Distortion::all() {
@@ -244,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_families_are_found_and_others_refused() {
+    fn distortion_named_finds_names_and_families_and_suggests_nearest() {
         let named = |names: &[&str]| Distortion::named(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(
             named(&["jpeg", "blur", "jpeg"]).unwrap(),

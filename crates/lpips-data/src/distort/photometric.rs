@@ -1,40 +1,39 @@
-//! What changes values without regard to where they are.
+//! Pointwise distortions: brightness, contrast, saturation, hue, lightness and colour shift.
 
-use crate::augment::Jitter;
-use crate::float_image::FloatImage;
+use crate::float_image::{FloatImage, Jitter};
 use crate::rng::Rng;
 
-/// By up to 0.8 more or to 0.4 of it.
+/// Scales brightness to between 0.4 and 1.8 times.
 pub(super) fn brightness(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 0.8 * strength } else { 1.0 - 0.6 * strength };
     Jitter { brightness: factor, ..Jitter::NONE }.apply(picture);
 }
 
-/// To up to 2.5 of it or to 0.2.
+/// Scales contrast to between 0.2 and 2.5 times.
 pub(super) fn contrast(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 1.5 * strength } else { 1.0 - 0.8 * strength };
     Jitter { contrast: factor, ..Jitter::NONE }.apply(picture);
 }
 
-/// To up to 3 times or to gray.
+/// Scales saturation to between 0 (gray) and 3 times.
 pub(super) fn saturation(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let factor = if rng.chance(0.5) { 1.0 + 2.0 * strength } else { 1.0 - strength };
     Jitter { saturation: factor, ..Jitter::NONE }.apply(picture);
 }
 
-/// By up to a third of the circle: beyond it a colour can come nearer to where it was, as RGB measures it.
+/// Turns the hue by up to a third of the circle; beyond that the RGB distance can fall again.
 pub(super) fn hue(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let hue = if rng.chance(0.5) { strength / 3.0 } else { -strength / 3.0 };
     Jitter { hue, ..Jitter::NONE }.apply(picture);
 }
 
-/// By up to 40 of L*'s 100.
+/// Shifts CIELAB's L* by up to 40 (of 100).
 pub(super) fn lightness(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let by = if rng.chance(0.5) { 40.0 * strength } else { -40.0 * strength };
     shift(picture, [by, 0.0, 0.0]);
 }
 
-/// By up to 50, in the units of a* and b*.
+/// Shifts CIELAB's a* and b* by up to 50 in a random direction.
 pub(super) fn colour_shift(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let (sin, cos) = rng.between(0.0, std::f64::consts::TAU).sin_cos();
     shift(picture, [0.0, 50.0 * strength * cos, 50.0 * strength * sin]);
@@ -48,12 +47,14 @@ fn shift(picture: &mut FloatImage, by: [f64; 3]) {
     }
 }
 
-/// The white that sRGB is made for (D65), as CIE XYZ.
+/// White point of sRGB (D65) in CIE XYZ.
 const WHITE: [f64; 3] = [0.95047, 1.0, 1.08883];
-/// Where CIELAB's cube root gives way to a line.
+/// Cube root of the value below which CIELAB is linear.
 const KNEE: f64 = 6.0 / 29.0;
 
-/// CIELAB of an sRGB colour (IEC 61966-2-1; CIE 15).
+/// Converts sRGB to CIELAB (IEC 61966-2-1; CIE 15).
+///
+/// `lpips_eval::pixel` has another conversion with the constants of the published baselines.
 fn to_lab(rgb: [f64; 3]) -> [f64; 3] {
     let [r, g, b] = rgb.map(|v| if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) });
     let xyz = [
@@ -68,7 +69,7 @@ fn to_lab(rgb: [f64; 3]) -> [f64; 3] {
     [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
 }
 
-/// The sRGB colour of a CIELAB one; outside [0, 1] where sRGB has none.
+/// Converts CIELAB to sRGB; values outside [0, 1] are colours outside sRGB.
 fn from_lab([l, a, b]: [f64; 3]) -> [f64; 3] {
     let y = (l + 16.0) / 116.0;
     let t = [y + a / 500.0, y, y - b / 200.0];
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lab_is_that_of_the_tables_and_comes_back() {
+    fn lab_matches_tables_and_roundtrips() {
         // Lindbloom's calculator, D65.
         for (rgb, lab) in [
             ([1.0, 1.0, 1.0], [100.0, 0.0, 0.0]),

@@ -1,24 +1,25 @@
-//! What moves pixels. Places and moves are in units of half a side; past the border a picture is reflected.
+//! Spatial distortions: shifts, linear and projective maps, grid warps, ghosting and chromatic aberration.
+//!
+//! Places and moves are in units of half a side; beyond the border a picture is reflected.
 
-use crate::augment::{projective, to_corners};
-use crate::float_image::FloatImage;
+use crate::float_image::{FloatImage, projective, to_corners};
 use crate::rng::Rng;
 
 type Place = (f64, f64);
 
-/// So far in a direction drawn at random.
-fn somewhere(distance: f64, rng: &mut Rng) -> Place {
+/// Vector of this length in a random direction.
+fn random_direction(distance: f64, rng: &mut Rng) -> Place {
     let (sin, cos) = rng.between(0.0, std::f64::consts::TAU).sin_cos();
     (distance * cos, distance * sin)
 }
 
-/// By up to an eighth of the side.
+/// Shifts by up to an eighth of the side.
 pub(super) fn shift(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
-    let (right, down) = somewhere(0.25 * strength, rng);
+    let (right, down) = random_direction(0.25 * strength, rng);
     picture.warp(|u, v| (u + right, v + down));
 }
 
-/// The corner that moves farthest moves by up to a fifth of the side.
+/// Applies a random linear map that moves the farthest corner by up to a fifth of the side.
 pub(super) fn affine(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let [a, b, c, d] = [(); 4].map(|()| rng.normal());
     let corner = |v: f64| (a + b * v).hypot(c + d * v);
@@ -26,15 +27,15 @@ pub(super) fn affine(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     picture.warp(|u, v| (u + by * (a * u + b * v), v + by * (c * u + d * v)));
 }
 
-/// The corner that moves farthest moves by up to a fifth of the side.
+/// Applies a random projective map that moves the farthest corner by up to a fifth of the side.
 pub(super) fn homography(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let moves = [(); 8].map(|()| rng.normal());
     let farthest = moves.as_chunks::<2>().0.iter().map(|[x, y]| x.hypot(*y)).fold(0.0, f64::max);
     picture.warp(projective(&to_corners(&moves.map(|by| 0.4 * strength * by / farthest))));
 }
 
-/// Moves of the nodes of a grid, by at most 1 to the side and 1 up or down; nodes lie at the corners of CELLS x CELLS cells and
-/// one row beyond.
+/// Random moves of the nodes of a grid, each coordinate in [-1, 1]. The nodes are the corners of CELLS x CELLS cells and one row
+/// beyond.
 struct Grid([[Place; NODES]; NODES]);
 
 const CELLS: usize = 4;
@@ -47,7 +48,7 @@ impl Grid {
         Self(nodes)
     }
 
-    /// The move at a place, mixed from four nodes each way by weights that depend on where between the middle two it is.
+    /// Interpolates the move at a place from four nodes each way; `weights` maps the position between the middle two to weights.
     fn at(&self, (u, v): Place, weights: impl Fn(f64) -> [f64; 4]) -> Place {
         let cell = |at: f64| {
             let at = (at + 1.0) * CELLS as f64 / 2.0;
@@ -71,12 +72,12 @@ impl Grid {
     }
 }
 
-/// Nodes move by up to a tenth of the side each way, which is less than half a cell, so that nothing folds over.
+/// Moves grid nodes by up to a tenth of the side each way and interpolates linearly. Less than half a cell: nothing folds over.
 pub(super) fn linear_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.2 * strength, |t| [0.0, 1.0 - t, t, 0.0]);
 }
 
-/// A uniform cubic B-spline, which halves most moves: its nodes move by twice as much.
+/// Moves grid nodes and interpolates by a uniform cubic B-spline; it halves most moves, so the nodes move by twice as much.
 pub(super) fn cubic_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.4 * strength, |t| {
         [
@@ -88,10 +89,10 @@ pub(super) fn cubic_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng)
     });
 }
 
-/// A copy, shifted by a tenth to a fifth of the side, makes up to half of the picture.
+/// Blends in a copy, shifted by a tenth to a fifth of the side, with a weight of up to one half.
 pub(super) fn ghosting(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     let distance = rng.between(0.2, 0.4);
-    let (right, down) = somewhere(distance, rng);
+    let (right, down) = random_direction(distance, rng);
     let mut ghost = picture.clone();
     ghost.warp(|u, v| (u + right, v + down));
     for (value, ghost) in picture.values.iter_mut().zip(ghost.values) {
@@ -99,9 +100,9 @@ pub(super) fn ghosting(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     }
 }
 
-/// Red and blue move by up to a sixteenth of the side.
+/// Shifts red and blue in opposite directions by up to a sixteenth of the side.
 pub(super) fn chromatic_aberration(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
-    let (right, down) = somewhere(0.125 * strength, rng);
+    let (right, down) = random_direction(0.125 * strength, rng);
     let (mut red, mut blue) = (picture.clone(), picture.clone());
     red.warp(|u, v| (u + right, v + down));
     blue.warp(|u, v| (u - right, v - down));
@@ -117,7 +118,7 @@ mod tests {
     use crate::rng::Stream;
 
     #[test]
-    fn a_grid_is_linear_or_smooth_and_meets_at_its_nodes() {
+    fn warp_grid_interpolates_its_nodes_and_is_continuous() {
         let grid = Grid::draw(&mut Rng::new(1, Stream::Synth, (0, 1)));
         let linear = |t: f64| [0.0, 1.0 - t, t, 0.0];
         let place = |at: usize| at as f64 * 2.0 / CELLS as f64 - 1.0;
@@ -130,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_shows_what_was_beside() {
+    fn shift_shows_the_neighbouring_pixels() {
         let values = (0..64 * 64).flat_map(|at| [(at % 64) as f32 / 64.0; 3]).collect();
         let mut picture = FloatImage { size: 64, values };
         // Some seed shifts mostly to the side.
         let by = (0..50).find_map(|seed| {
-            let (right, down) = somewhere(0.25, &mut Rng::new(seed, Stream::Synth, (0, 1)));
+            let (right, down) = random_direction(0.25, &mut Rng::new(seed, Stream::Synth, (0, 1)));
             (right > 0.24).then_some((seed, right, down))
         });
         let (seed, right, _) = by.unwrap();

@@ -1,7 +1,9 @@
-//! BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018), as its authors publish it: three
-//! archives, fetched and unpacked.
+//! Download of BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018), from its authors' three
+//! archives.
 
 mod download;
+mod parts;
 mod unpack;
 
-pub use download::{BASE, Counts, Fetch, PARTS, Part, Step};
+pub use download::{Counts, Fetch, Step};
+pub use parts::{BASE, PARTS, Part};

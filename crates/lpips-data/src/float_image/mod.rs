@@ -1,62 +1,93 @@
-//! Pictures as training takes them: square, of one size.
+//! Square RGB pictures of f32 values: the input of augmentation, distortion and training.
 
+mod jitter;
+mod warp;
+
+use std::fmt;
 use std::path::Path;
 
-use lpips_core::image::Decoder;
-use lpips_core::{Picture, Size};
+use lpips_core::Picture;
 
-use crate::error::{Error, Result};
-use crate::{CheckDepth, Source, builtin_samples};
+use crate::error::Result;
 
-/// Values of a square RGB picture, from 0 to 1, red, green and blue of each pixel from the top left.
-#[derive(Debug, Clone, PartialEq)]
+pub(crate) use jitter::Jitter;
+pub(crate) use warp::{product, projective, to_corners};
+
+/// Square RGB picture of f32 values in [0, 1], sRGB-encoded as files hold them.
+///
+/// # Examples
+/// ```
+/// use lpips_data::float_image::FloatImage;
+///
+/// // Two rows of two pixels: red, green, blue and white.
+/// let mut image = FloatImage::from_rgb8(2, &[255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255]);
+/// assert_eq!(image.values[..3], [1.0, 0.0, 0.0]);
+/// // A mirror image: each pixel takes the value at the opposite x.
+/// image.warp(|x, y| (-x, y));
+/// assert_eq!(image.to_rgb8()[..6], [0, 255, 0, 255, 0, 0]);
+/// ```
+#[derive(Clone, PartialEq)]
 pub struct FloatImage {
     /// Pixels along a side.
     pub size: usize,
-    /// size x size x 3 values.
+    /// Values, `size` x `size` x 3: rows from the top, pixels from the left, red, green and blue of each.
     pub values: Vec<f32>,
 }
 
+impl fmt::Debug for FloatImage {
+    /// Formats the size, not the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FloatImage").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 impl FloatImage {
-    /// From bytes, red, green and blue of each pixel.
+    /// Converts bytes, `size` x `size` x 3, dividing by 255.
     pub fn from_rgb8(size: usize, rgb: &[u8]) -> Self {
         Self { size, values: rgb.iter().map(|v| f32::from(*v) / 255.0).collect() }
     }
 
-    /// Its bytes.
+    /// Decodes a picture, `size` pixels each way.
+    ///
+    /// A picture of another size is resized as the published loader does it: by Pillow's bilinear filter to a shorter
+    /// side of `size`, then the middle of the longer side.
+    ///
+    /// # Errors
+    /// A picture that can't be read.
+    pub fn open(path: &Path, size: usize) -> Result<Self> {
+        let mut picture = Picture::open(path)?;
+        let (width, height) = (picture.width(), picture.height());
+        let short = width.min(height);
+        if short != size {
+            let scaled = |side: usize| if side == short { size } else { side * size / short };
+            picture = picture.resize(scaled(width), scaled(height))?;
+        }
+        let (width, height) = (picture.width(), picture.height());
+        let (left, top) = ((width - size) / 2, (height - size) / 2);
+        let rgb = picture.to_rgb8();
+        let mut values = Vec::with_capacity(size * size * 3);
+        for y in top..top + size {
+            let row = &rgb[(y * width + left) * 3..][..size * 3];
+            values.extend(row.iter().map(|v| f32::from(*v) / 255.0));
+        }
+        Ok(Self { size, values })
+    }
+
+    /// Converts to bytes, rounding to the nearest and clamping to [0, 255].
     pub fn to_rgb8(&self) -> Vec<u8> {
         self.values.iter().map(|v| (v * 255.0).round().clamp(0.0, 255.0) as u8).collect()
     }
 
-    /// Adds its planes, red, then green, then blue, to `out`, black at -1 and white at 1.
+    /// Appends the red, green and blue planes to `out`, mapped from [0, 1] to [-1, 1] (NCHW order).
     pub fn planes(&self, out: &mut Vec<f32>) {
         for channel in 0..3 {
             out.extend(self.values.iter().skip(channel).step_by(3).map(|v| v * 2.0 - 1.0));
         }
     }
 
-    /// Shows at each place what was at the place that `from` gives for it, bilinearly; past the border the picture is
-    /// reflected. Places are in units of half a side from the middle, to the right and down.
-    pub fn warp(&mut self, from: impl Fn(f64, f64) -> (f64, f64)) {
-        let (size, half, source) = (self.size, self.size as f64 / 2.0, self.values.clone());
-        for (at, pixel) in self.values.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            let (u, v) = (((at % size) as f64 + 0.5) / half - 1.0, ((at / size) as f64 + 0.5) / half - 1.0);
-            let (x, y) = from(u, v);
-            let (x, y) = (snap((x + 1.0) * half - 0.5), snap((y + 1.0) * half - 0.5));
-            let (left, top) = (x.floor(), y.floor());
-            let (fx, fy) = ((x - left) as f32, (y - top) as f32);
-            for (channel, value) in pixel.iter_mut().enumerate() {
-                let at = |dx: i64, dy: i64| {
-                    source[3 * (reflect(top as i64 + dy, size) * size + reflect(left as i64 + dx, size)) + channel]
-                };
-                let above = at(0, 0) * (1.0 - fx) + at(1, 0) * fx;
-                let below = at(0, 1) * (1.0 - fx) + at(1, 1) * fx;
-                *value = above * (1.0 - fy) + below * fy;
-            }
-        }
-    }
-
-    /// Blurs by a Gaussian of this standard deviation in pixels, reflecting at the border; less than a twentieth is nothing.
+    /// Blurs by a Gaussian, reflecting at the border.
+    ///
+    /// `deviation` is the standard deviation in pixels; up to 0.05 nothing changes.
     pub fn blur(&mut self, deviation: f64) {
         if deviation <= 0.05 {
             return;
@@ -79,7 +110,7 @@ impl FloatImage {
     }
 }
 
-/// The place within 0 to size - 1 that a place beyond is a reflection of.
+/// Reflects a coordinate at the borders into 0..size, repeating the border pixel.
 pub(crate) fn reflect(at: i64, size: usize) -> usize {
     if (0..size as i64).contains(&at) {
         return at as usize;
@@ -88,68 +119,13 @@ pub(crate) fn reflect(at: i64, size: usize) -> usize {
     if at < size { at } else { 2 * size - 1 - at }
 }
 
-/// Without the rounding that would mix two pixels where a shift is by whole ones.
-fn snap(v: f64) -> f64 {
-    if (v - v.round()).abs() < 1e-9 { v.round() } else { v }
-}
-
-/// Whether a picture can be used: then its size.
-///
-/// # Errors
-/// It can't.
-pub fn check(path: &Path, look: CheckDepth) -> lpips_core::Result<Size> {
-    match look {
-        CheckDepth::Headers => Decoder::default().size(path),
-        CheckDepth::Pixels => Decoder::default().open(path).map(|picture| picture.size()),
-    }
-}
-
-/// The pictures of a triplet, reference, p0 and p1, or of a pair, `size` pixels each way.
-///
-/// Others are resized as the published loader does it, by Pillow's bilinear filter to a shorter side of `size`; of what is
-/// longer the middle is taken.
-///
-/// # Errors
-/// A picture that can't be read.
-pub fn load<const N: usize>(source: &Source<N>, size: usize) -> Result<[FloatImage; N]> {
-    let pictures = match source {
-        Source::Files(files) => files.iter().map(|path| open(path, size)).collect::<Result<Vec<_>>>()?,
-        Source::Sample { seed, index } => builtin_samples::draw(*seed, *index, size).into(),
-    };
-    let expected = |pictures: Vec<_>| Error::Data(format!("{} pictures were given: expected {N}", pictures.len()));
-    pictures.try_into().map_err(expected)
-}
-
-/// A picture, `size` pixels each way.
-///
-/// # Errors
-/// One that can't be read.
-pub fn open(path: &Path, size: usize) -> Result<FloatImage> {
-    let mut picture = Picture::open(path)?;
-    let (width, height) = (picture.width(), picture.height());
-    let short = width.min(height);
-    if short != size {
-        let scaled = |side: usize| if side == short { size } else { side * size / short };
-        picture = picture.resize(scaled(width), scaled(height))?;
-    }
-    let (width, height) = (picture.width(), picture.height());
-    let (left, top) = ((width - size) / 2, (height - size) / 2);
-    let rgb = picture.to_rgb8();
-    let mut values = Vec::with_capacity(size * size * 3);
-    for y in top..top + size {
-        let row = &rgb[(y * width + left) * 3..][..size * 3];
-        values.extend(row.iter().map(|v| f32::from(*v) / 255.0));
-    }
-    Ok(FloatImage { size, values })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::{Rng, Stream};
 
     #[test]
-    fn a_blur_keeps_the_mean_and_smooths() {
+    fn blur_keeps_mean_and_reduces_variance() {
         let mut rng = Rng::new(1, Stream::Samples, (0, 0));
         let original = FloatImage { size: 16, values: (0..16 * 16 * 3).map(|_| rng.unit() as f32).collect() };
         let mut blurred = original.clone();
@@ -158,5 +134,11 @@ mod tests {
         let spread = |p: &FloatImage| p.values.iter().map(|v| (v - mean(p)).powi(2)).sum::<f32>();
         assert!((mean(&blurred) - mean(&original)).abs() < 1e-4);
         assert!(spread(&blurred) < 0.5 * spread(&original));
+    }
+
+    #[test]
+    fn float_image_debug_omits_values() {
+        let image = FloatImage { size: 2, values: vec![0.25; 12] };
+        assert_eq!(format!("{image:?}"), "FloatImage { size: 2, .. }");
     }
 }

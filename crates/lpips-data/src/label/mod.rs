@@ -1,6 +1,11 @@
-//! Labelling: questions for people, and their votes.
+//! Labelling: questions for people, their votes, and the local web page that collects them.
 
+#[cfg(feature = "label")]
+mod http;
 mod questions;
+#[cfg(feature = "label")]
+#[cfg_attr(docsrs, doc(cfg(feature = "label")))]
+pub mod server;
 pub mod votes;
 
 pub use questions::{Answer, Choice, Place, Question, Questions};

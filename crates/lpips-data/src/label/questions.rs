@@ -1,4 +1,4 @@
-//! What people are asked about: the triplets or pairs of pictures below a folder, whether there are votes on them or not.
+//! Questions for people: the triplets or pairs of pictures below a folder, with or without votes.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
@@ -9,42 +9,44 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::problem::Problem;
 use crate::rng::{Rng, Stream};
-use crate::sets::bapps;
-use crate::{CheckDepth, Problem, Task, check_together, listed, summary};
+use crate::sets::bapps::{self, listed};
+use crate::sets::check::check_together;
+use crate::sets::{CheckDepth, Task};
 
-/// One triplet, or one pair.
+/// Question on one triplet or pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
-    /// The folder below the root, with `/` between names; `.` is the root itself.
+    /// Folder below the root, with `/` between names; `.` for the root itself.
     pub folder: String,
-    /// The pictures' name without what tells the format.
+    /// Name of the pictures, without the extension.
     pub name: String,
-    /// Reference, p0, p1; of a pair p0, p1.
+    /// Reference, p0, p1, or p0, p1 of a pair.
     pub pictures: Vec<PathBuf>,
-    /// The file for the fraction of votes: that preferred p1, or that said "same".
+    /// File of the judgment: the fraction of votes for p1, or for "same".
     pub judge: PathBuf,
 }
 
-/// Where a picture is shown. Which of p0 and p1 comes first is a matter of chance.
+/// Place of a picture on the page. Which of p0 and p1 comes first is random.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Place {
-    /// The reference's.
+    /// The reference, in the middle.
     Ref,
-    /// On the left, or first.
+    /// The left or first picture.
     First,
-    /// On the right, or second.
+    /// The right or second picture.
     Second,
 }
 
-/// What a person answers, who does not know which picture is p0.
+/// Answer of a voter, in terms of places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
-    /// The picture on the left is the more similar.
+    /// The left picture is the more similar.
     First,
-    /// The picture on the right is.
+    /// The right picture is the more similar.
     Second,
     /// The two are the same.
     Same,
@@ -52,13 +54,13 @@ pub enum Answer {
     Different,
 }
 
-/// What an answer means.
+/// Meaning of an answer, in terms of p0 and p1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// p0 is the more similar.
     P0,
-    /// p1 is.
+    /// p1 is the more similar.
     P1,
     /// The two are the same.
     Same,
@@ -66,36 +68,37 @@ pub enum Choice {
     Different,
 }
 
-/// All triplets, or all pairs, below a folder, by folder and name.
+/// All triplets, or all pairs, below a folder, sorted by folder and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Questions {
-    /// The folder, as it was given.
+    /// The folder, as given.
     pub root: PathBuf,
-    /// What people are asked.
-    pub kind: Task,
-    /// The questions, which go by their place in this list.
+    /// Task of the questions.
+    pub task: Task,
+    /// The questions; their indices identify them.
     pub list: Vec<Question>,
 }
 
 impl Questions {
-    /// Finds the triplets (folders `ref`, `p0`, `p1`) or the pairs (`p0`, `p1`) below `root`, however deep, and looks at every
-    /// picture's first bytes. Without a `kind` it takes triplets where there are some. `progress` is called with the number of
-    /// questions once that is known, and then for each.
+    /// Finds the triplets (folders `ref`, `p0`, `p1`) or pairs (`p0`, `p1`) at any depth below `root`, and checks the header of
+    /// every picture. Without a `task`, triplets are chosen where there are any.
+    ///
+    /// `progress` is called with the number of questions once that is known, and then with `None` for each.
     ///
     /// # Errors
-    /// A folder that can't be read or holds nothing of the kind; pictures without a twin, of several sizes, or that can't be
+    /// A folder that can't be read or holds nothing for the task; pictures without a twin, of several sizes, or that can't be
     /// read, of which the first few are named.
-    pub fn open(root: &Path, kind: Option<Task>, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
+    pub fn open(root: &Path, task: Option<Task>, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
         if !metadata.is_dir() {
             return Err(Error::file(root, "is a file: expected a folder"));
         }
         let mut leaves = Vec::new();
         walk(root, &mut HashSet::new(), &mut leaves)?;
-        let holds = |kind| leaves.iter().any(|(_, found)| *found == kind);
-        let kind = kind.unwrap_or(if holds(Task::TwoAfc) { Task::TwoAfc } else { Task::Jnd });
-        if !holds(kind) {
-            let reason = match kind {
+        let holds = |task| leaves.iter().any(|(_, found)| *found == task);
+        let task = task.unwrap_or(if holds(Task::TwoAfc) { Task::TwoAfc } else { Task::Jnd });
+        if !holds(task) {
+            let reason = match task {
                 Task::TwoAfc => "holds no triplets: expected the folders ref, p0 and p1 in it or below it",
                 Task::Jnd if leaves.is_empty() => {
                     "holds no pictures to judge: expected the folders ref, p0 and p1 (triplets), or p0 and p1 (pairs), in \
@@ -106,8 +109,8 @@ impl Questions {
             return Err(Error::file(root, reason));
         }
         let (mut list, mut problems) = (Vec::new(), Vec::new());
-        for (folder, _) in leaves.iter().filter(|(_, found)| *found == kind) {
-            leaf(root, folder, kind, &mut list, &mut problems)?;
+        for (folder, _) in leaves.iter().filter(|(_, found)| *found == task) {
+            leaf(root, folder, task, &mut list, &mut problems)?;
         }
         progress(Some(list.len()));
         let broken = list.par_iter().flat_map_iter(|question| {
@@ -118,26 +121,26 @@ impl Questions {
         if !problems.is_empty() {
             problems.sort();
             problems.dedup();
-            return Err(Error::Data(summary(&problems, "mend them, or move them away")));
+            return Err(Error::BrokenFiles { problems, advice: "mend them, or move them away" });
         }
-        Ok(Self { root: root.to_path_buf(), kind, list })
+        Ok(Self { root: root.to_path_buf(), task, list })
     }
 
-    /// How many folders the questions are from.
+    /// Number of folders that hold questions.
     pub fn folders(&self) -> usize {
         self.list.iter().map(|question| &question.folder).collect::<BTreeSet<_>>().len()
     }
 
-    /// The picture that a person sees in a place.
+    /// Picture that a voter is shown at a place.
     ///
     /// # Errors
-    /// There is no such question, or it has no reference.
+    /// A question that does not exist, or a reference of a pair.
     pub fn picture(&self, question: usize, voter: &str, place: Place) -> Result<&Path> {
         let pictures = &self.get(question)?.pictures;
         let p1 = pictures.len() - 1;
         let swapped = self.is_swapped(question, voter);
         let number = match place {
-            Place::Ref if self.kind == Task::Jnd => return Err(Error::Choice("a pair has no reference".to_string())),
+            Place::Ref if self.task == Task::Jnd => return Err(Error::argument("a pair has no reference")),
             Place::Ref => 0,
             Place::First => p1 - usize::from(!swapped),
             Place::Second => p1 - usize::from(swapped),
@@ -145,35 +148,35 @@ impl Questions {
         Ok(&pictures[number])
     }
 
-    /// What a person's answer means.
+    /// Meaning of a voter's answer.
     ///
     /// # Errors
-    /// There is no such question, or no such answer to it.
+    /// A question that does not exist, or an answer that does not fit the task.
     pub fn choice(&self, question: usize, voter: &str, answer: Answer) -> Result<Choice> {
         self.get(question)?;
         let first_is_p0 = !self.is_swapped(question, voter);
-        match (self.kind, answer) {
+        match (self.task, answer) {
             (Task::TwoAfc, Answer::First) => Ok(if first_is_p0 { Choice::P0 } else { Choice::P1 }),
             (Task::TwoAfc, Answer::Second) => Ok(if first_is_p0 { Choice::P1 } else { Choice::P0 }),
             (Task::Jnd, Answer::Same) => Ok(Choice::Same),
             (Task::Jnd, Answer::Different) => Ok(Choice::Different),
-            (Task::TwoAfc, _) => Err(Error::Choice("expected the answer first or second".to_string())),
-            (Task::Jnd, _) => Err(Error::Choice("expected the answer same or different".to_string())),
+            (Task::TwoAfc, _) => Err(Error::argument("expected the answer first or second")),
+            (Task::Jnd, _) => Err(Error::argument("expected the answer same or different")),
         }
     }
 
     fn get(&self, question: usize) -> Result<&Question> {
-        let missing = || Error::Choice(format!("there is no {} {question}", self.kind.noun()));
+        let missing = || Error::argument(format!("there is no {} {question}", self.task.noun()));
         self.list.get(question).ok_or_else(missing)
     }
 
-    /// Whether a person sees p1 first: by chance, but always the same.
+    /// Whether a voter is shown p1 first: random, and the same every time.
     fn is_swapped(&self, question: usize, voter: &str) -> bool {
         let Question { folder, name, .. } = &self.list[question];
         Rng::new(number_of(&[voter, folder, name]), Stream::Votes, (0, 0)).chance(0.5)
     }
 
-    /// The questions in the order of one person: by chance, but always the same.
+    /// Order of the questions for one voter: random, and the same every time.
     pub(super) fn order(&self, voter: &str) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.list.len()).collect();
         Rng::new(number_of(&[voter]), Stream::Votes, (1, 0)).shuffle(&mut order);
@@ -181,29 +184,29 @@ impl Questions {
     }
 }
 
-/// A number that depends on names, none of which holds a zero byte.
+/// Hashes names, none of which holds a zero byte, to a number.
 fn number_of(names: &[&str]) -> u64 {
     let hash = Sha256::digest(names.join("\0"));
     hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Adds the folders at and below `folder` that hold questions.
+/// Adds the folders at or below `folder` that hold questions.
 fn walk(folder: &Path, seen: &mut HashSet<PathBuf>, leaves: &mut Vec<(PathBuf, Task)>) -> Result<()> {
     let real = std::fs::canonicalize(folder).map_err(|error| Error::io(folder, "read", &error))?;
-    // A link can lead back to where it is.
+    // A symbolic link can lead back to a folder above it.
     if !seen.insert(real) {
         return Ok(());
     }
-    if let Some(kind) = bapps::kind_of(folder) {
-        leaves.push((folder.to_path_buf(), kind));
+    if let Some(task) = bapps::task_of(folder) {
+        leaves.push((folder.to_path_buf(), task));
         return Ok(());
     }
     listed(folder)?.iter().filter(|path| path.is_dir()).try_for_each(|path| walk(path, seen, leaves))
 }
 
-/// Adds the questions of one folder.
-fn leaf(root: &Path, folder: &Path, kind: Task, list: &mut Vec<Question>, problems: &mut Vec<Problem>) -> Result<()> {
-    let parts = kind.pictures();
+/// Adds the questions and problems of one folder.
+fn leaf(root: &Path, folder: &Path, task: Task, list: &mut Vec<Question>, problems: &mut Vec<Problem>) -> Result<()> {
+    let parts = task.pictures();
     if let Some(part) = parts.iter().find(|part| !folder.join(part).is_dir()) {
         let reason = format!("lacks the folder {part}: expected {}", parts.join(", "));
         problems.push(Problem { path: folder.to_path_buf(), reason });
@@ -234,7 +237,7 @@ fn leaf(root: &Path, folder: &Path, kind: Task, list: &mut Vec<Question>, proble
             folder: if below.is_empty() { ".".to_string() } else { below.join("/") },
             name: name.to_string(),
             pictures: found,
-            judge: folder.join(kind.vote()).join(format!("{name}.npy")),
+            judge: folder.join(task.vote()).join(format!("{name}.npy")),
         });
     }
     Ok(())
@@ -263,7 +266,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn all_folders_below_the_root_are_found_and_triplets_come_before_pairs() {
+    fn questions_open_finds_nested_folders_and_prefers_triplets() {
         let root = tempfile::tempdir().unwrap();
         pictures(&root.path().join("2afc/train/cnn"), &TRIPLET, &["b", "a"]);
         pictures(&root.path().join("2afc/val/color"), &TRIPLET, &["a"]);
@@ -271,19 +274,19 @@ pub(super) mod tests {
         let found = open(root.path(), None).unwrap();
         let names: Vec<_> = found.list.iter().map(|q| format!("{} {}", q.folder, q.name)).collect();
         assert_eq!(names, ["2afc/train/cnn a", "2afc/train/cnn b", "2afc/val/color a"]);
-        assert_eq!((found.kind, found.folders()), (Task::TwoAfc, 2));
+        assert_eq!((found.task, found.folders()), (Task::TwoAfc, 2));
         assert_eq!(found.list[1].judge, root.path().join("2afc/train/cnn/judge/b.npy"));
         let found = open(root.path(), Some(Task::Jnd)).unwrap();
         assert_eq!(found.list[0].judge, root.path().join("jnd/val/cnn/same/c.npy"));
         let found = open(&root.path().join("jnd"), None).unwrap();
-        assert_eq!((found.kind, found.list.len()), (Task::Jnd, 1));
+        assert_eq!((found.task, found.list.len()), (Task::Jnd, 1));
         let found = open(&root.path().join("2afc/val/color"), None).unwrap();
         assert_eq!(found.list[0].folder, ".");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_link_that_leads_back_is_walked_once() {
+    fn questions_open_walks_a_symlink_cycle_once() {
         let root = tempfile::tempdir().unwrap();
         pictures(&root.path().join("set"), &TRIPLET, &["a"]);
         std::os::unix::fs::symlink(root.path(), root.path().join("again")).unwrap();
@@ -291,7 +294,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_can_not_be_shown_is_named() {
+    fn questions_open_names_unusable_pictures() {
         let root = tempfile::tempdir().unwrap();
         let refused = |kind| open(root.path(), kind).unwrap_err().to_string();
         assert!(refused(None).contains("holds no pictures to judge"));
@@ -310,7 +313,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn sides_are_by_chance_the_same_each_time_and_an_answer_goes_with_what_was_seen() {
+    fn sides_are_random_per_voter_and_answers_follow_the_sides() {
         let root = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..64).map(|name| name.to_string()).collect();
         pictures(root.path(), &TRIPLET, &names.iter().map(String::as_str).collect::<Vec<_>>());

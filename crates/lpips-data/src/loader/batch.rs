@@ -1,51 +1,82 @@
-//! Batches, decoded and augmented ahead of the step.
+//! Batches of triplets as tensors, in the seeded order of an epoch.
 
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
+use super::picture::load;
 use super::prefetch::Prefetch;
 use crate::augment::Augment;
 use crate::error::Result;
 use crate::rng::{Rng, Stream};
-use crate::{Dataset, float_image};
+use crate::sets::Dataset;
 
-/// How triplets become batches.
+/// Options of batching: size, order, augmentation and workers.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use candle_core::Device;
+/// use lpips_data::Dataset;
+/// use lpips_data::augment::Augment;
+/// use lpips_data::loader::Batching;
+///
+/// let batching = Batching {
+///     batch: 4,
+///     size: 16,
+///     shuffle: true,
+///     seed: 1,
+///     augment: Augment { flip: 0.5, ..Augment::default() },
+///     skip_broken: false,
+///     workers: 2,
+/// };
+/// let set = Arc::new(Dataset::samples(7, 10));
+/// for batch in batching.load(&set, 0, 0, &Device::Cpu) {
+///     let batch = batch?.expect("no picture is broken");
+///     assert_eq!(batch.reference.dims4()?, (batch.numbers.len(), 3, 16, 16));
+///     assert_eq!(batch.judge.dims1()?, batch.numbers.len());
+/// }
+/// # Ok::<(), lpips_data::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Batching {
     /// Triplets in a batch.
     pub batch: usize,
     /// Pixels along a side.
     pub size: usize,
-    /// Whether each epoch has an order of its own.
+    /// Whether each epoch has a random order of its own.
     pub shuffle: bool,
-    /// Decides orders and augmentation.
+    /// Seed of the orders and the augmentation.
     pub seed: u64,
-    /// How pictures are changed.
+    /// Random changes of the pictures.
     pub augment: Augment,
-    /// Whether a picture that can't be read is left out, with a line in the log.
+    /// Whether a triplet with an unreadable picture is left out, with a warning in the log.
     pub skip_broken: bool,
-    /// Threads that decode.
+    /// Number of decoding threads.
     pub workers: usize,
 }
 
-/// Some triplets, ready to be trained on.
+/// Batch of triplets, ready for a training step.
 #[derive(Debug)]
 pub struct Batch {
-    /// Their numbers in the dataset.
+    /// Numbers of the triplets in the dataset.
     pub numbers: Vec<u32>,
-    /// (N, 3, H, W), black at -1 and white at 1.
+    /// References, (N, 3, H, W), black at -1 and white at 1.
     pub reference: Tensor,
-    /// As the reference.
+    /// p0, as the references.
     pub p0: Tensor,
-    /// As the reference.
+    /// p1, as the references.
     pub p1: Tensor,
-    /// (N), the fraction that preferred p1.
+    /// Judgments, (N): the fraction of votes for p1.
     pub judge: Tensor,
 }
 
 impl Batch {
-    /// Those of its triplets at these places.
+    /// Selects triplets of the batch by their places.
+    ///
+    /// # Errors
+    /// A place beyond the batch.
     pub fn select(&self, places: &[u32]) -> Result<Self> {
         let at = Tensor::new(places, self.judge.device())?;
         Ok(Self {
@@ -58,12 +89,12 @@ impl Batch {
     }
 }
 
-/// An epoch's batches in their order, which depends on the seed alone; so does the augmentation. Nothing stands in the place of a
-/// batch of which every picture is broken.
+/// Iterator over an epoch's batches, in an order that depends on the seed alone, as the augmentation does. `None` stands for a
+/// batch of which every triplet is broken.
 pub type Loader = Prefetch<Option<Batch>>;
 
 impl Batching {
-    /// The numbers of an epoch's triplets in the order they are trained in.
+    /// Numbers of an epoch's triplets in training order.
     pub fn order(&self, count: usize, epoch: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..count as u32).collect();
         if self.shuffle {
@@ -72,12 +103,12 @@ impl Batching {
         order
     }
 
-    /// How many batches an epoch has.
+    /// Number of batches in an epoch.
     pub fn batches(&self, count: usize) -> usize {
         count.div_ceil(self.batch)
     }
 
-    /// Starts to load an epoch from batch `first` on, for a trainer on `device`.
+    /// Starts to load an epoch onto `device`, from batch `first` on.
     pub fn load(&self, dataset: &Arc<Dataset>, epoch: usize, first: usize, device: &Device) -> Loader {
         let order: Arc<[u32]> = self.order(dataset.items.len(), epoch).into();
         let end = self.batches(order.len()).max(first);
@@ -88,14 +119,14 @@ impl Batching {
         })
     }
 
-    /// One batch; none where every picture of it is broken.
+    /// Makes one batch; `None` where every triplet of it is broken.
     fn make(&self, dataset: &Dataset, epoch: usize, numbers: &[u32], device: &Device) -> Result<Option<Batch>> {
         let side = self.size;
         let mut columns = [(); 3].map(|()| Vec::with_capacity(numbers.len() * 3 * side * side));
         let (mut judges, mut kept) = (Vec::new(), Vec::new());
         for &number in numbers {
             let triplet = &dataset.items[number as usize];
-            let mut pictures = match float_image::load(&triplet.source, side) {
+            let mut pictures = match load(&triplet.source, side) {
                 Ok(pictures) => pictures,
                 Err(error) if self.skip_broken => {
                     tracing::warn!("left out: {error}");

@@ -1,7 +1,9 @@
-//! Loads triplets into batches on threads of their own.
+//! Batches of triplets, decoded and augmented ahead of the training step on worker threads.
 
 mod batch;
+mod picture;
 mod prefetch;
 
 pub use batch::{Batch, Batching, Loader};
+pub use picture::load;
 pub use prefetch::Prefetch;

@@ -1,31 +1,43 @@
-//! Work that is done ahead of whoever needs it, on threads of its own, and handed over in order.
+//! Prefetching: runs jobs ahead on worker threads and yields their results in order.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 
-/// What each worker has ready at most.
+/// Results that each worker holds ready at most.
 const READY: usize = 2;
 
-/// What jobs come to, in their order. The first that fails is the last.
+/// Iterator over the results of numbered jobs, in their order, computed ahead on worker threads.
+///
+/// A worker ends at its first error, so no results are certain after one. Dropping the iterator stops the workers after
+/// their current job.
+///
+/// # Examples
+/// ```
+/// use lpips_data::loader::Prefetch;
+///
+/// let squares: Vec<usize> = Prefetch::start(0..5, 2, |job| Ok(job * job)).collect::<lpips_data::Result<_>>()?;
+/// assert_eq!(squares, [0, 1, 4, 9, 16]);
+/// # Ok::<(), lpips_data::Error>(())
+/// ```
 #[derive(Debug)]
-pub struct Prefetch<T> {
-    /// One for each worker: of the jobs from the first on each takes its turn.
-    queues: Vec<Receiver<Result<T>>>,
+pub struct Prefetch<T, E = Error> {
+    /// One queue for each worker; the jobs are dealt to the workers in turn.
+    queues: Vec<Receiver<Result<T, E>>>,
     workers: Vec<JoinHandle<()>>,
     jobs: Range<usize>,
     turn: usize,
 }
 
-impl<T: Send + 'static> Prefetch<T> {
-    /// Starts to work on jobs by their numbers.
+impl<T: Send + 'static, E: Send + 'static> Prefetch<T, E> {
+    /// Starts up to `workers` threads on the jobs of these numbers.
     pub fn start(
         jobs: Range<usize>,
         workers: usize,
-        work: impl Fn(usize) -> Result<T> + Send + Sync + 'static,
+        work: impl Fn(usize) -> Result<T, E> + Send + Sync + 'static,
     ) -> Self {
         let count = workers.clamp(1, jobs.len().max(1));
         let work = Arc::new(work);
@@ -36,7 +48,7 @@ impl<T: Send + 'static> Prefetch<T> {
             workers.push(std::thread::spawn(move || {
                 for job in own {
                     let result = work(job);
-                    // Nobody waits for more where the work has failed or is no longer wanted.
+                    // The receiver is gone if the iterator was dropped; after an error it takes no more results.
                     let failed = result.is_err();
                     if sender.send(result).is_err() || failed {
                         return;
@@ -49,21 +61,20 @@ impl<T: Send + 'static> Prefetch<T> {
     }
 }
 
-impl<T> Iterator for Prefetch<T> {
-    type Item = Result<T>;
+impl<T, E: From<Error>> Iterator for Prefetch<T, E> {
+    type Item = Result<T, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.jobs.next()?;
         let queue = &self.queues[self.turn % self.queues.len()];
         self.turn += 1;
-        let gone = || Error::Data("a thread that decodes pictures has stopped unexpectedly".to_string());
-        Some(queue.recv().unwrap_or_else(|_| Err(gone())))
+        Some(queue.recv().unwrap_or_else(|_| Err(Error::WorkerStopped.into())))
     }
 }
 
-impl<T> Drop for Prefetch<T> {
+impl<T, E> Drop for Prefetch<T, E> {
     fn drop(&mut self) {
-        // A worker that waits to hand over learns that nobody takes it.
+        // Closes the queues: workers blocked on a full queue return.
         self.queues.clear();
         for worker in self.workers.drain(..) {
             drop(worker.join());

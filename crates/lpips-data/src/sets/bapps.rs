@@ -1,25 +1,30 @@
-//! Folders laid out as BAPPS is: `ref`, `p0`, `p1` with a picture of the same name in each, and `judge` with a `.npy`.
+//! Reader of BAPPS folders: `ref`, `p0`, `p1` with a picture of the same name in each, and `judge` with a `.npy`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::item::{Item, Source, fraction};
+use super::judgment_set::{JudgmentSet, Split};
+use super::task::Task;
 use crate::error::{Error, Result};
-use crate::{Item, JudgmentSet, Problem, Source, Split, Task, fraction, listed, npy};
+use crate::npy;
+use crate::problem::Problem;
 
+/// File name extensions of pictures.
 pub(crate) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
 
-/// Adds what is below `root`.
-pub(crate) fn scan<const N: usize>(
+/// Adds the items and problems below a root.
+pub(super) fn scan<const N: usize>(
     root: &Path,
     split: Split,
     dataset: &mut JudgmentSet<N>,
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
-    let kind = JudgmentSet::<N>::TASK;
-    let leaves = leaves(root, split, kind)?;
+    let task = JudgmentSet::<N>::TASK;
+    let leaves = leaves(root, split, task)?;
     if leaves.is_empty() {
-        let other = if kind == Task::Jnd { Task::TwoAfc } else { Task::Jnd };
+        let other = if task == Task::Jnd { Task::TwoAfc } else { Task::Jnd };
         let holds = |split| self::leaves(root, split, other).is_ok_and(|leaves| !leaves.is_empty());
         let hint = if holds(Split::Train) || holds(Split::Val) {
             format!("; it holds {}s of {other}", other.noun())
@@ -27,25 +32,25 @@ pub(crate) fn scan<const N: usize>(
             String::new()
         };
         let reason = format!(
-            "holds no {}s: expected the folders {} and {}, folders of them, or a BAPPS root with {kind}/{}{hint}",
-            kind.noun(),
-            kind.pictures().join(", "),
-            kind.vote(),
+            "holds no {}s: expected the folders {} and {}, folders of them, or a BAPPS root with {task}/{}{hint}",
+            task.noun(),
+            task.pictures().join(", "),
+            task.vote(),
             split.name()
         );
         return Err(Error::file(root, reason));
     }
     for leaf in leaves {
         match leaf_folder(&leaf, dataset, problems) {
-            Err(Error::File { path, reason }) => problems.push(Problem { path, reason }),
+            Err(error @ (Error::File { .. } | Error::Io { .. })) => problems.push(Problem::of(&leaf, &error)),
             other => other?,
         }
     }
     Ok(())
 }
 
-/// What a folder holds, if it is one of pictures.
-pub(crate) fn kind_of(folder: &Path) -> Option<Task> {
+/// Task of a folder of items, by the names of its subfolders.
+pub(crate) fn task_of(folder: &Path) -> Option<Task> {
     let has = |part: &str| folder.join(part).is_dir();
     match ["ref", "p0", "p1"].map(has) {
         [true, ..] => Some(Task::TwoAfc),
@@ -54,29 +59,30 @@ pub(crate) fn kind_of(folder: &Path) -> Option<Task> {
     }
 }
 
-/// The folders that hold pictures of a kind, by name.
-pub(crate) fn leaves(root: &Path, split: Split, kind: Task) -> Result<Vec<PathBuf>> {
+/// Folders of items of a task at or below a root, by name.
+pub(super) fn leaves(root: &Path, split: Split, task: Task) -> Result<Vec<PathBuf>> {
     let mut folder = root.to_path_buf();
-    for part in [kind.name(), split.name()] {
+    for part in [task.name(), split.name()] {
         if folder.join(part).is_dir() {
             folder.push(part);
         }
     }
-    let is_leaf = |folder: &Path| kind_of(folder) == Some(kind);
+    let is_leaf = |folder: &Path| task_of(folder) == Some(task);
     Ok(if is_leaf(&folder) { vec![folder] } else { listed(&folder)?.into_iter().filter(|f| is_leaf(f)).collect() })
 }
 
+/// Adds the items and problems of one folder.
 fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, problems: &mut Vec<Problem>) -> Result<()> {
-    let (number, kind) = (dataset.folders.len(), JudgmentSet::<N>::TASK);
+    let (number, task) = (dataset.folders.len(), JudgmentSet::<N>::TASK);
     dataset.folders.push(folder.display().to_string());
     let mut columns = Vec::new();
-    let expected = || format!("{} and {}", kind.pictures().join(", "), kind.vote());
-    for part in kind.pictures().iter().copied().chain([kind.vote()]) {
+    let expected = || format!("{} and {}", task.pictures().join(", "), task.vote());
+    for part in task.pictures().iter().copied().chain([task.vote()]) {
         let path = folder.join(part);
         if !path.is_dir() {
             return Err(Error::file(folder, format!("lacks the folder {part}: expected {}", expected())));
         }
-        let column = if part == kind.vote() { column(&path, &["npy"], problems)? } else { pictures(&path, problems)? };
+        let column = if part == task.vote() { column(&path, &["npy"], problems)? } else { pictures(&path, problems)? };
         columns.push((part, column));
     }
     let names: BTreeSet<OsString> = columns.iter().flat_map(|(_, column)| column.keys().cloned()).collect();
@@ -106,12 +112,12 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, prob
     Ok(())
 }
 
-/// The pictures of a folder by the name that they share with their twins in others.
+/// Pictures of a folder by their names without extension, which their twins in the other folders share.
 pub(crate) fn pictures(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
     column(folder, &EXTENSIONS, problems)
 }
 
-/// The files of a folder that end in one of these, by name.
+/// Files of a folder with one of these extensions, by name without extension.
 fn column(folder: &Path, extensions: &[&str], problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
     let wanted = |path: &PathBuf| {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -128,9 +134,9 @@ fn column(folder: &Path, extensions: &[&str], problems: &mut Vec<Problem>) -> Re
     Ok(column)
 }
 
-/// The one number of a `.npy` file, a fraction of people.
+/// Reads the one number of a `.npy` file, a fraction of votes.
 fn read_judge(path: &Path) -> Result<f32, String> {
-    /// More than any header of one number takes.
+    /// More than the header of any file of one number takes.
     const LARGEST: u64 = 4096;
     let fail = |error: std::io::Error| format!("can't be read: {error}");
     let length = std::fs::metadata(path).map_err(fail)?.len();
@@ -139,4 +145,19 @@ fn read_judge(path: &Path) -> Result<f32, String> {
     }
     let number = npy::one_number(&std::fs::read(path).map_err(fail)?);
     fraction(number.ok_or("does not hold one real number in NumPy's format (.npy): expected the fraction of people")?)
+}
+
+/// Files and folders in a folder, by name, without hidden ones.
+pub(crate) fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
+    let fail = |error: std::io::Error| Error::io(folder, "read", &error);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if !hidden {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

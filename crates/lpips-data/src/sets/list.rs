@@ -1,15 +1,18 @@
-//! Lists: CSV or JSON lines, each with ref, p0, p1 and judge, or p0, p1 and same; paths are relative to the list.
+//! Reader of lists: CSV or JSON lines with ref, p0, p1 and judge, or p0, p1 and same; paths are relative to the list.
 
 use std::path::{Path, PathBuf};
 
+use super::item::{Item, Source, fraction};
+use super::judgment_set::JudgmentSet;
+use super::task::Task;
 use crate::error::{Error, Result};
-use crate::{Item, JudgmentSet, Problem, Source, Task, fraction};
+use crate::problem::Problem;
 
-/// One line: its number and either its fields, pictures and then what people said, or what is wrong with it.
+/// One line: its number, and its fields (pictures, then the judgment) or why it can't be used.
 type Line = (u64, Result<Vec<String>, String>);
 
-/// Adds what is in a list.
-pub(crate) fn scan<const N: usize>(
+/// Adds the items and problems of a list.
+pub(super) fn scan<const N: usize>(
     list: &Path,
     dataset: &mut JudgmentSet<N>,
     problems: &mut Vec<Problem>,
@@ -50,12 +53,12 @@ pub(crate) fn scan<const N: usize>(
     Ok(())
 }
 
-/// The fields of a line.
+/// Names of a line's fields.
 struct Names(Vec<&'static str>);
 
 impl Names {
-    fn of(kind: Task) -> Self {
-        Self([kind.pictures(), &[kind.vote()]].concat())
+    fn of(task: Task) -> Self {
+        Self([task.pictures(), &[task.vote()]].concat())
     }
 }
 
@@ -66,7 +69,7 @@ impl std::fmt::Display for Names {
     }
 }
 
-/// With a line of names the fields go by name, without one in the usual order.
+/// Reads CSV; the fields go by the names of the first line, or without such a line by the usual order.
 fn csv_lines(list: &Path, text: &str, names: &Names) -> Result<Vec<Line>> {
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
@@ -94,6 +97,7 @@ fn csv_lines(list: &Path, text: &str, names: &Names) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// Reads JSON lines.
 fn json_lines(text: &str, names: &Names) -> Vec<Line> {
     let parse = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("is no JSON: {error}"))?;

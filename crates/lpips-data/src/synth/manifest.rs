@@ -1,4 +1,4 @@
-//! The list of how each triplet and pair was made.
+//! The manifest: a JSON line on how each triplet and pair was made.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -6,19 +6,19 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::part::Place;
 use super::recipe::Recipe;
-use super::set::Place;
 use crate::error::{Error, Result};
 use crate::files;
 
-/// The manifest, which grows by a line for each that is made and is put in order in the end.
+/// Manifest of a set, appended to during a run and sorted at its end.
 pub(super) struct Manifest {
     path: PathBuf,
     lines: Mutex<(File, BTreeMap<Place, String>)>,
 }
 
 impl Manifest {
-    /// The lines of an earlier run about those that are wanted; a last one that was cut short is left out.
+    /// Reads the lines of an earlier run for the wanted places, without a torn last line.
     pub(super) fn read(path: &Path, wanted: &[Place]) -> Result<BTreeMap<Place, String>> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -30,13 +30,14 @@ impl Manifest {
         Ok(lines.filter(|(place, _)| wanted.binary_search(place).is_ok()).collect())
     }
 
-    /// Begins with these lines.
+    /// Rewrites the manifest with these lines and opens it for appending.
     pub(super) fn open(path: &Path, lines: &BTreeMap<Place, String>) -> Result<Self> {
         let manifest = |file| Self { path: path.to_path_buf(), lines: Mutex::new((file, lines.clone())) };
         write_lines(path, lines)?;
         OpenOptions::new().append(true).open(path).map(manifest).map_err(|error| Error::io(path, "written", &error))
     }
 
+    /// Appends the line of a triplet or pair.
     pub(super) fn add(&self, place: Place, recipe: &Recipe) -> Result<()> {
         let fail = |error| Error::io(&self.path, "written", &error);
         let line = serde_json::to_string(recipe).map_err(|error| fail(error.into()))?;
@@ -46,7 +47,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Puts the lines in order; how many there are.
+    /// Sorts the lines and returns their number.
     pub(super) fn close(self) -> Result<usize> {
         let (file, lines) = self.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
         drop(file);

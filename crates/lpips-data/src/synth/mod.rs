@@ -1,21 +1,28 @@
-//! Sets laid out as BAPPS is, made from pictures by known distortions.
+//! Synthetic judgment sets in BAPPS layout, made from pictures by known distortions.
 //!
-//! What labels such a set has follow from how it was made, not from people:
-//! - of a triplet, one side is distorted less and the other more, by the same distortion with the same draw of whatever is
-//!   random about it; the label is the rule's, that the reference is nearer to what is distorted less. Where the
-//!   stronger distortion does not show, or the sides hardly differ, another triplet is drawn (a patch without colour
-//!   has no hue to turn); no error decides which side is nearer, so no metric is right by construction. This orders
-//!   two strengths of one distortion and says nothing of how two distortions compare, which is what people have to be
-//!   asked.
-//! - of a pair (JND), both pictures are the same to the last byte, or one is distorted so strongly that nobody can miss it.
-//!   What people can only just notice is not among them.
+//! Labels of such a set follow from how it was made, not from people:
+//! - Triplet: one side is distorted less and the other more, by the same distortion with the same random draw. The label
+//!   says that the reference is nearer to the side that is distorted less. Where the stronger distortion does not show, or
+//!   the sides hardly differ, another triplet is drawn (a patch without colour has no hue to turn). No error measure
+//!   decides which side is nearer, so no metric is right by construction. This orders two strengths of one distortion and
+//!   does not say how two distortions compare, which is a question for people.
+//! - Pair (JND): both pictures are equal to the last byte, or one is distorted far above the visible. Just noticeable
+//!   differences are not among them.
 //!
-//! Without labels the sides of a triplet get different distortions, one or two after the other (the paper composes its own in
-//! sequence too), at any strength, and a pair's distortion is anything from unnoticeable to plain: for people to judge.
+//! Without labels, the sides of a triplet get different distortions, one or two in sequence (as the paper composes its
+//! own), at any strength, and the distortion of a pair is anything from invisible to plain: such a set is for people to
+//! judge, with `lpips data label`.
 
 mod manifest;
+mod options;
+mod part;
 mod recipe;
-mod set;
+mod settings;
 mod sources;
+mod write;
 
-pub use set::{Event, Made, Synth, is_labelled};
+#[cfg(test)]
+mod tests;
+
+pub use options::{Event, Made, Synth};
+pub use settings::is_labelled;

@@ -1,72 +1,76 @@
-//! How one triplet or pair is made.
+//! Draws one triplet or pair: patch, distortions, strengths and label.
 
 use lpips_core::Picture;
 use serde::{Deserialize, Serialize};
 
-use super::set::{Part, Place, Synth};
+use super::options::Synth;
+use super::part::{Part, Place};
 use super::sources::Source;
 use crate::distort::Distortion;
 use crate::error::{Error, Result};
 use crate::float_image::FloatImage;
 use crate::rng::Rng;
 
-/// Draws for one triplet before it is given up.
+/// Attempts at one triplet before it is an error.
 const ATTEMPTS: u64 = 256;
-/// Draws in which the same distortion is tried.
+/// Attempts with the same distortion.
 const PATIENCE: u64 = 16;
-/// The least difference of two strengths that have an order.
+/// Smallest difference of the two strengths of a labelled triplet.
 const APART: f64 = 0.25;
-/// The least root mean squared error of a side that must differ from the reference, in gray levels of 255.
+/// Smallest visible root mean squared error, in gray levels of 255.
 const VISIBLE: f64 = 4.0;
-/// The least root mean squared difference of two sides of which one is nearer, in gray levels.
+/// Smallest root mean squared difference of the sides of a labelled triplet, in gray levels.
 const DIFFERENT: f64 = VISIBLE / 2.0;
-/// The same for a pair that nobody may take for equal.
+/// Smallest root mean squared difference of a pair that is labelled different, in gray levels.
 const PLAIN: f64 = 12.0;
-/// Patches of which the one with the most contrast is taken, unless one is good enough.
-const LOOKS: usize = 6;
-/// The standard deviation of a patch that is good enough, in gray levels.
+/// Patches to choose from: the first of enough contrast, or the one with the most.
+const CANDIDATES: usize = 6;
+/// Standard deviation of a patch of enough contrast, in gray levels.
 const VARIED: f64 = 16.0;
 
-/// A distortion that was applied.
+/// Distortion that was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Step {
     pub(super) distortion: Distortion,
     pub(super) strength: f64,
-    /// Decides what is random about it.
+    /// Seed of its random draws.
     pub(super) seed: u32,
 }
 
-/// A line of the manifest.
+/// Line of the manifest: how a triplet or pair was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recipe {
     pub(super) split: Part,
     pub(super) name: String,
-    /// The picture's path in its folder.
+    /// Path of the picture in its folder.
     pub(super) source: String,
-    /// Left, top and side of the square that was brought to the patch's size, in the picture's pixels.
+    /// Left, top and side of the square that the patch was resized from, in the picture's pixels.
     pub(super) crop: Crop,
-    /// What was done to p0, in this order.
+    /// Distortions of p0, in order.
     pub(super) p0: Vec<Step>,
-    /// What was done to p1.
+    /// Distortions of p1, in order.
     pub(super) p1: Vec<Step>,
-    /// The fraction that prefers p1; of a pair, the fraction that takes it for equal.
+    /// Judgment: 1 where p1 is nearer, or where a pair is equal.
     pub(super) judge: Option<f32>,
-    /// Where the judgment is from.
+    /// Origin of the judgment: "synthetic".
     pub(super) label: Option<String>,
 }
 
 impl Recipe {
-    /// The triplet or pair that it is about.
+    /// Place of the triplet or pair.
     pub(super) fn place(&self) -> Option<Place> {
         Some((self.split, self.name.parse().ok()?))
     }
 }
 
-/// What is done to p0 and p1, and the judgment that follows from it.
+/// Distortions of p0 and p1, and the judgment that follows from them.
 type Plan = ([Vec<Step>; 2], Option<f32>);
 
 impl Synth {
-    /// Draws a triplet, or a pair as reference, p0 and p1, until its differences show.
+    /// Draws a triplet (or a pair, as reference, p0 and p1) until its differences are visible.
+    ///
+    /// # Errors
+    /// A picture without a patch on which the distortions show.
     pub(super) fn draw(&self, place: Place, source: &Source, picture: &Picture) -> Result<(Recipe, [FloatImage; 3])> {
         let (part, number) = place;
         let mut order = self.distortions.clone();
@@ -102,13 +106,10 @@ impl Synth {
             };
             return Ok((recipe, [patch, p0, p1]));
         }
-        Err(Error::Data(format!(
-            "{}: no patch of it shows what the chosen distortions do: leave the picture out, or choose more distortions",
-            source.name
-        )))
+        Err(Error::NoVisibleDistortion { picture: source.name.clone() })
     }
 
-    /// One or two distortions after the other on each side, beginning with different ones where there is a choice.
+    /// Draws one or two distortions in sequence for each side, starting with different ones where there is a choice.
     fn two_sequences(&self, first: Distortion, rng: &mut Rng) -> Plan {
         let one = |first: Distortion, rng: &mut Rng| {
             let mut kinds = vec![first];
@@ -126,8 +127,8 @@ impl Synth {
     }
 }
 
-/// Whether there is enough to see. Of a labelled triplet nothing compares the sides' errors: such a test would make the
-/// labels agree with L2.
+/// Whether the differences are visible. The errors of a labelled triplet's sides are not compared, which would make the labels
+/// agree with L2.
 pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&FloatImage; 3]) -> bool {
     match (part, judge) {
         (Part::Jnd, Some(same)) => same > 0.5 || apart(reference, p1) >= PLAIN,
@@ -140,12 +141,13 @@ pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&Float
     }
 }
 
+/// Draws the seed of a distortion.
 fn step(distortion: Distortion, strength: f64, rng: &mut Rng) -> Step {
-    // Four digits are enough to tell strengths apart, and easier to read.
+    // Rounded to four digits, for readable manifests.
     Step { distortion, strength: (strength * 1e4).round() / 1e4, seed: rng.bits() as u32 }
 }
 
-/// One distortion, with one draw, at two strengths.
+/// Draws one distortion with one seed at two strengths.
 fn two_strengths(distortion: Distortion, rng: &mut Rng) -> Plan {
     let weak = rng.between(0.05, 0.95 - APART);
     let strong = rng.between(weak + APART, 1.0);
@@ -154,7 +156,7 @@ fn two_strengths(distortion: Distortion, rng: &mut Rng) -> Plan {
     if rng.chance(0.5) { ([vec![weak], vec![strong]], Some(0.0)) } else { ([vec![strong], vec![weak]], Some(1.0)) }
 }
 
-/// A patch as it is, and the same again or distorted.
+/// Draws a pair: the patch, and the patch again or distorted.
 fn pair(distortion: Distortion, labelled: bool, rng: &mut Rng) -> Plan {
     let same = labelled && rng.chance(0.5);
     let strength = if labelled { rng.between(0.6, 1.0) } else { rng.between(0.0, 0.5) };
@@ -162,30 +164,30 @@ fn pair(distortion: Distortion, labelled: bool, rng: &mut Rng) -> Plan {
     ([Vec::new(), steps], labelled.then_some(if same { 1.0 } else { 0.0 }))
 }
 
-/// Where a patch was cut out: left, top and side of the square in the picture's pixels.
+/// Left, top and side of a square, in the picture's pixels.
 type Crop = [usize; 3];
 
-/// Cuts a square out of a picture and brings it to the patch's size; not a flat one if that can be helped.
+/// Cuts a random square out of a picture and resizes it to the patch's size, preferring one with contrast.
 pub(super) fn patch(picture: &Picture, size: usize, rng: &mut Rng) -> Result<(Crop, FloatImage)> {
     let rgb = picture.to_rgb8();
     let mut best = cut(picture, &rgb, size, rng)?;
-    for _ in 1..LOOKS {
-        if variety(&best.1) >= VARIED {
+    for _ in 1..CANDIDATES {
+        if contrast(&best.1) >= VARIED {
             break;
         }
         let other = cut(picture, &rgb, size, rng)?;
-        if variety(&other.1) > variety(&best.1) {
+        if contrast(&other.1) > contrast(&best.1) {
             best = other;
         }
     }
     Ok(best)
 }
 
-/// A square at a random place, of any size from the patch's up to the whole picture's or eight times the patch's.
+/// Cuts a square at a random place, of any size from the patch's up to the whole picture's or eight times the patch's.
 fn cut(picture: &Picture, rgb: &[u8], size: usize, rng: &mut Rng) -> Result<(Crop, FloatImage)> {
     let (width, height) = (picture.width(), picture.height());
     let largest = width.min(height).min(8 * size);
-    // As likely between one and two times the patch as between two and four.
+    // Log-uniform: as likely between one and two times the patch as between two and four.
     let side = (size as f64 * (largest as f64 / size as f64).powf(rng.unit())).round() as usize;
     let side = side.clamp(size, largest);
     let (left, top) = (rng.below(width - side + 1), rng.below(height - side + 1));
@@ -195,8 +197,8 @@ fn cut(picture: &Picture, rgb: &[u8], size: usize, rng: &mut Rng) -> Result<(Cro
     Ok(([left, top, side], FloatImage::from_rgb8(size, &cut.to_rgb8())))
 }
 
-/// The standard deviation of a patch's values about each colour's mean, in gray levels.
-fn variety(patch: &FloatImage) -> f64 {
+/// Standard deviation of a patch's values about each channel's mean, in gray levels.
+fn contrast(patch: &FloatImage) -> f64 {
     let pixels = patch.values.as_chunks::<3>().0;
     let mean = |channel: usize, of: &dyn Fn(f64) -> f64| {
         pixels.iter().map(|pixel| of(f64::from(pixel[channel]))).sum::<f64>() / pixels.len() as f64
@@ -208,7 +210,7 @@ fn variety(patch: &FloatImage) -> f64 {
     255.0 * ((0..3).map(variance).sum::<f64>() / 3.0).sqrt()
 }
 
-/// The root of the mean squared difference of two pictures as files have them, in gray levels.
+/// Root mean squared difference of two pictures, rounded to bytes, in gray levels.
 fn apart(a: &FloatImage, b: &FloatImage) -> f64 {
     let (a, b) = (a.to_rgb8(), b.to_rgb8());
     let squares: f64 = a.iter().zip(&b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();

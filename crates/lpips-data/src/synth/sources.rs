@@ -1,4 +1,4 @@
-//! The pictures that patches are cut from.
+//! Selection of the pictures that patches are cut from.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -7,43 +7,46 @@ use lpips_core::Picture;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use super::set::{Event, Part, Place, Synth};
+use super::options::{Event, Synth};
+use super::part::{Part, Place};
+use crate::digest::short_hex;
 use crate::error::{Error, Result};
-use crate::float_image::check;
+use crate::problem::Problem;
 use crate::rng::{Rng, Stream};
-use crate::sets::bapps::EXTENSIONS;
-use crate::{CheckDepth, listed, short_hex};
+use crate::sets::bapps::{EXTENSIONS, listed};
+use crate::sets::{CheckDepth, check_picture};
 
-/// A picture that can be used.
+/// Usable picture.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// Its path in the folder, with slashes.
+    /// Path in the folder, with slashes.
     pub(super) name: String,
     path: PathBuf,
-    /// Of its pixels.
+    /// Digest of the pixels.
     digest: String,
 }
 
 impl Source {
+    /// Decodes the picture.
     pub(super) fn open(&self) -> Result<Picture> {
         Ok(Picture::open(&self.path)?)
     }
 }
 
-/// All that are used.
+/// Pictures of a set.
 #[derive(Debug)]
 pub(super) struct Sources {
-    /// In the order that they are drawn from: first those for training, then the others.
+    /// The pictures: first those for training, then the others.
     pub(super) pictures: Vec<Source>,
-    /// How many are for training.
+    /// Number of pictures for training.
     train: usize,
 }
 
 impl Sources {
-    /// Chooses pictures of a folder: those large enough, at most one for each triplet, none twice.
+    /// Selects pictures of a folder: those large enough, at most one for each triplet, none twice.
     ///
     /// # Errors
-    /// A folder without any, pictures that can't be read, or too few.
+    /// A folder without pictures, pictures that can't be read, or too few.
     pub(super) fn find(synth: &Synth, out: Option<&Path>, progress: &(dyn Fn(Event) + Sync)) -> Result<Self> {
         let from = &synth.from;
         let mut paths = Vec::new();
@@ -52,7 +55,7 @@ impl Sources {
             let kinds = EXTENSIONS.join(", ");
             return Err(Error::file(from, format!("holds no pictures: expected files that end in one of {kinds}")));
         }
-        let sizes: Vec<_> = paths.par_iter().map(|path| check(path, CheckDepth::Headers)).collect();
+        let sizes: Vec<_> = paths.par_iter().map(|path| check_picture(path, CheckDepth::Headers)).collect();
         let mut broken = Vec::new();
         let mut large = Vec::new();
         for (path, size) in paths.into_iter().zip(sizes) {
@@ -63,7 +66,7 @@ impl Sources {
                     synth.size
                 ))),
                 Ok(_) => large.push(path),
-                Err(error) => broken.push(error),
+                Err(error) => broken.push(Problem::of(&path, &error.into())),
             }
         }
         Rng::new(synth.seed, Stream::Synth, (u64::MAX, 0)).shuffle(&mut large);
@@ -72,13 +75,13 @@ impl Sources {
         while pictures.len() < wanted && !rest.is_empty() {
             let (next, later) = rest.split_at(rest.len().min(wanted - pictures.len()));
             rest = later;
-            progress(Event::Looking(next.len()));
-            let look = |path: &PathBuf| {
+            progress(Event::Checking(next.len()));
+            let check = |path: &PathBuf| {
                 let found = Picture::open(path).map(|picture| (!is_plain(&picture)).then(|| digest(&picture)));
-                progress(Event::Looked);
+                progress(Event::Checked);
                 found
             };
-            let found: Vec<_> = next.par_iter().map(look).collect();
+            let found: Vec<_> = next.par_iter().map(check).collect();
             for (path, found) in next.iter().zip(found) {
                 let name = name(from, path);
                 match found {
@@ -93,11 +96,11 @@ impl Sources {
                             pictures.push(Source { name, path: path.clone(), digest });
                         }
                     }
-                    Err(error) => broken.push(error),
+                    Err(error) => broken.push(Problem::of(path, &error.into())),
                 }
             }
         }
-        report(&broken, synth.skip_broken, progress)?;
+        report(broken, synth.skip_broken, progress)?;
         if pictures.is_empty() {
             let size = synth.size;
             return Err(Error::file(from, format!("holds no picture that patches of {size}x{size} can be cut from")));
@@ -106,7 +109,7 @@ impl Sources {
         Ok(Self { pictures, train })
     }
 
-    /// The number of the picture that a triplet or pair is from: each is used as often as any other of its part.
+    /// Index of the picture of a triplet or pair: the pictures of a part take turns.
     pub(super) fn of(&self, (part, number): Place) -> usize {
         match part {
             Part::Train => number % self.train,
@@ -114,12 +117,12 @@ impl Sources {
         }
     }
 
-    /// How many pictures there are for a part.
+    /// Number of pictures of a part.
     pub(super) fn count(&self, part: Part) -> usize {
         if part == Part::Train { self.train } else { self.pictures.len() - self.train }
     }
 
-    /// Tells sets of pictures apart, by their names and pixels.
+    /// Digest of the pictures' names and pixels.
     pub(super) fn digest(&self) -> String {
         let mut hash = Sha256::new();
         for picture in &self.pictures {
@@ -129,10 +132,10 @@ impl Sources {
     }
 }
 
-/// Adds the pictures of a folder and of the folders in it, but not of `except`.
+/// Adds the pictures of a folder and its subfolders, without the folder `except`.
 fn walk(folder: &Path, except: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
     for path in listed(folder)? {
-        // A link to a folder may lead round in a circle.
+        // A symbolic link to a folder may form a cycle.
         if path.is_dir() {
             let is_set = except.is_some() && path.canonicalize().ok().as_deref() == except;
             if !path.is_symlink() && !is_set {
@@ -148,12 +151,13 @@ fn walk(folder: &Path, except: Option<&Path>, paths: &mut Vec<PathBuf>) -> Resul
     Ok(())
 }
 
+/// Path of a picture below its folder, with slashes.
 fn name(from: &Path, path: &Path) -> String {
     let parts = path.strip_prefix(from).unwrap_or(path).components();
     parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-/// Whether all pixels are the same.
+/// Whether all pixels are equal.
 fn is_plain(picture: &Picture) -> bool {
     let rgb = picture.to_rgb8();
     let mut pixels = rgb.as_chunks::<3>().0.iter();
@@ -161,6 +165,7 @@ fn is_plain(picture: &Picture) -> bool {
     pixels.all(|pixel| Some(pixel) == first)
 }
 
+/// Digest of a picture's pixels.
 fn digest(picture: &Picture) -> String {
     let mut hash = Sha256::new();
     hash.update((picture.width() as u64).to_le_bytes());
@@ -168,27 +173,19 @@ fn digest(picture: &Picture) -> String {
     short_hex(hash)
 }
 
-/// Says which pictures can't be read; an error unless they are to be left out.
-fn report(broken: &[lpips_core::Error], skip: bool, progress: &(dyn Fn(Event) + Sync)) -> Result<()> {
-    const SHOWN: usize = 5;
+/// Reports the unreadable pictures: as notes where they are left out, else as an error.
+fn report(broken: Vec<Problem>, skip: bool, progress: &(dyn Fn(Event) + Sync)) -> Result<()> {
     if skip {
-        for error in broken {
-            progress(Event::Note(format!("left out: {error}")));
+        for problem in &broken {
+            progress(Event::Note(format!("left out: {problem}")));
         }
         return Ok(());
     }
-    if broken.is_empty() {
-        return Ok(());
-    }
-    let shown: Vec<String> = broken.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = match broken.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    Err(Error::Data(format!("{}{more}: mend them, or leave them out with --skip-broken", shown.join("; "))))
+    let advice = "mend them, or leave them out with --skip-broken";
+    if broken.is_empty() { Ok(()) } else { Err(Error::BrokenFiles { problems: broken, advice }) }
 }
 
-/// How many of the pictures are for training: their part of all triplets, and at least one on each side that has any.
+/// Number of pictures for training: in proportion to the triplets, and at least one on each side that has any.
 fn split(from: &Path, pictures: usize, synth: &Synth) -> Result<usize> {
     let held_out = synth.val + synth.jnd;
     if synth.train == 0 || held_out == 0 {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use lpips_core::canvas::Canvas;
-use lpips_data::float_image;
+use lpips_data::loader;
 use lpips_data::{Dataset, Split};
 use lpips_train::Config;
 
@@ -81,7 +81,7 @@ impl Preview {
         // Spread over all that there are.
         for row in 0..rows {
             let triplet = &dataset.items[row * dataset.items.len() / rows];
-            let pictures = float_image::load(&triplet.source, size)?;
+            let pictures = loader::load(&triplet.source, size)?;
             for group in 0..groups {
                 let mut changed = pictures.clone();
                 if group > 0 {

@@ -27,7 +27,7 @@ impl Check {
         let mut problems = Vec::new();
         for root in &self.data {
             let bar = ProgressBar::new(0);
-            let (set, found): (Dataset, _) = stats::look(root, split, CheckDepth::Pixels, &|count| match count {
+            let (set, found): (Dataset, _) = stats::check_root(root, split, CheckDepth::Pixels, &|count| match count {
                 Some(count) => bar.inc_length(count as u64),
                 None => bar.inc(1),
             });

@@ -8,16 +8,18 @@ use lpips_data::{CheckDepth, Dataset, JudgmentSet, Pairs, Problem, Task};
 
 use crate::output::{self, Failure, Result};
 
-/// Look at every picture and judgment, and name each that can't be used.
+/// Check every picture and judgment of a set, and name each that can't be used.
+///
+/// Every picture is decoded to its last pixel. The exit code is 1 where a file can't be used.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  lpips data check bapps")]
+#[command(after_help = "Examples:\n  lpips data check bapps\n  lpips data check triplets.csv pairs.jsonl")]
 pub(crate) struct Check {
     /// BAPPS roots, folders of triplets or pairs, or lists (.csv, .jsonl).
     #[arg(required = true)]
     roots: Vec<PathBuf>,
 }
 
-/// Say what sets are made of: how many triplets and pairs, sizes of pictures, and how far people agree.
+/// Print statistics of a set: numbers of triplets and pairs, picture sizes, and agreement of the votes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  lpips data stats bapps --json")]
 pub(crate) struct Statistics {
@@ -25,16 +27,16 @@ pub(crate) struct Statistics {
     #[arg(required = true)]
     roots: Vec<PathBuf>,
 
-    /// Print one JSON object a line for each dataset.
+    /// Print one JSON object per line, one for each folder or list.
     #[arg(long)]
     json: bool,
 }
 
 impl Check {
     pub(crate) fn run(&self) -> Result {
-        let (counts, problems) = look(&self.roots, CheckDepth::Pixels, counts::<3>, counts::<2>)?;
-        for (folder, count, kind) in counts {
-            output::line(&format!("{count:>8} {:<8}  {folder}", format!("{}s", kind.noun())))?;
+        let (counts, problems) = check_roots(&self.roots, CheckDepth::Pixels, counts::<3>, counts::<2>)?;
+        for (folder, count, task) in counts {
+            output::line(&format!("{count:>8} {:<8}  {folder}", format!("{}s", task.noun())))?;
         }
         for problem in &problems {
             output::line(&problem.to_string())?;
@@ -45,7 +47,7 @@ impl Check {
 
 impl Statistics {
     pub(crate) fn run(&self) -> Result {
-        let (stats, problems) = look(&self.roots, CheckDepth::Headers, stats::of::<3>, stats::of::<2>)?;
+        let (stats, problems) = check_roots(&self.roots, CheckDepth::Headers, stats::of::<3>, stats::of::<2>)?;
         if self.json {
             output::json(&stats)?;
         } else {
@@ -58,19 +60,19 @@ impl Statistics {
     }
 }
 
-/// Each dataset's folder, and how many triplets or pairs it has.
+/// Folders or lists of a set, with their numbers of items.
 fn counts<const N: usize>(set: &JudgmentSet<N>) -> Vec<(String, usize, Task)> {
     set.counts().into_iter().map(|(folder, count)| (folder.to_string(), count, JudgmentSet::<N>::TASK)).collect()
 }
 
-/// Looks at all there is in the roots, and at what is wrong.
-fn look<T>(
+/// Checks every part of the roots.
+fn check_roots<T>(
     roots: &[PathBuf],
-    look: CheckDepth,
+    depth: CheckDepth,
     triplets: fn(&Dataset) -> Vec<T>,
     pairs: fn(&Pairs) -> Vec<T>,
 ) -> Result<(Vec<T>, Vec<Problem>)> {
-    let bar = output::bar("looking at the pictures");
+    let bar = output::bar("checking the pictures");
     let progress = |count: Option<usize>| match count {
         Some(count) => bar.inc_length(count as u64),
         None => bar.inc(1),
@@ -81,15 +83,15 @@ fn look<T>(
         if parts.is_empty() {
             problems.push(Problem { path: root.clone(), reason: "there is no such file or folder".to_string() });
         }
-        for (kind, split) in parts {
-            match kind {
+        for (task, split) in parts {
+            match task {
                 Task::TwoAfc => {
-                    let (set, found) = stats::look(root, split, look, &progress);
+                    let (set, found) = stats::check_root(root, split, depth, &progress);
                     all.extend(triplets(&set));
                     problems.extend(found);
                 }
                 Task::Jnd => {
-                    let (set, found) = stats::look(root, split, look, &progress);
+                    let (set, found) = stats::check_root(root, split, depth, &progress);
                     all.extend(pairs(&set));
                     problems.extend(found);
                 }
@@ -120,7 +122,7 @@ fn print(stats: &[Stats]) -> Result {
             [first, ..] => format!("{first} and {} more", sizes.len() - 1),
         };
         lines.push(vec![
-            dataset.kind.to_string(),
+            dataset.task.to_string(),
             dataset.items.to_string(),
             dataset.references.to_string(),
             format!("{:.3}", dataset.mean),

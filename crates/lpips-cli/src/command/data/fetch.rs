@@ -11,31 +11,31 @@ use lpips_terminal::progress::{ProgressBar, bytes_bar};
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Progress, Result};
 
-/// Get a published set of judgments and unpack it.
+/// Download a published set of judgments and unpack it.
 ///
-/// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). What is interrupted,
-/// by Ctrl-C or otherwise, is gone on with by the same command; parts that are there are left as they are. An archive
+/// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). After an interruption,
+/// by Ctrl-C or otherwise, the same command resumes the work; parts that are complete stay as they are. An archive
 /// that lies in ROOT already is unpacked without a download, and stays there.
 #[derive(Debug, Args)]
-#[command(after_long_help = after())]
+#[command(after_help = EXAMPLE, after_long_help = after())]
 pub(crate) struct Fetch {
-    /// The set.
+    /// Name of the set.
     #[arg(value_enum)]
     set: Set,
 
-    /// The folder to put the set into, as ROOT/2afc and ROOT/jnd.
+    /// Folder for the set, as ROOT/2afc and ROOT/jnd.
     #[arg(long, value_name = "ROOT")]
     out: PathBuf,
 
-    /// Only these parts, with commas between them.
+    /// Download only these parts, separated by commas.
     #[arg(long, value_name = "PARTS", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
 
-    /// Keep what was downloaded in ROOT after it is unpacked.
+    /// Keep the downloaded archives in ROOT after they are unpacked.
     #[arg(long)]
     keep_archives: bool,
 
-    /// Take the archives from this address, which their names are added to, in place of the authors' own.
+    /// Download the archives from this address, to which their names are appended, instead of the authors' own.
     #[arg(long, value_name = "BASE_URL", default_value = BASE, hide_default_value = true)]
     from: String,
 }
@@ -43,6 +43,8 @@ pub(crate) struct Fetch {
 fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(PARTS.map(|part| part.name))
 }
+
+const EXAMPLE: &str = "Example:\n  lpips data fetch bapps --out bapps --only 2afc-val";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,13 +55,13 @@ Examples:
   lpips-train --data bapps
 
 The repository that publishes BAPPS is under the 2-clause BSD licence. It names no terms for the pictures, which were \
-made from other collections: look there before you use them.
+made from other collections: check those before you use them.
 https://github.com/richzhang/PerceptualSimilarity
 
-No checksums are published. What was unpacked is counted, and each triplet's judgment is read; `lpips data check` \
-looks at every pixel.";
+No checksums are published. The unpacked triplets are counted, and each judgment is read; `lpips data check` \
+decodes every pixel.";
 
-/// The end of the long help: what is fetched, and what to do with it.
+/// End of the long help: the parts with their sizes, and examples.
 fn after() -> String {
     let gigabytes = |bytes: u64| format!("{:.1} GB", bytes as f64 / 1e9);
     let rows = PARTS.map(|part| vec![format!("  {:<10}", part.name), gigabytes(part.bytes), part.holds.to_string()]);
@@ -86,14 +88,14 @@ impl Fetch {
         work.base.clone_from(&self.from);
         work.keep_archives = self.keep_archives;
         work.parts.retain(|part| self.only.is_empty() || self.only.iter().any(|name| name == part.name));
-        // Nothing has its own name yet that is not complete, so even at once nothing is lost.
+        // Incomplete parts have temporary names, so stopping at once loses no data either.
         let stop = stop_flag("stopping (once more: at once)")?;
         let bar = bytes_bar("");
-        let ended = work.run(&stop, &mut |part, step| tell(&work, &bar, part, step));
+        let ended = work.run(&stop, &mut |part, step| report(&work, &bar, part, step));
         bar.finish_and_clear();
         match ended? {
             Outcome::Stopped => {
-                output::note("stopped; the same command goes on");
+                output::note("stopped; the same command resumes the download");
                 Err(Failure::Stopped)
             }
             Outcome::Complete => self.count(&work),
@@ -125,7 +127,7 @@ impl Fetch {
     }
 }
 
-/// What can be done with these parts alone.
+/// Commands that these parts alone are enough for.
 fn next(parts: &[Part]) -> Vec<&'static str> {
     let has = |name: &str| parts.iter().any(|part| part.name == name);
     let mut commands = Vec::new();
@@ -140,13 +142,15 @@ fn next(parts: &[Part]) -> Vec<&'static str> {
     commands
 }
 
-fn tell(work: &Work, bar: &ProgressBar, part: &Part, step: Step) {
+/// Draws a step of the download.
+fn report(work: &Work, bar: &ProgressBar, part: &Part, step: Step) {
     let (what, position, total) = match step {
         Step::Skipped => {
             return output::note(&format!("{} is in {} already", part.name, work.folder(part).display()));
         }
         Step::Downloading(position, total) => ("downloading", position, total),
         Step::Unpacking(position, total) => ("unpacking", position, Some(total)),
+        _ => return,
     };
     let message = format!("{what} {}", part.name);
     if bar.message() != message {
@@ -165,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_commands_need_no_part_that_was_left_out() {
+    fn fetch_next_commands_need_only_the_fetched_parts() {
         let [train, val, jnd] = PARTS;
         for (parts, commands) in [
             (&[train, val, jnd][..], &["lpips eval 2afc", "lpips-train"][..]),

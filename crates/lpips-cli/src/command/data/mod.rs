@@ -11,8 +11,9 @@ use clap::{Args, Subcommand};
 
 use crate::output::Result;
 
-/// Make, fetch, check and label sets of pictures for training and evaluation.
+/// Make, download, check and label sets of judgments for training and evaluation.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  lpips data synth --from photos --out set\n  lpips data check set")]
 pub(crate) struct Data {
     #[command(subcommand)]
     action: Action,

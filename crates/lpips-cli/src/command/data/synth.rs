@@ -12,67 +12,67 @@ use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "\
 Examples:
-  lpips data synth --from photos --preview sheet.png           look at the distortions first
-  lpips data synth --from photos --out set                     2000 to train on, 500 to validate
+  lpips data synth --from photos --preview sheet.png           preview the distortions
+  lpips data synth --from photos --out set                     2000 triplets to train on, 500 to validate
   lpips data synth --from photos --out ask --unlabelled --train 0 --val 200
   lpips data synth --from photos --out set --distortions noise,jpeg --size 128";
 
 const HOW: &str = "\
-References are square patches, cut out of the pictures at random places and scales. Pictures for validation are others than \
-those for training: at least two are needed for both.
+References are square patches, cut out of the pictures at random places and scales. Validation uses other pictures than \
+training: both together need at least two.
 
 Labels are synthetic: no person was asked. p0 and p1 of a triplet show one distortion, with one random draw, at two \
-strengths at least 0.25 apart, and the judgment says that the weaker one is nearer: 0 where that is p0, 1 where it is p1. \
-Triplets are drawn until the stronger one shows and the two differ; no metric decides which is nearer. This orders \
-strengths; it does not say which of two distortions people mind more. Of the pairs that --jnd adds, about half are \
+strengths at least 0.25 apart, and the judgment names the weaker one as nearer: 0 for p0, 1 for p1. Triplets are drawn \
+until the stronger one is visible and the two differ; no metric decides which is nearer. This orders strengths; it does \
+not say which of two distortions people mind more. Of the pairs that --jnd adds, about half are \
 equal to the last byte (same = 1) and the others strongly distorted (same = 0).
 
 With --unlabelled p0 and p1 show different distortions, one or two after the other, at random strengths, and there are no \
 labels: `lpips data label` asks people for them.
 
-manifest.jsonl in ROOT says how each triplet was made: picture, place, distortions, strengths and seeds. The same command with \
-the same pictures gives the same bytes; where it was stopped (Ctrl-C), it goes on.";
+manifest.jsonl in ROOT records how each triplet was made: picture, place, distortions, strengths and seeds. The same \
+command with the same pictures gives the same bytes; after Ctrl-C it resumes the set.";
 
-/// Make triplets from a folder of pictures, by the LPIPS paper's traditional distortions.
+/// Make triplets from a folder of pictures by the LPIPS paper's traditional distortions.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
     after_long_help = format!("{HOW}\n\nFamilies and distortions for --distortions:\n{}\n\n{EXAMPLES}", families())
 )]
 pub(crate) struct Synth {
-    /// The folder of pictures, with all folders in it.
+    /// Folder of pictures, searched with its subfolders.
     #[arg(long, value_name = "PICTURES")]
     from: PathBuf,
 
-    /// The folder to make: not there yet, empty, or begun by the same command.
+    /// Folder for the set: missing, empty, or begun by the same command.
     #[arg(long, value_name = "ROOT", required_unless_present = "preview")]
     out: Option<PathBuf>,
 
-    /// Triplets for training.
+    /// Number of triplets for training.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     train: usize,
 
-    /// Triplets for validation.
+    /// Number of triplets for validation.
     #[arg(long, value_name = "N", default_value_t = 500)]
     val: usize,
 
-    /// Pairs to tell apart (just noticeable differences), for validation.
+    /// Number of pairs (JND, just noticeable differences) for validation.
     #[arg(long, value_name = "N", default_value_t = 0)]
     jnd: usize,
 
-    /// Pixels along a patch's side.
+    /// Side of a patch in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = 64)]
     size: usize,
 
-    /// Decides all that is random.
+    /// Seed of all random draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Leave the labels for people.
+    /// Make no labels: people give them with `lpips data label`.
     #[arg(long)]
     unlabelled: bool,
 
-    /// Names of distortions or of their families; a distortion counts once [default: all].
+    /// Names of distortions or families, separated by commas [default: all].
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     distortions: Vec<String>,
 
@@ -80,16 +80,16 @@ pub(crate) struct Synth {
     #[arg(long)]
     skip_broken: bool,
 
-    /// Draw one patch under every distortion, at strengths from 0 to 1; without --out nothing else is made.
+    /// Draw a contact sheet of one patch under every distortion at strengths from 0 to 1; without --out nothing else is made.
     #[arg(long, value_name = "OUT.png")]
     preview: Option<PathBuf>,
 
-    /// Threads [default: all cores].
+    /// Number of threads [default: all cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 }
 
-/// A line for each family.
+/// Names of the distortions, one line for each family.
 fn families() -> String {
     let line = |family: &&str| {
         let members = Distortion::all().into_iter().filter(|distortion| distortion.family() == *family);
@@ -121,19 +121,19 @@ impl Synth {
     }
 
     fn make(&self, synth: &synth::Synth, out: &Path) -> Result {
-        // Files are whole or not there, so even at once nothing is lost.
+        // Files are written whole or not at all, so stopping at once loses no data either.
         let stop = stop_flag("stopping (once more: at once)")?;
         let bar = output::bar("");
-        let made = synth.write(out, &|event| tell(&bar, event), &stop);
+        let made = synth.write(out, &|event| report(&bar, event), &stop);
         bar.finish_and_clear();
-        let Made { done, kept, wanted, train_pictures, val_pictures } = made?;
+        let Made { done, resumed, wanted, train_pictures, val_pictures } = made?;
         if done < wanted {
-            output::note(&format!("stopped after {done} of {wanted}; the same command goes on"));
+            output::note(&format!("stopped after {done} of {wanted}; the same command resumes the set"));
             return Err(Failure::Stopped);
         }
         let root = out.display();
-        if kept > 0 {
-            output::note(&format!("{kept} of {wanted} were there already"));
+        if resumed > 0 {
+            output::note(&format!("{resumed} of {wanted} were there already"));
         }
         for (count, unit, folder, pictures) in [
             (self.train, "triplets", "2afc/train", train_pictures),
@@ -162,16 +162,17 @@ fn preview(synth: &synth::Synth, sheet: &Path) -> Result {
         return Err(Failure::usage(format!("--preview {sheet}: the sheet is a PNG: name a file that ends in .png")));
     }
     let bar = output::bar("");
-    let picture = synth.preview(&|event| tell(&bar, event));
+    let picture = synth.preview(&|event| report(&bar, event));
     bar.finish_and_clear();
     picture?.save_png(sheet)?;
     output::line(&format!("drew {}", sheet.display()))
 }
 
-fn tell(bar: &ProgressBar, event: Event) {
+/// Draws a progress event.
+fn report(bar: &ProgressBar, event: Event) {
     match event {
-        Event::Looking(count) => {
-            bar.set_message("looking at the pictures");
+        Event::Checking(count) => {
+            bar.set_message("checking the pictures");
             bar.set_length(bar.position() + count as u64);
         }
         Event::Making(count) => {
@@ -179,7 +180,8 @@ fn tell(bar: &ProgressBar, event: Event) {
             bar.reset();
             bar.set_length(count as u64);
         }
-        Event::Looked | Event::Made => bar.inc(1),
+        Event::Checked | Event::Made => bar.inc(1),
         Event::Note(note) => bar.suspend(|| output::note(&note)),
+        _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Downloads and unpacks the parts that are missing.
+//! Downloads, unpacks and counts the missing parts, resumably.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,104 +8,51 @@ use std::time::Duration;
 
 use lpips_models::transfer::{self, Transfer, is_secure};
 
+use super::parts::{BASE, PARTS, Part};
+use super::unpack::{self, unpack, unwritable};
 use crate::error::{Error, Result};
-use crate::fetch::unpack::{self, unpack, unwritable};
-use crate::{JudgmentSet, Outcome, Problem, Split, Task, listed};
+use crate::outcome::Outcome;
+use crate::problem::Problem;
+use crate::sets::bapps::listed;
+use crate::sets::{JudgmentSet, Split, Task};
 
-/// Where the authors keep the archives: the address in their `scripts/download_dataset.sh` since October 2023.
-pub const BASE: &str = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset";
-
-/// What a file takes on the disk beyond its length, in bytes: half a block.
-const REST_OF_BLOCK: u64 = 2048;
-
-/// How many times its expected size an archive may have, packed or unpacked.
+/// Largest size of an archive, packed or unpacked, as a multiple of the expected size.
 const MARGIN: u64 = 3;
 
-/// A part of BAPPS, which has an archive of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// What it is called here.
-    pub name: &'static str,
-    /// The archive's file name.
-    pub archive: &'static str,
-    /// The folder that it becomes below the root.
-    pub folder: &'static str,
-    /// What is in it, as the authors say.
-    pub holds: &'static str,
-    /// The archive's size in bytes, about.
-    pub bytes: u64,
-    /// How many files are in it, about.
-    pub files: u64,
-}
-
-/// The parts of BAPPS. The sizes are those of copies of the archives; the authors speak of 5.3, 1.1 and 0.2 GB.
-pub const PARTS: [Part; 3] = [
-    Part {
-        name: "2afc-train",
-        archive: "twoafc_train.tar.gz",
-        folder: "2afc/train",
-        holds: "about 151,300 triplets, 2 judgments each",
-        bytes: 6_100_000_000,
-        files: 605_200,
-    },
-    Part {
-        name: "2afc-val",
-        archive: "twoafc_val.tar.gz",
-        folder: "2afc/val",
-        holds: "about 36,300 triplets, 5 judgments each",
-        bytes: 1_280_000_000,
-        files: 145_200,
-    },
-    Part {
-        name: "jnd",
-        archive: "jnd.tar.gz",
-        folder: "jnd/val",
-        holds: "about 9,600 pairs, 3 judgments each",
-        bytes: 250_000_000,
-        files: 28_800,
-    },
-];
-
-impl Part {
-    /// What it takes on the disk when it is unpacked, in bytes, about: pictures do not become smaller by compression.
-    pub fn unpacked(&self) -> u64 {
-        self.bytes + self.files * REST_OF_BLOCK
-    }
-}
-
-/// Which parts are fetched, from where and into which folder.
+/// Options of a download: parts, address and folder.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// The folder that `2afc` and `jnd` are to be in. An archive that lies there already is not downloaded, and stays.
+    /// Folder that receives `2afc` and `jnd`. An archive that lies there already is unpacked without a download, and stays.
     pub root: PathBuf,
     /// The parts.
     pub parts: Vec<Part>,
-    /// The address that the archives' names are added to: [`BASE`], or that of a mirror.
+    /// Address that the archives' names are appended to: [`BASE`], or that of a mirror.
     pub base: String,
-    /// Keeps what was downloaded after it is unpacked, under the archive's name.
+    /// Whether downloaded archives stay in the root after they are unpacked.
     pub keep_archives: bool,
-    /// The time without a byte after which the server counts as stalled.
+    /// Time without a byte after which a transfer counts as stalled.
     pub stall: Duration,
-    /// The pause before a transfer is tried again; it doubles with each further try.
+    /// Pause before the first retry of a transfer; it doubles with each further retry.
     pub pause: Duration,
 }
 
-/// What is being done with a part.
+/// Progress of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Step {
-    /// It was there before.
+    /// The part was there already.
     Skipped,
-    /// So many bytes of the archive are here, of so many where the server says so.
+    /// Bytes of the archive on the disk, and in all where the server states it.
     Downloading(u64, Option<u64>),
-    /// So many bytes of the archive are unpacked, of so many.
+    /// Bytes of the archive unpacked, and in all.
     Unpacking(u64, u64),
 }
 
-/// Folders and how many triplets or pairs each has, and what in them can't be used.
+/// Folders with their numbers of triplets or pairs, and the problems in them.
 pub type Counts = (Vec<(String, usize)>, Vec<Problem>);
 
 impl Fetch {
-    /// All parts from the authors, into `root`.
+    /// Options for all parts, from the authors' address into `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
@@ -117,26 +64,28 @@ impl Fetch {
         }
     }
 
-    /// Fetches and unpacks what is not there yet. A part gets its name when it is complete, so what is interrupted, by
-    /// `stop` or otherwise, is gone on with by the same call. `tell` is told of each step.
+    /// Downloads and unpacks the missing parts. `report` receives each step.
+    ///
+    /// A part gets its folder's name when it is complete: after an interruption, by `stop` or otherwise, the same call
+    /// resumes the work.
     ///
     /// # Errors
     /// An address that is neither HTTPS nor on this machine, too little free space, a server that does not have the
     /// archive or stops sending it, an archive that is damaged or would write outside its folder (it is deleted if it
     /// was downloaded), or a folder that can't be written to.
-    pub fn run(&self, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
-        self.run_with(&|root| fs4::available_space(root), stop, tell)
+    pub fn run(&self, stop: &AtomicBool, report: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
+        self.run_with(&|root| fs4::available_space(root), stop, report)
     }
 
-    /// [`Self::run`] where `available` says how many bytes are free in a folder.
+    /// [`Self::run`] with `available` as the source of the free bytes of a folder.
     fn run_with(
         &self,
         available: &dyn Fn(&Path) -> io::Result<u64>,
         stop: &AtomicBool,
-        tell: &mut dyn FnMut(&Part, Step),
+        report: &mut dyn FnMut(&Part, Step),
     ) -> Result<Outcome> {
         if !is_secure(&self.base) {
-            return Err(Error::Choice(format!(
+            return Err(Error::argument(format!(
                 "{} is no address to fetch pictures from: expected https://, or http:// on this machine itself",
                 self.base
             )));
@@ -146,41 +95,42 @@ impl Fetch {
         let (there, wanted): (Vec<&Part>, Vec<&Part>) = self.parts.iter().partition(|part| self.folder(part).exists());
         for part in there {
             self.finish(part)?;
-            tell(part, Step::Skipped);
+            report(part, Step::Skipped);
         }
         self.check_space(&wanted, available)?;
         for part in wanted {
             let is_here = self.archive(part).exists() || self.fetched(part).exists();
-            if !is_here && self.download(part, stop, tell)? == Outcome::Stopped {
+            if !is_here && self.download(part, stop, report)? == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
             }
-            if self.unpack(part, stop, tell)? == Outcome::Stopped {
+            if self.unpack(part, stop, report)? == Outcome::Stopped {
                 return Ok(Outcome::Stopped);
             }
         }
         Ok(Outcome::Complete)
     }
 
-    /// Where a part is when it is complete.
+    /// Folder of a complete part.
     pub fn folder(&self, part: &Part) -> PathBuf {
         self.root.join(part.folder)
     }
 
-    /// An archive that is the user's.
+    /// Path of an archive that the user supplied; it is never deleted.
     fn archive(&self, part: &Part) -> PathBuf {
         self.root.join(part.archive)
     }
 
-    /// An archive that was downloaded: it may be deleted.
+    /// Path of a downloaded archive, which may be deleted.
     fn fetched(&self, part: &Part) -> PathBuf {
         self.archive(part).with_added_extension("fetched")
     }
 
+    /// Folder of a part that is being unpacked.
     fn unfinished(&self, part: &Part) -> PathBuf {
         self.root.join(format!(".unpacking-{}", part.name))
     }
 
-    /// Two at work in one folder would write into each other's files.
+    /// Locks the root against a second download.
     fn lock(&self) -> Result<File> {
         let path = self.root.join(".fetching");
         let lock = File::create(&path).map_err(|error| unwritable(&path, &error))?;
@@ -193,7 +143,7 @@ impl Fetch {
         }
     }
 
-    /// Removes what an interrupted unpacking has left.
+    /// Removes the remains of an interrupted unpacking.
     fn tidy(&self, part: &Part) -> Result<()> {
         let unfinished = self.unfinished(part);
         match fs::remove_dir_all(&unfinished) {
@@ -202,7 +152,7 @@ impl Fetch {
         }
     }
 
-    /// Keeps or removes what was downloaded of a part that is complete, and removes what unpacking it has left.
+    /// Cleans up after a complete part: removes or keeps its downloaded archive.
     fn finish(&self, part: &Part) -> Result<()> {
         self.tidy(part)?;
         let (archive, fetched) = (self.archive(part), self.fetched(part));
@@ -212,9 +162,10 @@ impl Fetch {
         remove(&fetched)
     }
 
+    /// Checks that archives and pictures fit on the disk.
     fn check_space(&self, wanted: &[&Part], available: &dyn Fn(&Path) -> io::Result<u64>) -> Result<()> {
         let size = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        // What is here already of an archive is part of what is not free.
+        // The bytes of an archive that are on the disk already are not free.
         let archive = |part: &Part| {
             let here = [self.archive(part), self.fetched(part), part_of(&self.archive(part))].map(size);
             here.into_iter().fold(part.bytes, |rest, here| rest.min(part.bytes.saturating_sub(here)))
@@ -241,7 +192,8 @@ impl Fetch {
         ))
     }
 
-    fn download(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
+    /// Downloads the archive of a part.
+    fn download(&self, part: &Part, stop: &AtomicBool, report: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
         let (archive, url) = (self.archive(part), format!("{}/{}", self.base.trim_end_matches('/'), part.archive));
         let (partial, version) = (part_of(&archive), archive.with_added_extension("version"));
         let transfer = Transfer {
@@ -255,16 +207,13 @@ impl Fetch {
             pause: self.pause,
             stop,
         };
-        match transfer.run(&mut |position, total| tell(part, Step::Downloading(position, total))) {
+        match transfer.run(&mut |position, total| report(part, Step::Downloading(position, total))) {
             Ok(()) => {}
             Err(transfer::Failure::Stopped) => return Ok(Outcome::Stopped),
             Err(transfer::Failure::Write(error)) => return Err(unwritable(&partial, &error)),
             Err(failure) => {
-                let rest = match fs::metadata(&partial) {
-                    Ok(metadata) if metadata.len() > 0 => "; the same command goes on where this one ended",
-                    _ => "",
-                };
-                return Err(Error::Data(format!("{url}: {failure}{rest}")));
+                let resumable = fs::metadata(&partial).is_ok_and(|metadata| metadata.len() > 0);
+                return Err(Error::Download { url, reason: failure.to_string(), resumable });
             }
         }
         let fetched = self.fetched(part);
@@ -273,15 +222,16 @@ impl Fetch {
         Ok(Outcome::Complete)
     }
 
-    fn unpack(&self, part: &Part, stop: &AtomicBool, tell: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
+    /// Unpacks the archive of a part, and gives its folder the final name.
+    fn unpack(&self, part: &Part, stop: &AtomicBool, report: &mut dyn FnMut(&Part, Step)) -> Result<Outcome> {
         let (archive, fetched) = (self.archive(part), self.fetched(part));
         let (unfinished, folder) = (self.unfinished(part), self.folder(part));
         let is_own = archive.exists();
         let archive = if is_own { archive } else { fetched };
         self.tidy(part)?;
         let total = fs::metadata(&archive).map_or(0, |metadata| metadata.len());
-        let mut told = |read| tell(part, Step::Unpacking(read, total));
-        let unpacked = unpack(&archive, &unfinished, part.bytes * MARGIN, stop, &mut told);
+        let mut progress = |read| report(part, Step::Unpacking(read, total));
+        let unpacked = unpack(&archive, &unfinished, part.bytes * MARGIN, stop, &mut progress);
         let without = || unpack::Failure::Refused(format!("does not hold {} with pictures in it", part.folder));
         let found = match unpacked.and_then(|()| find(&unfinished, part).ok_or_else(without)) {
             Ok(found) => found,
@@ -290,10 +240,10 @@ impl Fetch {
             Err(unpack::Failure::Refused(what)) => {
                 self.tidy(part)?;
                 let rest = if is_own {
-                    "nothing of it was taken: replace it, or take it away to have it downloaded"
+                    "nothing of it was used: replace it, or move it away to download it again"
                 } else {
                     remove(&archive)?;
-                    "it was not kept, and nothing of it was taken"
+                    "it was deleted, and nothing of it was used"
                 };
                 return Err(Error::file(&archive, format!("{what}; {rest}")));
             }
@@ -305,10 +255,10 @@ impl Fetch {
         Ok(Outcome::Complete)
     }
 
-    /// What a part that is there holds; every judgment is read.
+    /// Counts the items of a complete part, reading every judgment.
     ///
     /// # Errors
-    /// A folder that can't be read, or in which there is nothing.
+    /// A folder that can't be read, or is empty.
     pub fn count(&self, part: &Part) -> Result<Counts> {
         let folder = self.folder(part);
         if part.folder.starts_with(Task::Jnd.name()) { counts::<2>(folder) } else { counts::<3>(folder) }
@@ -321,7 +271,7 @@ fn counts<const N: usize>(folder: PathBuf) -> Result<Counts> {
     Ok((counts.collect(), problems))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, "removed", &error)),
@@ -329,11 +279,12 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Path of a partial download.
 fn part_of(archive: &Path) -> PathBuf {
     archive.with_added_extension("part")
 }
 
-/// The folder of a part among what was unpacked: the archives differ in how many of its parents they hold.
+/// Finds the folder of a part below the unpacked folder: the archives differ in how many of its parents they hold.
 fn find(unpacked: &Path, part: &Part) -> Option<PathBuf> {
     let mut folder = unpacked.to_path_buf();
     for name in part.folder.split('/') {

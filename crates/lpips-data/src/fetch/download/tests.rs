@@ -1,4 +1,4 @@
-//! Whole fetches from a server on the loopback interface.
+//! Whole downloads from a server on the loopback interface.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use super::*;
 use crate::npy;
 use crate::rng::{Rng, Stream};
 
-/// What the server does with one request.
+/// Behaviour of the server on one request.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     Serve,
@@ -26,10 +26,10 @@ enum Act {
     Status(u16),
 }
 
-/// The requests that a server got, in lower case.
+/// Requests that a server received, in lower case.
 type Requests = Arc<Mutex<Vec<String>>>;
 
-/// Serves files under `/set/`, in a version, one act a request and the last one for all that follow.
+/// Serves files under `/set/` with an entity tag; each request takes the next act, and later ones the last.
 fn server(files: Vec<(&'static str, Vec<u8>)>, tag: &'static str, acts: &'static [Act]) -> (String, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/set", listener.local_addr().unwrap());
@@ -157,7 +157,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn all_parts_arrive_and_are_not_asked_for_again() {
+fn fetch_downloads_all_parts_once() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("new/bapps");
     let parts = parts();
@@ -190,7 +190,7 @@ fn all_parts_arrive_and_are_not_asked_for_again() {
 }
 
 #[test]
-fn the_archive_arrives_however_the_server_behaves() {
+fn fetch_survives_cuts_stalls_and_ignored_ranges() {
     for acts in [
         &[Act::Cut(5000), Act::Cut(3000), Act::Serve][..],
         &[Act::Stall(5000), Act::Serve],
@@ -213,13 +213,13 @@ fn the_archive_arrives_however_the_server_behaves() {
 }
 
 #[test]
-fn a_later_fetch_goes_on_unless_the_archive_has_changed() {
+fn fetch_resumes_a_download_unless_the_archive_changed() {
     for changed in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let (mut fetch, bytes) = fetch_val(folder.path(), "");
         (fetch.base, _) = serve_val(bytes.clone(), &[Act::Cut(5000), Act::Cut(0)]);
         let error = run(&fetch).unwrap_err().to_string();
-        assert!(error.contains("tried 4 times") && error.contains("the same command goes on"), "{error}");
+        assert!(error.contains("tried 4 times") && error.contains("the same command resumes"), "{error}");
         assert!(!folder.path().join("2afc").exists());
 
         let body = if changed { packed("val", TRIPLETS, 5) } else { bytes };
@@ -235,12 +235,12 @@ fn a_later_fetch_goes_on_unless_the_archive_has_changed() {
 }
 
 #[test]
-fn what_fails_says_why_and_leaves_nothing_under_a_final_name() {
+fn fetch_failure_gives_reason_and_leaves_no_final_name() {
     for (acts, expected) in [
         (&[Act::Status(404)][..], "404"),
         (&[Act::Status(403)], "access was refused (403"),
         (&[Act::Stall(0)], "tried 4 times"),
-        (&[Act::Stall(5000), Act::Stall(0)], "the same command goes on"),
+        (&[Act::Stall(5000), Act::Stall(0)], "the same command resumes"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let (mut fetch, bytes) = fetch_val(folder.path(), "");
@@ -253,7 +253,7 @@ fn what_fails_says_why_and_leaves_nothing_under_a_final_name() {
 }
 
 #[test]
-fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
+fn fetch_deletes_a_refused_archive_unless_user_supplied() {
     let good = parts()[1].1.clone();
     let mut escaping = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -275,7 +275,7 @@ fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
         for keep_archives in [false, true] {
             fetch.keep_archives = keep_archives;
             let error = run(&fetch).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.contains("not kept"), "{error}");
+            assert!(error.contains(expected) && error.contains("it was deleted"), "{error}");
             assert_eq!(names(&root), [".fetching"], "{error}");
             assert_eq!(names(folder.path()), ["root"], "{error}");
         }
@@ -285,7 +285,7 @@ fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
         fs::write(&own, &bytes).unwrap();
         let error = run(&fetch).unwrap_err().to_string();
         assert!(error.contains(expected) && error.contains(&own.display().to_string()), "{error}");
-        assert!(error.contains("nothing of it was taken") && !error.contains("not kept"), "{error}");
+        assert!(error.contains("nothing of it was used") && !error.contains("it was deleted"), "{error}");
         assert_eq!(names(&root), [".fetching", "twoafc_val.tar.gz"], "{error}");
         assert!(fs::read(&own).unwrap() == bytes);
     }
@@ -300,7 +300,7 @@ fn an_archive_that_is_not_what_it_should_be_is_refused_and_not_kept() {
 }
 
 #[test]
-fn an_archive_of_the_users_stays() {
+fn fetch_keeps_user_supplied_archive() {
     for keep_archives in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         let (mut fetch, bytes) = fetch_val(folder.path(), "");
@@ -320,7 +320,7 @@ fn an_archive_of_the_users_stays() {
 }
 
 #[test]
-fn a_run_that_was_killed_before_its_end_is_brought_to_it() {
+fn fetch_finishes_after_a_kill_before_cleanup() {
     for (keep_archives, left) in
         [(false, &[".fetching", "2afc"][..]), (true, &[".fetching", "2afc", "twoafc_val.tar.gz"])]
     {
@@ -335,7 +335,7 @@ fn a_run_that_was_killed_before_its_end_is_brought_to_it() {
 }
 
 #[test]
-fn too_little_space_is_said_before_anything_is_asked_for() {
+fn fetch_checks_free_space_before_any_request() {
     let folder = tempfile::tempdir().unwrap();
     let (base, requests) = serve_val(Vec::new(), &[Act::Serve]);
     let mut fetch = Fetch::new(folder.path());
@@ -364,7 +364,7 @@ fn too_little_space_is_said_before_anything_is_asked_for() {
 }
 
 #[test]
-fn an_interrupted_unpacking_begins_again() {
+fn fetch_restarts_an_interrupted_unpacking() {
     let folder = tempfile::tempdir().unwrap();
     let (mut fetch, bytes) = fetch_val(folder.path(), "");
     let (base, requests) = serve_val(bytes, &[Act::Serve]);
@@ -387,7 +387,7 @@ fn an_interrupted_unpacking_begins_again() {
 }
 
 #[test]
-fn a_stopped_download_goes_on() {
+fn fetch_resumes_a_stopped_download() {
     let folder = tempfile::tempdir().unwrap();
     let (mut fetch, bytes) = fetch_val(folder.path(), "");
     let (base, requests) = serve_val(bytes, &[Act::Serve]);
@@ -407,19 +407,19 @@ fn a_stopped_download_goes_on() {
 }
 
 #[test]
-fn nothing_is_asked_for_over_a_line_that_others_can_write_to() {
+fn fetch_refuses_plain_http_to_other_machines() {
     let folder = tempfile::tempdir().unwrap();
     for base in ["http://example.org/set", "ftp://example.org", "example.org", ""] {
         let (fetch, _) = fetch_val(&folder.path().join("root"), base);
         let error = run(&fetch).unwrap_err();
-        assert!(matches!(error, Error::Choice(_)) && error.to_string().contains("https://"), "{error}");
+        assert!(error.is_usage() && error.to_string().contains("https://"), "{error}");
     }
     assert!(names(folder.path()).is_empty());
     assert!(is_secure(BASE));
 }
 
 #[test]
-fn two_do_not_fetch_into_one_folder() {
+fn fetch_into_a_locked_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (mut fetch, bytes) = fetch_val(folder.path(), "");
     (fetch.base, _) = serve_val(bytes, &[Act::Serve]);
@@ -431,7 +431,7 @@ fn two_do_not_fetch_into_one_folder() {
 }
 
 #[test]
-fn pairs_without_twins_are_told() {
+fn fetch_count_reports_pairs_without_twins() {
     let folder = tempfile::tempdir().unwrap();
     let mut fetch = Fetch::new(folder.path());
     fetch.parts.retain(|part| part.name == "jnd");

@@ -1,4 +1,4 @@
-//! Unpacking an archive that somebody else has made: `.tar`, whether compressed with gzip or not.
+//! Safe extraction of untrusted `.tar` archives, plain or compressed with gzip.
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -12,26 +12,28 @@ use tar::EntryType;
 
 use crate::error::{Error, Result};
 
-/// No file of a set of pictures is larger; nor is a name, which an archive may spread over many blocks.
+/// Largest size of an entry, or of its name, which an archive may spread over many blocks, in bytes.
 const LARGEST_ENTRY: u64 = 64 << 20;
 
-/// In bytes; less than any system's limit for paths.
+/// Longest name of an entry in bytes; below any system's limit for paths.
 const LONGEST_NAME: usize = 200;
 
-/// Why an archive was not unpacked.
+/// Reason that an archive was not unpacked.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It is damaged, or holds what it should not: unpacking it again will not help.
+    /// The archive is damaged, or holds something not permitted: a retry would not help.
     Refused(String),
-    /// It can't be read, or its contents can't be written.
+    /// The archive can't be read, or its contents can't be written.
     Disk(Error),
-    /// It was asked to stop.
+    /// Stopped on request.
     Stopped,
 }
 
-/// Unpacks an archive into the folder `into`, which must not be there yet. Nothing is written but files and folders in
-/// it; the first entry that is something else, or that leads out of it, ends the unpacking. `largest` is the most bytes
-/// that may come out, headers included. `progress` is told how many bytes of the archive are read.
+/// Unpacks an archive into the folder `into`, which must not exist.
+///
+/// Only files and folders inside `into` are written; the first entry that is something else, or leads out of it, ends the
+/// extraction. `largest` limits the extracted bytes, headers included. `progress` receives the bytes of the archive read so
+/// far.
 pub(super) fn unpack(
     archive: &Path,
     into: &Path,
@@ -46,7 +48,7 @@ pub(super) fn unpack(
     let is_gzip = file.fill_buf().map_err(unreadable)?.starts_with(&[0x1f, 0x8b]);
     let stream: Box<dyn Read + '_> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let mut tar = tar::Archive::new(Bounded { inner: stream, bounds: &bounds });
-    // What the operating system says of the archive itself is no damage of it.
+    // An error of the operating system is no damage of the archive.
     let damaged = |error: io::Error| match error.raw_os_error() {
         Some(_) => unreadable(error),
         None if bounds.all.get() == 0 => {
@@ -65,7 +67,7 @@ pub(super) fn unpack(
         }
         progress(packed.get());
         let (kind, bytes) = (entry.header().entry_type(), entry.path_bytes().into_owned());
-        // Says something of the archive as a whole, and stands for no file.
+        // Attributes of the archive as a whole; no file.
         if kind == EntryType::XGlobalHeader {
             continue;
         }
@@ -109,14 +111,14 @@ pub(super) fn unpack(
         }
     }
     sync(&mut fresh)?;
-    // The checksum of what was unpacked comes last.
+    // The checksum of a gzip stream is at its end.
     bounds.entry.set(LARGEST_ENTRY);
     io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(damaged)?;
     progress(packed.get());
     Ok(())
 }
 
-/// Brings files to the disk, many at once: one after the other takes a slow disk hours.
+/// Syncs files to the disk in parallel: one at a time takes hours on a slow disk.
 fn sync(files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let sync = |path: PathBuf| {
         let synced = OpenOptions::new().write(true).open(&path).and_then(|file| file.sync_all());
@@ -125,7 +127,7 @@ fn sync(files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     files.par_drain(..).try_for_each(sync)
 }
 
-/// Where an entry lies within the archive's folder, or what is wrong with it. A name has one reading on every system.
+/// Path of an entry within the archive's folder, or why it is refused. A permitted name means the same on every system.
 fn inside(kind: EntryType, name: &[u8]) -> Result<PathBuf, &'static str> {
     match kind {
         EntryType::Regular | EntryType::Directory => {}
@@ -149,17 +151,17 @@ fn inside(kind: EntryType, name: &[u8]) -> Result<PathBuf, &'static str> {
     Ok(parts.iter().collect())
 }
 
-/// Of writing what was fetched: the same command goes on.
+/// Error of writing downloaded data; the same command resumes the work.
 pub(super) fn unwritable(path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull => {
-            Error::file(path, "can't be written: the disk is full; make room, and the same command goes on")
+            Error::file(path, "can't be written: the disk is full; make room, and the same command resumes the work")
         }
         _ => Error::io(path, "written", error),
     }
 }
 
-/// Counts what is read.
+/// Reader that counts its bytes.
 struct Counted<'a, R> {
     inner: R,
     count: &'a Cell<u64>,
@@ -173,12 +175,13 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// How many bytes may still come out: before the next entry, whose headers are read into memory as a whole, and in all.
+/// Bytes that may still be extracted: before the next entry, whose headers are read into memory as a whole, and in all.
 struct Bounds {
     entry: Cell<u64>,
     all: Cell<u64>,
 }
 
+/// Reader that fails beyond its bounds.
 struct Bounded<'a, R> {
     inner: R,
     bounds: &'a Bounds,

@@ -70,7 +70,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn files_and_folders_come_out_as_they_were_packed_compressed_or_not() {
+fn unpack_restores_files_and_folders_plain_and_gzipped() {
     let long = format!("train/{}/file", "x".repeat(150));
     let bytes = archive(&[
         entry(EntryType::XGlobalHeader, "pax_global_header", b"16 comment=abc\n\n"),
@@ -95,7 +95,7 @@ fn files_and_folders_come_out_as_they_were_packed_compressed_or_not() {
 }
 
 #[test]
-fn what_leads_out_or_is_no_file_is_refused_by_name() {
+fn unpack_refuses_escaping_paths_and_special_files_by_name() {
     use EntryType as Type;
     for (kind, name, expected) in [
         (Type::Regular, "../escaped", "'..'"),
@@ -137,7 +137,7 @@ fn what_leads_out_or_is_no_file_is_refused_by_name() {
 }
 
 #[test]
-fn a_name_without_a_file_in_it_or_of_any_length_is_refused() {
+fn unpack_refuses_empty_and_overlong_names() {
     let (_folder, result) = run(&archive(&[file(".", b"1")]), 1 << 20);
     assert!(refusal(result).contains("without a name"));
     let long = "x/".repeat(5000);
@@ -162,7 +162,7 @@ fn a_name_without_a_file_in_it_or_of_any_length_is_refused() {
 }
 
 #[test]
-fn a_cut_or_changed_archive_is_refused() {
+fn unpack_refuses_truncated_and_corrupt_archives() {
     let plain = archive(&[file("train/a", &[1; 5000]), file("train/b", &[2; 5000])]);
     let packed = gzip(&plain);
     // Without the last bytes of the checksum, of the contents, and of the header.
@@ -183,7 +183,7 @@ fn a_cut_or_changed_archive_is_refused() {
 }
 
 #[test]
-fn what_grows_beyond_all_expectation_is_refused() {
+fn unpack_refuses_decompression_bombs() {
     // Many files, each of a fair size.
     let entries: Vec<_> = (0..100).map(|n| file(&format!("train/{n}"), &vec![0; 1 << 20])).collect();
     let packed = gzip(&archive(&entries));
@@ -214,7 +214,7 @@ fn what_grows_beyond_all_expectation_is_refused() {
 }
 
 #[test]
-fn a_stop_ends_it_between_two_files() {
+fn unpack_stops_between_two_files() {
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("archive.tar.gz");
     fs::write(&packed, archive(&[file("a", b"1"), file("b", b"2")])).unwrap();

@@ -1,4 +1,4 @@
-//! Votes: a log that only grows, what it comes to, and the judgments that follow from it.
+//! Votes: the append-only log, the totals, and the judgment files computed from them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,54 +11,55 @@ use serde::{Deserialize, Serialize};
 
 use super::questions::{Choice, Questions};
 use crate::error::{Error, Result};
-use crate::{Task, files, npy};
+use crate::sets::{Task, VOTES_LOG};
+use crate::{files, npy};
 
-/// The log's name in the root.
-pub const LOG: &str = "votes.jsonl";
+/// File name of the log in the root.
+pub const LOG: &str = VOTES_LOG;
 const LOCK: &str = ".votes.lock";
-/// Characters of a name, or of an id.
+/// Largest length of a voter's name in characters, and of a vote's id in bytes.
 const LONGEST: usize = 64;
 
-/// A vote, as it is cast.
+/// Vote as cast.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
-    /// Tells votes apart: one that comes a second time counts once.
+    /// Identifies the vote: a repeated one counts once.
     pub id: String,
-    /// Who votes; see [`name`].
+    /// Voter's name; see [`name`].
     pub voter: String,
-    /// The question's place in [`Questions::list`].
+    /// Index of the question in [`Questions::list`].
     pub question: usize,
-    /// What was chosen.
+    /// The choice.
     pub choice: Choice,
-    /// How long it took, in milliseconds.
+    /// Time to the answer, in milliseconds.
     pub ms: u64,
 }
 
-/// How far one person has come.
+/// Progress of one voter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
-    /// What they have judged.
+    /// Number of questions judged.
     pub judged: usize,
-    /// That, and what is left for them.
+    /// Number of questions judged or left.
     pub total: usize,
-    /// Their latest vote, which they can take back.
+    /// Id of the latest vote, which can be undone.
     pub last: Option<String>,
 }
 
-/// What all votes come to.
+/// Totals over all voters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    /// Votes that count.
+    /// Number of votes that count.
     pub votes: usize,
-    /// People who cast them.
+    /// Number of voters.
     pub people: usize,
-    /// Questions with a vote.
+    /// Number of questions with a vote.
     pub judged: usize,
-    /// All questions.
+    /// Number of questions.
     pub questions: usize,
 }
 
-/// A line of the log.
+/// Line of the log.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 enum Line {
@@ -72,7 +73,8 @@ struct VoteLine {
     /// Seconds since 1970.
     time: f64,
     voter: String,
-    kind: Task,
+    #[serde(rename = "kind")]
+    task: Task,
     folder: String,
     name: String,
     choice: Choice,
@@ -86,16 +88,16 @@ struct UndoLine {
     voter: String,
 }
 
-/// A vote that counts.
+/// Vote that counts.
 #[derive(Debug)]
 struct Cast {
     id: String,
     choice: Choice,
-    /// Rises from vote to vote.
+    /// Sequence number.
     order: usize,
 }
 
-/// The votes on some questions, in memory and on the disk.
+/// Votes on a set of questions, in memory and in the log.
 #[derive(Debug)]
 pub struct Votes {
     questions: Arc<Questions>,
@@ -105,15 +107,15 @@ pub struct Votes {
     is_torn: bool,
     /// Locked as long as this is open, by the system, so that a killed process leaves no lock.
     _lock: File,
-    /// Of all votes that ever came.
+    /// Ids of all votes, undone ones included.
     ids: HashSet<String>,
-    /// By person and question.
+    /// Votes that count, by voter and question.
     people: BTreeMap<String, BTreeMap<usize, Cast>>,
-    /// Questions whose judgment has yet to be written.
+    /// Questions whose judgment file is out of date.
     unsettled: BTreeSet<usize>,
 }
 
-/// A voter's name as it is kept, without blanks around it.
+/// Normalises a voter's name: trims blanks around it.
 ///
 /// # Errors
 /// A name that is empty, longer than 64 characters, or holds control characters.
@@ -121,17 +123,18 @@ pub fn name(given: &str) -> Result<String> {
     let name = given.trim();
     if name.is_empty() || name.chars().count() > LONGEST || name.chars().any(char::is_control) {
         let message = format!("a voter's name has 1 to {LONGEST} characters, none of them a control character");
-        return Err(Error::Choice(message));
+        return Err(Error::argument(message));
     }
     Ok(name.to_string())
 }
 
 impl Votes {
-    /// Reads the log in the questions' root, if there is one, and brings the judgments up to date. A question is asked until it
+    /// Locks the questions' root, reads its log if there is one, and updates the judgment files. A question is asked until it
     /// has `limit` votes.
     ///
     /// # Errors
-    /// Somebody else has it open, there are judgments that are not from the log, or something can't be read or written.
+    /// A root that another process is labelling, judgment files that do not come from the log, or a file that can't be read or
+    /// written.
     pub fn open(questions: Arc<Questions>, limit: Option<usize>) -> Result<Self> {
         let path = questions.root.join(LOG);
         let lock = lock(&questions.root)?;
@@ -165,7 +168,7 @@ impl Votes {
         Ok(votes)
     }
 
-    /// Takes in the lines of the log.
+    /// Replays the lines of the log.
     fn replay(&mut self, bytes: &[u8]) {
         let questions = self.questions.clone();
         let places: HashMap<(&str, &str), usize> =
@@ -173,7 +176,7 @@ impl Votes {
         let mut strays = 0;
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             match serde_json::from_slice(line) {
-                Ok(Line::Vote(vote)) if vote.kind == questions.kind => {
+                Ok(Line::Vote(vote)) if vote.task == questions.task => {
                     match places.get(&(vote.folder.as_str(), vote.name.as_str())) {
                         Some(&question) => {
                             let VoteLine { id, voter, choice, ms, .. } = vote;
@@ -193,8 +196,8 @@ impl Votes {
         }
     }
 
-    /// The question to show somebody after those that they are `holding` already: of those that they have not judged the one
-    /// with the fewest votes, and among equals by chance. `None` when nothing is left.
+    /// Next question for a voter whose page has loaded `holding` already: of those the voter has not judged, one with the fewest
+    /// votes, at random among equals. `None` when none is left.
     pub fn next(&self, voter: &str, holding: &[usize]) -> Option<usize> {
         let (counts, order) = (self.counts(), self.questions.order(voter));
         let is_left = self.left(voter, &counts);
@@ -202,7 +205,7 @@ impl Votes {
         left.min_by_key(|question| counts[*question])
     }
 
-    /// How far somebody has come.
+    /// Progress of a voter.
     pub fn progress(&self, voter: &str) -> Progress {
         let own = self.people.get(voter);
         let judged = own.map_or(0, BTreeMap::len);
@@ -212,7 +215,7 @@ impl Votes {
         Progress { judged, total: judged + (0..counts.len()).filter(|question| is_left(*question)).count(), last }
     }
 
-    /// What all votes come to.
+    /// Totals of all votes.
     pub fn summary(&self) -> Summary {
         let counts = self.counts();
         Summary {
@@ -223,11 +226,11 @@ impl Votes {
         }
     }
 
-    /// Takes a vote: when this returns it is on the disk. A vote with an id that came before changes nothing; another vote of the
-    /// same person on the same question takes the former one's place.
+    /// Records a vote; it is on the disk when this returns. A vote with a known id changes nothing; another vote of the same
+    /// voter on the same question replaces the earlier one.
     ///
     /// # Errors
-    /// A vote that can't be, or a log or judgment that can't be written.
+    /// A vote that does not fit its question, or a log or judgment file that can't be written.
     pub fn vote(&mut self, ballot: Ballot) -> Result<()> {
         if !self.ids.contains(&ballot.id) {
             self.append(&self.line(&ballot)?)?;
@@ -236,11 +239,10 @@ impl Votes {
         self.settle()
     }
 
-    /// Takes a vote back: then it returns the question, which is to be asked again. `None` where the vote does not count (any
-    /// more).
+    /// Undoes a vote and returns its question, to be asked again. `None` where the vote does not count (any more).
     ///
     /// # Errors
-    /// A log or judgment that can't be written.
+    /// A log or judgment file that can't be written.
     pub fn undo(&mut self, voter: &str, id: &str) -> Result<Option<usize>> {
         let question = self.find(voter, id);
         if question.is_some() {
@@ -251,7 +253,7 @@ impl Votes {
         Ok(question)
     }
 
-    /// Tells what somebody has not judged and may still be asked.
+    /// Predicate of the questions that a voter has not judged and that need votes.
     fn left(&self, voter: &str, counts: &[usize]) -> impl Fn(usize) -> bool {
         let own = self.people.get(voter);
         move |question| {
@@ -260,26 +262,27 @@ impl Votes {
         }
     }
 
-    /// The votes on each question.
+    /// Number of votes on each question.
     fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.questions.list.len()];
         self.people.values().flat_map(BTreeMap::keys).for_each(|question| counts[*question] += 1);
         counts
     }
 
+    /// Line of the log for a vote.
     fn line(&self, ballot: &Ballot) -> Result<Line> {
         let Ballot { id, voter, question, choice, ms } = ballot.clone();
-        let kind = match choice {
+        let task = match choice {
             Choice::P0 | Choice::P1 => Task::TwoAfc,
             Choice::Same | Choice::Different => Task::Jnd,
         };
-        let question = self.questions.list.get(question).filter(|_| kind == self.questions.kind);
-        let question = question.ok_or_else(|| Error::Choice("a vote on nothing that is asked here".to_string()))?;
+        let question = self.questions.list.get(question).filter(|_| task == self.questions.task);
+        let question = question.ok_or_else(|| Error::argument("the vote is on no question of this set"))?;
         if id.is_empty() || id.len() > LONGEST {
-            return Err(Error::Choice(format!("a vote's id has 1 to {LONGEST} bytes")));
+            return Err(Error::argument(format!("a vote's id has 1 to {LONGEST} bytes")));
         }
         let (folder, name) = (question.folder.clone(), question.name.clone());
-        Ok(Line::Vote(VoteLine { id, time: now(), voter, kind, folder, name, choice, ms }))
+        Ok(Line::Vote(VoteLine { id, time: now(), voter, task, folder, name, choice, ms }))
     }
 
     fn append(&mut self, line: &Line) -> Result<()> {
@@ -307,7 +310,7 @@ impl Votes {
         }
     }
 
-    /// Where a vote that counts is.
+    /// Question of a vote that counts.
     fn find(&self, voter: &str, id: &str) -> Option<usize> {
         self.people.get(voter)?.iter().find(|(_, cast)| cast.id == id).map(|(question, _)| *question)
     }
@@ -319,7 +322,7 @@ impl Votes {
         Some(question)
     }
 
-    /// Writes the judgments that have changed; what could not be written is tried again the next time.
+    /// Writes the judgment files that are out of date; after a failure the next call retries.
     fn settle(&mut self) -> Result<()> {
         while let Some(&question) = self.unsettled.first() {
             let path = &self.questions.list[question].judge;
@@ -344,7 +347,7 @@ impl Votes {
         Ok(())
     }
 
-    /// The fraction of a question's votes that preferred p1, or that said "same".
+    /// Fraction of a question's votes for p1, or for "same".
     fn fraction(&self, question: usize) -> Option<f32> {
         let votes = self.people.values().filter_map(|own| own.get(&question));
         let (mut all, mut yes) = (0, 0);

@@ -33,7 +33,7 @@ fn ballot(id: &str, voter: &str, question: usize, choice: Choice) -> Ballot {
 }
 
 #[test]
-fn votes_become_the_fraction_that_preferred_p1() {
+fn votes_on_triplets_become_the_fraction_for_p1() {
     let set = Labelled::new(&["a", "b"]);
     let mut votes = set.open();
     votes.vote(ballot("1", "anna", 0, Choice::P1)).unwrap();
@@ -51,7 +51,7 @@ fn votes_become_the_fraction_that_preferred_p1() {
 }
 
 #[test]
-fn pairs_become_the_fraction_that_said_same() {
+fn votes_on_pairs_become_the_fraction_for_same() {
     let root = tempfile::tempdir().unwrap();
     pictures(root.path(), &TRIPLET[1..], &["a"]);
     let questions = Arc::new(Questions::open(root.path(), None, &|_| ()).unwrap());
@@ -64,7 +64,7 @@ fn pairs_become_the_fraction_that_said_same() {
 }
 
 #[test]
-fn a_vote_that_comes_twice_counts_once_and_another_takes_its_place() {
+fn vote_repeated_counts_once_and_new_vote_replaces_it() {
     let set = Labelled::new(&["a"]);
     let mut votes = set.open();
     votes.vote(ballot("1", "anna", 0, Choice::P1)).unwrap();
@@ -82,7 +82,7 @@ fn a_vote_that_comes_twice_counts_once_and_another_takes_its_place() {
 }
 
 #[test]
-fn a_vote_that_is_taken_back_leaves_nothing() {
+fn vote_undo_removes_vote_and_judgment() {
     let set = Labelled::new(&["a", "b"]);
     let mut votes = set.open();
     votes.vote(ballot("1", "anna", 0, Choice::P1)).unwrap();
@@ -103,7 +103,7 @@ fn a_vote_that_is_taken_back_leaves_nothing() {
 }
 
 #[test]
-fn a_torn_line_is_left_out_and_the_next_vote_begins_a_new_one() {
+fn votes_log_skips_torn_line_and_appends_after_it() {
     let set = Labelled::new(&["a", "b", "c"]);
     let mut votes = set.open();
     votes.vote(ballot("1", "anna", 0, Choice::P1)).unwrap();
@@ -126,7 +126,7 @@ fn a_torn_line_is_left_out_and_the_next_vote_begins_a_new_one() {
 }
 
 #[test]
-fn judgments_follow_the_log_after_a_crash_between_the_two() {
+fn votes_open_restores_judgments_from_log() {
     let set = Labelled::new(&["a", "b"]);
     let mut votes = set.open();
     votes.vote(ballot("1", "anna", 0, Choice::P1)).unwrap();
@@ -144,7 +144,7 @@ fn judgments_follow_the_log_after_a_crash_between_the_two() {
 }
 
 #[test]
-fn judgments_of_others_are_not_touched() {
+fn votes_open_refuses_foreign_judgments() {
     let set = Labelled::new(&["a"]);
     let judge = set.root.path().join("set/judge");
     std::fs::create_dir(&judge).unwrap();
@@ -155,7 +155,7 @@ fn judgments_of_others_are_not_touched() {
 }
 
 #[test]
-fn what_can_not_be_written_changes_nothing_until_it_can() {
+fn vote_retries_a_judgment_that_could_not_be_written() {
     let set = Labelled::new(&["a"]);
     let mut votes = set.open();
     // In the way of the folder.
@@ -168,7 +168,7 @@ fn what_can_not_be_written_changes_nothing_until_it_can() {
 }
 
 #[test]
-fn one_process_at_a_time() {
+fn votes_open_by_second_process_is_refused() {
     let set = Labelled::new(&["a"]);
     let first = set.open();
     let message = Votes::open(set.questions.clone(), None).unwrap_err().to_string();
@@ -178,7 +178,7 @@ fn one_process_at_a_time() {
 }
 
 #[test]
-fn fewest_votes_come_first_and_a_limit_ends_a_question() {
+fn votes_next_prefers_fewest_votes_and_respects_limit() {
     let set = Labelled::new(&["a", "b", "c", "d"]);
     let mut votes = Votes::open(set.questions.clone(), Some(2)).unwrap();
     for question in [0, 1, 3] {
@@ -200,7 +200,7 @@ fn fewest_votes_come_first_and_a_limit_ends_a_question() {
 }
 
 #[test]
-fn names_are_trimmed_and_plain() {
+fn voter_name_is_trimmed_and_restricted() {
     assert_eq!(name("  Anna Lena \u{e9} ").unwrap(), "Anna Lena \u{e9}");
     assert!(name(&"x".repeat(64)).is_ok());
     for bad in ["", "   ", "a\nb", "a\0b", &"x".repeat(65)] {

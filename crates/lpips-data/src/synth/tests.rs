@@ -1,11 +1,21 @@
-use super::*;
-use crate::float_image::FloatImage;
-use crate::{CheckDepth, Dataset, Split, Triplet, builtin_samples};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// A folder with so many pictures in it, and one to make sets in.
+use lpips_core::Picture;
+
+use super::part::Part;
+use super::recipe::{self, Recipe};
+use super::write::MANIFEST;
+use super::{Event, Made, Synth};
+use crate::distort::Distortion;
+use crate::error::Result;
+use crate::float_image::FloatImage;
+use crate::sets::{CheckDepth, Dataset, Source, Split, Triplet};
+use crate::{builtin_samples, npy};
+
+/// Folder with this many pictures in its subfolder `from`.
 fn pictures(count: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let from = folder.path().join("from");
@@ -51,7 +61,7 @@ fn notes(synth: &Synth, out: &Path) -> Vec<String> {
     notes.into_inner().unwrap()
 }
 
-/// Every file by its path in the folder.
+/// Contents of every file by its path in the folder.
 fn bytes(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(root: &Path, folder: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -91,11 +101,11 @@ fn rgb(path: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn the_judgment_names_the_weaker_of_two_strengths() {
+fn synth_judgment_names_the_weaker_strength() {
     let folder = pictures(5);
     let out = folder.path().join("set");
     let made = write(&Synth { train: 60, ..synth(&folder) }, &out).unwrap();
-    assert_eq!((made.done, made.kept, made.wanted), (64, 0, 64));
+    assert_eq!((made.done, made.resumed, made.wanted), (64, 0, 64));
     let found: Vec<Triplet> = triplets(&out, Split::Train).into_iter().chain(triplets(&out, Split::Val)).collect();
     let recipes = recipes(&out);
     assert_eq!((found.len(), recipes.len()), (64, 64));
@@ -103,7 +113,7 @@ fn the_judgment_names_the_weaker_of_two_strengths() {
     let visible = |gray_levels: u64| gray_levels.pow(2) * 32 * 32 * 3;
     let (mut weaker, mut stronger) = (0, 0);
     for (triplet, recipe) in found.iter().zip(&recipes) {
-        let crate::Source::Files(files) = &triplet.source else { panic!("no files") };
+        let Source::Files(files) = &triplet.source else { panic!("no files") };
         let [reference, p0, p1] = files.each_ref().map(|path| rgb(path));
         let (e0, e1, between) = (error(&reference, &p0), error(&reference, &p1), error(&p0, &p1));
         let ([p0], [p1]) = (&recipe.p0[..], &recipe.p1[..]) else { panic!("one distortion a side: {recipe:?}") };
@@ -119,7 +129,7 @@ fn the_judgment_names_the_weaker_of_two_strengths() {
 }
 
 #[test]
-fn labels_do_not_follow_l2_where_strength_does_not() {
+fn synth_labels_follow_strength_not_l2() {
     let picture = FloatImage { size: 32, values: vec![0.5; 32 * 32 * 3] };
     let moved =
         |by: f32| FloatImage { values: picture.values.iter().map(|value| value + by).collect(), ..picture.clone() };
@@ -130,7 +140,7 @@ fn labels_do_not_follow_l2_where_strength_does_not() {
 }
 
 #[test]
-fn no_picture_is_on_both_sides() {
+fn synth_train_and_val_share_no_picture() {
     for count in [2, 3, 7] {
         let folder = pictures(count);
         let out = folder.path().join("set");
@@ -148,7 +158,7 @@ fn no_picture_is_on_both_sides() {
 }
 
 #[test]
-fn any_number_of_threads_writes_the_same_bytes_and_another_seed_others() {
+fn synth_bytes_depend_on_seed_and_not_on_threads() {
     let folder = pictures(5);
     let on = |threads: usize, seed: u64| {
         let out = folder.path().join(format!("{threads}-{seed}"));
@@ -165,7 +175,7 @@ fn any_number_of_threads_writes_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn what_is_missing_is_made_again_to_the_same_bytes() {
+fn synth_rerun_restores_missing_files_to_the_same_bytes() {
     let folder = pictures(5);
     let out = folder.path().join("set");
     let synth = synth(&folder);
@@ -174,7 +184,7 @@ fn what_is_missing_is_made_again_to_the_same_bytes() {
     for path in whole.keys().filter(|path| path.starts_with("2afc")).step_by(2) {
         std::fs::remove_file(out.join(path)).unwrap();
     }
-    // As a run that was killed leaves it: out of order, and its last line cut short.
+    // The manifest of a killed run: out of order, with a torn last line.
     let lines = String::from_utf8(whole[Path::new(MANIFEST)].clone()).unwrap();
     let torn: Vec<&str> = lines.lines().rev().take(7).collect();
     std::fs::write(out.join(MANIFEST), format!("{}\n{}", torn.join("\n"), &torn[0][..40])).unwrap();
@@ -182,11 +192,11 @@ fn what_is_missing_is_made_again_to_the_same_bytes() {
     write(&synth, &out).unwrap();
     assert!(bytes(&out) == whole);
     let made = write(&synth, &out).unwrap();
-    assert_eq!((made.done, made.kept), (12, 12), "the third time all is there");
+    assert_eq!((made.done, made.resumed), (12, 12), "the third time all is there");
 }
 
 #[test]
-fn a_stopped_run_goes_on() {
+fn synth_stopped_run_resumes() {
     let folder = pictures(5);
     let (stopped, whole) = (folder.path().join("stopped"), folder.path().join("whole"));
     let synth = Synth { train: 30, ..synth(&folder) };
@@ -200,12 +210,12 @@ fn a_stopped_run_goes_on() {
     let first = synth.write(&stopped, &count, &stop).unwrap();
     assert!((6..34).contains(&first.done) && first.done < first.wanted, "{first:?}");
     let second = write(&synth, &stopped).unwrap();
-    assert_eq!((second.kept, second.done), (first.done, 34));
+    assert_eq!((second.resumed, second.done), (first.done, 34));
     assert!(bytes(&stopped) == bytes(&whole));
 }
 
 #[test]
-fn without_labels_the_sides_differ_in_kind_and_nothing_is_judged() {
+fn synth_unlabelled_sides_differ_in_distortion_and_have_no_judgment() {
     let folder = pictures(3);
     let out = folder.path().join("set");
     write(&Synth { labelled: false, train: 40, jnd: 5, ..synth(&folder) }, &out).unwrap();
@@ -225,7 +235,7 @@ fn without_labels_the_sides_differ_in_kind_and_nothing_is_judged() {
 }
 
 #[test]
-fn a_pair_is_the_same_or_plainly_not() {
+fn synth_pair_is_equal_or_visibly_different() {
     let folder = pictures(3);
     let out = folder.path().join("set");
     write(&Synth { train: 0, val: 0, jnd: 30, ..synth(&folder) }, &out).unwrap();
@@ -243,7 +253,7 @@ fn a_pair_is_the_same_or_plainly_not() {
 }
 
 #[test]
-fn pictures_that_cannot_be_used_are_named() {
+fn synth_names_unusable_pictures() {
     let folder = pictures(2);
     let from = folder.path().join("from");
     std::fs::copy(from.join("0.png"), from.join("again.png")).unwrap();
@@ -268,7 +278,7 @@ fn pictures_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn what_cannot_be_made_is_refused() {
+fn synth_invalid_options_are_refused() {
     let folder = pictures(1);
     let out = folder.path().join("set");
     let refused = |synth: Synth| {
@@ -288,7 +298,7 @@ fn what_cannot_be_made_is_refused() {
 }
 
 #[test]
-fn a_gray_picture_and_colours_alone_do_not_loop_for_ever() {
+fn synth_gray_picture_with_colour_distortions_is_an_error() {
     let folder = pictures(0);
     let ramp = (0..64 * 64).flat_map(|at| [(at % 64 * 4) as u8; 3]).collect();
     Picture::from_rgb8(64, 64, ramp).unwrap().save_png(folder.path().join("from/gray.png")).unwrap();
@@ -298,7 +308,7 @@ fn a_gray_picture_and_colours_alone_do_not_loop_for_ever() {
 }
 
 #[test]
-fn a_folder_of_something_else_is_left_alone() {
+fn synth_refuses_folder_of_other_settings_or_files() {
     let folder = pictures(3);
     let out = folder.path().join("set");
     let synth = synth(&folder);
@@ -326,7 +336,7 @@ fn a_folder_of_something_else_is_left_alone() {
 }
 
 #[test]
-fn a_set_among_its_pictures_is_not_cut_up_itself() {
+fn synth_ignores_its_own_output_below_the_pictures() {
     let folder = pictures(3);
     let out = folder.path().join("from/set");
     let synth = synth(&folder);
@@ -334,12 +344,12 @@ fn a_set_among_its_pictures_is_not_cut_up_itself() {
     let whole = bytes(&out);
     std::fs::remove_file(out.join("2afc/train/synthetic/p0/000001.png")).unwrap();
     let made = write(&synth, &out).unwrap();
-    assert_eq!(made.kept, 11);
+    assert_eq!(made.resumed, 11);
     assert!(bytes(&out) == whole);
 }
 
 #[test]
-fn two_runs_do_not_make_one_set_at_a_time() {
+fn synth_second_run_on_a_locked_set_is_refused() {
     let folder = pictures(3);
     let out = folder.path().join("set");
     let synth = synth(&folder);

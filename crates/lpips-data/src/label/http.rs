@@ -1,40 +1,41 @@
-//! As much of HTTP as one page needs: a request a connection, small, and within a time.
+//! Minimal HTTP/1.1 for the labelling page: one small request per connection, with time limits.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-/// All that comes before a body.
+/// Largest size of a request's head, in bytes.
 const HEAD_LIMIT: usize = 16 << 10;
-/// A body.
+/// Largest size of a request's body, in bytes.
 pub(super) const BODY_LIMIT: usize = 64 << 10;
-/// From the first byte of a request to its last.
+/// Time from the first byte of a request's head or body to its last.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For what a client still sends when it has got its answer.
+/// Time to drain what a client still sends after its answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A connection, and what has been read from it.
+/// Connection and the bytes read from it.
 pub(super) struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
 }
 
-/// What comes before a body.
+/// Head of a request.
 pub(super) struct Head {
     pub(super) method: String,
-    /// The path, without what follows a question mark.
+    /// The path, without the query.
     pub(super) path: String,
-    /// The header Host, where there is exactly one.
+    /// The Host header, where there is exactly one.
     pub(super) host: Option<String>,
-    /// The body's length, or why it can't be told.
+    /// Length of the body, or why it is unknown.
     length: Result<usize, &'static str>,
 }
 
+/// Response with a status, a content type and a body.
 pub(super) struct Response {
     status: u16,
     kind: &'static str,
     body: Vec<u8>,
-    /// What the page may load, as a Content-Security-Policy.
+    /// The Content-Security-Policy.
     policy: String,
 }
 
@@ -43,7 +44,7 @@ impl Response {
         Self { status: 200, kind, body, policy: "default-src 'none'; frame-ancestors 'none'".to_string() }
     }
 
-    /// A sentence.
+    /// Plain text response of one sentence.
     pub(super) fn text(status: u16, text: &str) -> Self {
         Self { status, ..Self::new("text/plain; charset=utf-8", format!("{text}\n").into_bytes()) }
     }
@@ -73,7 +74,7 @@ impl Connection {
         Self { stream, read: Vec::new() }
     }
 
-    /// Reads up to the body. `None` where the client has gone or takes too long.
+    /// Reads the head. `None` where the client has closed the connection or takes too long.
     pub(super) fn head(&mut self) -> Option<Result<Head, Response>> {
         let until = Instant::now() + PATIENCE;
         loop {
@@ -89,7 +90,7 @@ impl Connection {
         }
     }
 
-    /// Reads the body. `None` where the client has gone or takes too long.
+    /// Reads the body. `None` where the client has closed the connection or takes too long.
     pub(super) fn body(&mut self, head: &Head) -> Option<Result<Vec<u8>, Response>> {
         let until = Instant::now() + PATIENCE;
         let length = match head.length {
@@ -113,7 +114,7 @@ impl Connection {
         Some(())
     }
 
-    /// Answers, and ends the connection.
+    /// Sends a response and closes the connection.
     pub(super) fn answer(mut self, response: &Response) {
         let head = format!(
             "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\
@@ -127,7 +128,7 @@ impl Connection {
         );
         let bytes = [head.as_bytes(), &response.body].concat();
         let sent = self.stream.set_write_timeout(Some(PATIENCE)).and_then(|()| self.stream.write_all(&bytes));
-        // Closing a connection with something unread in it can take the answer away from the client again.
+        // Closing a connection with unread bytes resets it, which can discard the response at the client.
         if sent.and_then(|()| self.stream.shutdown(Shutdown::Write)).is_ok() {
             let until = Instant::now() + LINGER;
             while read(&mut self.stream, &mut [0; 4096], until).is_some() {}
@@ -135,7 +136,7 @@ impl Connection {
     }
 }
 
-/// Reads some bytes. `None` at the end, and when the time is up.
+/// Reads some bytes. `None` at the end of the stream or after the time limit.
 fn read(stream: &mut TcpStream, bytes: &mut [u8], until: Instant) -> Option<usize> {
     loop {
         let left = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
@@ -149,7 +150,7 @@ fn read(stream: &mut TcpStream, bytes: &mut [u8], until: Instant) -> Option<usiz
     }
 }
 
-/// What comes before the body and how many bytes it has; `None` where more is needed.
+/// Parses a request's head and its length in bytes; `None` where the head is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Response> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
@@ -174,7 +175,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Response> {
         length: match (&values("content-length")[..], values("transfer-encoding").is_empty()) {
             ([], true) => Ok(0),
             ([value], true) if value.iter().all(u8::is_ascii_digit) => {
-                // What does not fit is too large in any case.
+                // A length beyond usize is too large in any case.
                 Ok(text(value).and_then(|value| value.parse().ok()).unwrap_or(usize::MAX))
             }
             _ => Err("expected a body with one Content-Length"),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_when_it_is_whole() {
+    fn http_head_parses_once_complete() {
         let text = "POST /x/vote?y=1 HTTP/1.1\r\nhost: localhost:1\r\nContent-Length: 12\r\n\r\n";
         let whole = head(text);
         assert_eq!((whole.method.as_str(), whole.path.as_str()), ("POST", "/x/vote"));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_and_hosts_that_are_not_clear_are_none() {
+    fn http_head_refuses_ambiguous_lengths_and_hosts() {
         let length = |headers: &str| head(&format!("POST / HTTP/1.1\r\n{headers}\r\n")).length;
         assert_eq!(length(""), Ok(0));
         assert_eq!(length("Content-Length: 99999999999999999999999\r\n"), Ok(usize::MAX));

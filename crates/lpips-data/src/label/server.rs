@@ -1,41 +1,51 @@
-//! Who may ask for what, and what the answer is.
+//! The labelling server: token, routes and JSON answers on 127.0.0.1.
 
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lpips_core::Picture;
-use lpips_data::Error;
-use lpips_data::label::votes::{self, Ballot, Progress, Votes};
-use lpips_data::label::{Answer, Place, Questions};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::http::{Connection, Head, Response};
+use super::questions::{Answer, Place, Questions};
+use super::votes::{self, Ballot, Progress, Summary, Votes};
+use crate::error::{Error, Result};
 
 const PAGE: &str = include_str!("page.html");
 const NONCE: &str = "{{nonce}}";
 
-/// What the page is told about itself.
-#[derive(Debug, Serialize)]
-pub(crate) struct Settings {
-    /// 2afc or jnd.
-    pub(crate) kind: &'static str,
-    /// How long each picture of a pair is shown, in milliseconds.
-    pub(crate) display_ms: u64,
-    /// Who votes, until they say another name.
-    pub(crate) voter: Option<String>,
+/// Settings of the labelling page.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Display time of each picture of a pair, in milliseconds.
+    pub display_ms: u64,
+    /// Voter's name that the page suggests.
+    pub voter: Option<String>,
 }
 
-/// The page, for whoever knows the token.
-pub(crate) struct Server {
-    pub(crate) token: String,
-    pub(crate) settings: Settings,
-    pub(crate) questions: Arc<Questions>,
-    pub(crate) votes: Mutex<Votes>,
+/// Local web server that shows questions and records votes.
+///
+/// It listens on 127.0.0.1 and answers only requests with the token of its address.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    port: u16,
+    site: Arc<Site>,
 }
 
-/// What there is to ask for.
+/// State shared by the connections' threads.
+#[derive(Debug)]
+struct Site {
+    token: String,
+    settings: Settings,
+    questions: Arc<Questions>,
+    votes: Mutex<Votes>,
+}
+
+/// Address below the token.
 #[derive(Debug, Clone, Copy)]
 enum Route {
     Page,
@@ -46,10 +56,17 @@ enum Route {
     Undo,
 }
 
+#[derive(Serialize)]
+struct SettingsAnswer<'a> {
+    kind: &'static str,
+    display_ms: u64,
+    voter: Option<&'a str>,
+}
+
 #[derive(Deserialize)]
 struct NextRequest {
     voter: String,
-    /// What the page has at hand already.
+    /// Questions that the page has loaded already.
     holding: Vec<usize>,
 }
 
@@ -75,40 +92,67 @@ struct UndoRequest {
     id: String,
 }
 
-/// The next question, or the one to be asked again, and how far the voter has come.
+/// Next question, or the one to repeat after an undo, and the voter's progress.
 #[derive(Serialize)]
 struct State {
     question: Option<usize>,
     progress: Progress,
 }
 
-/// 128 bits from the operating system, in hex.
+/// Binds 127.0.0.1 at a port; 0 selects a free one.
 ///
 /// # Errors
-/// It has none.
-pub(crate) fn random() -> Result<String, getrandom::Error> {
+/// A port that is in use or not permitted.
+pub fn bind(port: u16) -> Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| Error::Listen { port, source })
+}
+
+/// Draws 128 bits from the operating system, in hexadecimal.
+fn random() -> Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::NoRandomness { reason: error.to_string() })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Server {
-    /// Answers for ever, each connection in a thread of its own.
-    pub(crate) fn run(self: &Arc<Self>, listener: &TcpListener) {
+    /// Prepares a server on a bound listener and draws its token. Connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    /// No random numbers, or a listener without an address.
+    pub fn new(listener: TcpListener, settings: Settings, questions: Arc<Questions>, votes: Votes) -> Result<Self> {
+        let port = listener.local_addr().map_err(|source| Error::Listen { port: 0, source })?.port();
+        let site = Site { token: random()?, settings, questions, votes: Mutex::new(votes) };
+        Ok(Self { listener, port, site: Arc::new(site) })
+    }
+
+    /// Address of the page, with the token.
+    pub fn address(&self) -> String {
+        format!("http://127.0.0.1:{}/{}/", self.port, self.site.token)
+    }
+
+    /// Totals of all votes so far.
+    pub fn summary(&self) -> Summary {
+        self.site.votes().summary()
+    }
+
+    /// Answers requests, each connection on a thread of its own. Does not return.
+    pub fn run(&self) -> ! {
         loop {
-            let server = self.clone();
-            let answering = listener.accept().and_then(|(stream, _)| {
-                std::thread::Builder::new().spawn(move || server.connection(stream))?;
+            let answering: io::Result<()> = self.listener.accept().and_then(|(stream, _)| {
+                let site = self.site.clone();
+                std::thread::Builder::new().spawn(move || site.connection(stream))?;
                 Ok(())
             });
-            // Out of files or threads: others end in a moment.
+            // Out of file descriptors or threads: retries after others have ended.
             if answering.is_err() {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
     }
+}
 
-    pub(crate) fn votes(&self) -> MutexGuard<'_, Votes> {
+impl Site {
+    fn votes(&self) -> MutexGuard<'_, Votes> {
         self.votes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,9 +172,9 @@ impl Server {
         }
     }
 
-    /// Whether a request is let in, before its body is looked at.
+    /// Checks host, token, path and method, before the body is read.
     fn admit(&self, head: &Head) -> Result<Route, Response> {
-        // A foreign page can give its own name the address 127.0.0.1, but then it says that name here.
+        // DNS rebinding: a foreign page can resolve its own name to 127.0.0.1, but sends that name as the host.
         let host = head.host.as_deref().unwrap_or_default();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         if !["127.0.0.1", "localhost"].contains(&name) {
@@ -162,7 +206,11 @@ impl Server {
     fn answer(&self, route: Route, body: &[u8]) -> Result<Response, Response> {
         match route {
             Route::Page => page(),
-            Route::Settings => json(&self.settings),
+            Route::Settings => {
+                let Settings { display_ms, voter } = &self.settings;
+                let kind = self.questions.task.name();
+                json(&SettingsAnswer { kind, display_ms: *display_ms, voter: voter.as_deref() })
+            }
             Route::Next => {
                 let NextRequest { voter, holding } = read(body)?;
                 let voter = votes::name(&voter).map_err(|error| refused(&error))?;
@@ -173,7 +221,7 @@ impl Server {
                 let PictureRequest { voter, question, place } = read(body)?;
                 let voter = votes::name(&voter).map_err(|error| refused(&error))?;
                 let path = self.questions.picture(question, &voter, place).map_err(|error| refused(&error))?;
-                // The pixels as the metric gets them, without profile, transparency and the like.
+                // The pixels that the metric reads, without colour profile and alpha.
                 let png = Picture::open(path).and_then(|picture| picture.to_png());
                 let png = png.map_err(|error| Response::text(422, &error.to_string()))?;
                 Ok(Response::new("image/png", png))
@@ -198,9 +246,9 @@ impl Server {
     }
 }
 
-/// The page. Its scripts and styles carry a number that is drawn each time, and nothing else is run or loaded.
+/// The page, with a fresh nonce on its script and style: nothing else runs or loads.
 fn page() -> Result<Response, Response> {
-    let nonce = random().map_err(|error| Response::text(500, &format!("no random numbers: {error}")))?;
+    let nonce = random().map_err(|error| Response::text(500, &error.to_string()))?;
     let policy = format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src blob: data:; connect-src \
          'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -219,11 +267,11 @@ fn json(value: &impl Serialize) -> Result<Response, Response> {
 }
 
 fn refused(error: &Error) -> Response {
-    let status = if matches!(error, Error::Choice(_)) { 400 } else { 500 };
+    let status = if error.is_usage() { 400 } else { 500 };
     Response::text(status, &error.to_string())
 }
 
-/// Compares in a time that does not tell how much is right.
+/// Compares two strings in a time that does not depend on how many bytes agree.
 fn is_equal(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
