@@ -126,9 +126,6 @@ pub enum Error {
     /// Judgments or pictures that can't be used.
     #[error("{0}")]
     Data(String),
-    /// A training that diverged.
-    #[error("{0}")]
-    Astray(String),
     /// An error of the metric, its network or its weights.
     #[error(transparent)]
     Metric(#[from] lpips_core::Error),

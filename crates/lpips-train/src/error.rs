@@ -105,7 +105,7 @@ impl Error {
             | Self::Weights { .. } => true,
             Self::Checkpoint { .. } | Self::Locked { .. } | Self::Diverged { .. } => false,
             Self::Data(lpips_data::Error::Metric(error)) | Self::Metric(error) => is_metric_usage(error),
-            Self::Data(error) => matches!(error, lpips_data::Error::Choice(_)),
+            Self::Data(error) => error.is_usage(),
         }
     }
 
