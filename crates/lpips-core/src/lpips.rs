@@ -387,7 +387,7 @@ impl Lpips {
         ops::in_pool(|| {
             let stack = self.stack_triplets(reference, p0, p1)?;
             let taps = self.backbone.features_channels_last(&stack.pictures)?;
-            ops::recycle(&stack.pictures, &taps[0])?;
+            ops::recycle(stack.pictures, Some(&taps[0]))?;
             let distances = self.compare_taps(&stack.pairing, &taps, None)?.distance()?;
             Ok((distances.narrow(0, 0, n)?, distances.narrow(0, n, n)?))
         })
@@ -468,7 +468,7 @@ impl Lpips {
             self.backbone.check_size(size.0, size.1)?;
             let pictures = scaled()?;
             let taps = self.backbone.features_channels_last(&pictures)?;
-            ops::recycle(&pictures, &taps[0])?;
+            ops::recycle(pictures, Some(&taps[0]))?;
             Ok(Features { taps, size, maker: self.maker() })
         })
     }

@@ -178,7 +178,7 @@ pub(crate) fn maps(
         if bands.rows >= height
             && let Some(map) = last
         {
-            ops::recycle(&x, &map)?;
+            ops::recycle(x, Some(&map))?;
         }
         from += count;
     }

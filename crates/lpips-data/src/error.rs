@@ -172,12 +172,9 @@ impl Error {
 }
 
 fn is_usage_of_core(error: &lpips_core::Error) -> bool {
-    use lpips_models::Error as Model;
     match error {
         lpips_core::Error::Choice(_) => true,
-        lpips_core::Error::Model(error) => {
-            matches!(error, Model::UnknownLayer { .. } | Model::UnknownNetwork { .. } | Model::Taps(_))
-        }
+        lpips_core::Error::Model(error) => error.is_usage(),
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! The operators one by one, on the shapes that the networks give them: `cargo bench -p lpips-models`.
 //!
-//! The sizes are those of the pictures, and each operator sees two of them, a pair. `item/s` of a convolution counts its
-//! operations as the definition has them: `Gitem/s` is GFLOP/s effective.
+//! The sizes are those of the pictures, and each operator sees two of them, a pair. `item/s` of a convolution counts
+//! its operations as the definition has them: `Gitem/s` is GFLOP/s effective.
 #![allow(clippy::unwrap_used)] // A bench fails by panicking.
 
 use std::fmt;
@@ -11,9 +11,10 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use lpips_models::Network;
 use lpips_models::arch::Layer;
-use lpips_models::ops::conv::ConvRelu;
+use lpips_models::ops::conv::{ConvParams, ConvRelu};
 use lpips_models::ops::input::{self, Affine};
-use lpips_models::ops::{self, head, pool};
+use lpips_models::ops::pool::{PoolParams, max_pool as pool};
+use lpips_models::ops::{self, head};
 
 const SIZES: [usize; 2] = [64, 256];
 
@@ -59,8 +60,7 @@ impl<T> fmt::Display for Case<T> {
 struct Conv {
     out: usize,
     kernel: usize,
-    stride: usize,
-    padding: usize,
+    params: ConvParams,
 }
 
 impl Conv {
@@ -71,18 +71,12 @@ impl Conv {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pool {
-    kernel: usize,
-    stride: usize,
-    ceil_mode: bool,
-}
-
 fn random(shape: impl Into<candle_core::Shape>) -> Result<Tensor> {
     Tensor::rand(-1f32, 1f32, shape, &Device::Cpu)
 }
 
-/// Every layer up to the last tap of every published network at every size: the size, the network, the layer and its input.
+/// Every layer up to the last tap of every published network at every size: the size, the network, the layer and its
+/// input.
 fn layers() -> impl Iterator<Item = (usize, Network, &'static Layer, Input)> {
     let cases = SIZES.into_iter().flat_map(|size| Network::PUBLISHED.map(|network| (size, network)));
     cases.flat_map(|(size, network)| {
@@ -109,7 +103,12 @@ fn convolutions() -> Vec<Case<Conv>> {
     for (size, network, layer, input) in layers() {
         let mut conv = |part: &str, channels, out, kernel, stride, padding| {
             let name = format!("{network} {size} {}{part}", layer.name());
-            add(&mut cases, name, Input { channels, ..input }, Conv { out, kernel, stride, padding });
+            add(
+                &mut cases,
+                name,
+                Input { channels, ..input },
+                Conv { out, kernel, params: ConvParams { stride, padding } },
+            );
         };
         match *layer {
             Layer::Conv { out, kernel, stride, padding, .. } => conv("", input.channels, out, kernel, stride, padding),
@@ -124,12 +123,12 @@ fn convolutions() -> Vec<Case<Conv>> {
     cases
 }
 
-fn pools() -> Vec<Case<Pool>> {
+fn pools() -> Vec<Case<PoolParams>> {
     let mut cases = Vec::new();
     for (size, network, layer, input) in layers() {
         if let Layer::Pool { kernel, stride, ceil_mode, .. } = *layer {
             let name = format!("{network} {size} {}", layer.name());
-            add(&mut cases, name, input, Pool { kernel, stride, ceil_mode });
+            add(&mut cases, name, input, PoolParams { kernel, stride, ceil_mode });
         }
     }
     cases
@@ -155,21 +154,16 @@ fn flops(case: &Case<Conv>, y: &Tensor) -> ItemsCount {
 #[divan::bench(args = convolutions(), max_time = 0.1)]
 fn conv(bencher: Bencher, case: &Case<Conv>) {
     let (weight, bias) = case.operator.weights(case.input.channels);
-    let conv = ConvRelu::new(&weight, &bias, case.operator.stride, case.operator.padding).unwrap();
+    let conv = ConvRelu::new(&weight, &bias, case.operator.params).unwrap();
     let x = case.input.tensor();
-    let forward = || {
-        let y = conv.forward(&x).unwrap();
-        ops::recycle(&y, &x).unwrap();
-        y
-    };
-    let y = forward();
-    bencher.counter(flops(case, &y)).bench_local(forward);
+    let y = conv.forward(&x).unwrap();
+    bencher.counter(flops(case, &y)).bench_local(|| ops::recycle(conv.forward(&x).unwrap(), None).unwrap());
 }
 
 #[divan::bench(args = convolutions(), max_time = 0.1)]
 fn conv_input_gradient(bencher: Bencher, case: &Case<Conv>) {
     let (weight, bias) = case.operator.weights(case.input.channels);
-    let conv = ConvRelu::new(&weight, &bias, case.operator.stride, case.operator.padding).unwrap();
+    let conv = ConvRelu::new(&weight, &bias, case.operator.params).unwrap();
     let x = Var::from_tensor(&case.input.tensor()).unwrap();
     let y = conv.forward(&x).unwrap();
     bencher.counter(flops(case, &y)).bench_local(|| y.backward().unwrap());
@@ -179,27 +173,21 @@ fn conv_input_gradient(bencher: Bencher, case: &Case<Conv>) {
 fn conv_weight_gradient(bencher: Bencher, case: &Case<Conv>) {
     let (weight, bias) = case.operator.weights(case.input.channels);
     let (weight, bias) = (Var::from_tensor(&weight).unwrap(), Var::from_tensor(&bias).unwrap());
-    let conv = ConvRelu::new(&weight, &bias, case.operator.stride, case.operator.padding).unwrap();
+    let conv = ConvRelu::new(&weight, &bias, case.operator.params).unwrap();
     let y = conv.forward(&case.input.tensor()).unwrap();
     bencher.counter(flops(case, &y)).bench_local(|| y.backward().unwrap());
 }
 
 #[divan::bench(args = pools(), max_time = 0.1)]
-fn max_pool(bencher: Bencher, case: &Case<Pool>) {
-    let Pool { kernel, stride, ceil_mode } = case.operator;
+fn max_pool(bencher: Bencher, case: &Case<PoolParams>) {
     let x = case.input.tensor();
-    bencher.bench_local(|| {
-        let y = pool::max_pool(&x, kernel, stride, ceil_mode).unwrap();
-        ops::recycle(&y, &x).unwrap();
-        y
-    });
+    bencher.bench_local(|| ops::recycle(pool(&x, case.operator).unwrap(), None).unwrap());
 }
 
 #[divan::bench(args = pools(), max_time = 0.1)]
-fn max_pool_gradient(bencher: Bencher, case: &Case<Pool>) {
-    let Pool { kernel, stride, ceil_mode } = case.operator;
+fn max_pool_gradient(bencher: Bencher, case: &Case<PoolParams>) {
     let x = Var::from_tensor(&case.input.tensor()).unwrap();
-    let y = pool::max_pool(&x, kernel, stride, ceil_mode).unwrap();
+    let y = pool(&x, case.operator).unwrap();
     bencher.bench_local(|| y.backward().unwrap());
 }
 
@@ -223,8 +211,7 @@ fn input_channels_last(bencher: Bencher, side: usize) {
     let [a, b] = [0, 1].map(|_| random((1, 3, side, side)).unwrap());
     bencher.bench_local(|| {
         let y = input::channels_last(&[(&a, AFFINE), (&b, AFFINE)]).unwrap();
-        ops::recycle(&y, &a).unwrap();
-        y
+        ops::recycle(y, None).unwrap();
     });
 }
 

@@ -74,9 +74,7 @@ pub fn exit_code(result: &Result) -> ExitCode {
 
 impl From<lpips_models::Error> for Failure {
     fn from(error: lpips_models::Error) -> Self {
-        use lpips_models::Error as Model;
-        let is_usage = matches!(error, Model::UnknownLayer { .. } | Model::UnknownNetwork { .. } | Model::Taps(_));
-        Self::of(&error, is_usage)
+        Self::of(&error, error.is_usage())
     }
 }
 

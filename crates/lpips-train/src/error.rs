@@ -126,11 +126,8 @@ impl Error {
 }
 
 fn is_metric_usage(error: &lpips_core::Error) -> bool {
-    use lpips_models::Error as Model;
     match error {
-        lpips_core::Error::Model(error) => {
-            matches!(error, Model::UnknownLayer { .. } | Model::UnknownNetwork { .. } | Model::Taps(_))
-        }
+        lpips_core::Error::Model(error) => error.is_usage(),
         other => matches!(other, lpips_core::Error::Choice(_)),
     }
 }

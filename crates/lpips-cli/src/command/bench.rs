@@ -247,7 +247,7 @@ fn fits(net: Network, size: Size) -> Result {
 /// The metric with the weights that are on this machine, or with random ones.
 fn metric(net: Network, device: &Device) -> Result<Lpips> {
     let weights = match Finder::default().offline().find(net) {
-        Err(Error::NoWeights { unusable: false, .. }) => {
+        Err(Error::NoWeights { unusable: false, .. } | Error::Unpublished { .. }) => {
             output::note(&format!(
                 "{net} is measured with random weights, as its own are not on this machine: the time does not depend on them"
             ));

@@ -100,11 +100,11 @@ impl MetricGroup {
     ///
     /// # Errors
     /// A device that runs out of memory.
-    pub fn compare_stack(&self, stack: &StackedBatch) -> Result<Vec<Measured>> {
+    pub fn compare_stack(&self, stack: StackedBatch) -> Result<Vec<Measured>> {
         ops::in_pool(|| {
             let taps =
                 self.backbone.backbone().features_channels_last(&stack.pictures).map_err(lpips_core::Error::from)?;
-            ops::recycle(&stack.pictures, &taps[0]).map_err(lpips_core::Error::from)?;
+            ops::recycle(stack.pictures, Some(&taps[0])).map_err(lpips_core::Error::from)?;
             self.by_head(|head| head.compare_taps(&stack.pairing, &taps, None))
         })
     }

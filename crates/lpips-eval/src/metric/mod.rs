@@ -230,5 +230,5 @@ fn by_network<const N: usize>(
         let all = all.map_err(lpips_core::Error::from)?;
         Ok((at, (0..n).map(|i| all[i..].iter().step_by(n).map(|d| f64::from(*d)).collect()).collect()))
     };
-    group.compare_stack(&stack)?.into_iter().map(of).collect()
+    group.compare_stack(stack)?.into_iter().map(of).collect()
 }

@@ -1,6 +1,6 @@
-//! AlexNet as torchvision has it (Krizhevsky, "One weird trick", 2014).
+//! AlexNet as in torchvision (Krizhevsky, "One weird trick", 2014).
 
-use super::{Architecture, Initialiser, Published, conv, pool};
+use super::table::{Architecture, Initialiser, Published, conv, pool};
 
 pub(super) const ALEXNET: Architecture = Architecture {
     id: "alexnet",

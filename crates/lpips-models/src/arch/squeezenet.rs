@@ -1,7 +1,7 @@
-//! SqueezeNet 1.0 and 1.1 as torchvision has them (Iandola et al., 2016). Fire modules are numbered as in the paper:
+//! SqueezeNet 1.0 and 1.1 as in torchvision (Iandola et al., 2016). Fire modules are numbered as in the paper:
 //! torchvision's `features.3` is `fire2`.
 
-use super::{Architecture, HubFile, Initialiser, Published, conv, fire, pool};
+use super::table::{Architecture, HubFile, Initialiser, Published, conv, fire, pool};
 
 pub(super) const SQUEEZENET1_0: Architecture = Architecture {
     id: "squeezenet1_0",

@@ -1,6 +1,6 @@
-//! VGG without batch normalisation as torchvision has it (Simonyan and Zisserman, 2014; configurations A, B, D and E).
+//! VGG without batch normalisation as in torchvision (Simonyan and Zisserman, 2014; configurations A, B, D and E).
 
-use super::{Architecture, HubFile, Initialiser, Layer, Published, conv, pool};
+use super::table::{Architecture, HubFile, Initialiser, Layer, Published, conv, pool};
 
 const fn conv3(name: &'static str, index: usize, out: usize) -> Layer {
     conv(name, index, out, 3, 1, 1)

@@ -1,8 +1,9 @@
-//! A backbone layer by layer: what each is going to do, and each run alone.
+//! Profiles of a backbone's layers: shapes, algorithms, cost, and each layer run alone.
 
 use candle_core::Tensor;
 
-use super::{Backbone, Block};
+use super::model::Backbone;
+use super::operator::Block;
 use crate::error::Result;
 use crate::ops::plan::Plan;
 
@@ -11,9 +12,9 @@ use crate::ops::plan::Plan;
 pub struct LayerProfile<'a> {
     /// The layer's name, e.g. `conv1`.
     pub name: &'static str,
-    /// The shape of what goes in, (N, H, W, C).
+    /// The shape of the input, (N, H, W, C).
     pub input: [usize; 4],
-    /// The shape of what comes out, (N, H', W', C').
+    /// The shape of the output, (N, H', W', C').
     pub output: [usize; 4],
     /// Whether the layer is tapped.
     pub tapped: bool,
@@ -23,7 +24,7 @@ pub struct LayerProfile<'a> {
 }
 
 impl LayerProfile<'_> {
-    /// This layer alone: (N, H, W, C) in, (N, H', W', C') out.
+    /// Runs this layer alone: (N, H, W, C) in, (N, H', W', C') out.
     ///
     /// # Errors
     /// An input with other channels than the layer takes, or with too few pixels for it.
@@ -57,14 +58,14 @@ impl Backbone {
             // Never the fallback: the size was checked.
             let size = |side| layer.size(side).unwrap_or(0);
             let output = [n, size(h), size(w), layer.channels(c)];
-            let convolutions = match block {
-                Block::Conv(conv) => vec![conv.plan((n, h, w, c))?],
-                Block::Pool { .. } => Vec::new(),
-                Block::Fire { squeeze, expand1x1, expand3x3 } => {
-                    let squeezed = (n, h, w, squeeze.channels());
-                    vec![squeeze.plan((n, h, w, c))?, expand1x1.plan(squeezed)?, expand3x3.plan(squeezed)?]
+            let mut convolutions = Vec::new();
+            let mut channels = c;
+            for operator in block.operators() {
+                for conv in operator.convolutions() {
+                    convolutions.push(conv.plan((n, h, w, channels))?);
                 }
-            };
+                channels = operator.channels(channels);
+            }
             let tapped = self.taps.contains(&position);
             layers.push(LayerProfile { name: layer.name(), input, output, tapped, convolutions, block });
             input = output;
@@ -81,7 +82,7 @@ mod tests {
     use crate::{Backbone, Network};
 
     #[test]
-    fn layers_run_one_by_one_are_the_network() {
+    fn layer_profiles_run_one_by_one_equal_network() {
         for network in Network::PUBLISHED {
             let vb = crate::weights::Weights::random(network, 1).var_builder(DType::F32, &Device::Cpu).unwrap();
             let backbone = Backbone::new(network, network.architecture().taps, &vb).unwrap();
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_are_counted_as_the_definition_has_them() {
+    fn layer_flops_equal_definition() {
         let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
         let flops = |network, tap: &str| {
             let backbone = Backbone::new(network, &[tap], &vb).unwrap();

@@ -1,37 +1,37 @@
-//! Forward and back between two taps, for training: what is kept on the way is the caller's to decide.
+//! Forward and backward passes between two taps, for training with or without cached activations.
 //!
-//! candle's own way back makes three large tensors for every operator's gradient. On the CPU this one makes one, in memory that is
-//! used again; elsewhere it is candle's.
+//! candle's backward pass allocates three large tensors for every operator's gradient. On the CPU this one allocates
+//! one, in recycled memory; elsewhere it is candle's.
 
 use candle_core::{Tensor, Var};
 
-use super::stream::Operator;
-use super::{Backbone, Block};
+use super::model::Backbone;
+use super::operator::{Block, Operator};
 use crate::error::Result;
 use crate::ops;
-use crate::ops::pool;
-use crate::ops::sum;
+use crate::ops::conv::{ConvRelu, OutputGrad};
+use crate::ops::{pool, sum};
 
 /// The layers from one tap, or the pictures, to the next tap.
 #[derive(Debug, Clone)]
 pub struct Segment {
     blocks: Vec<Block>,
-    /// The same, where our kernels compute: through these candle sees no gradients flow.
+    /// The blocks with detached weights, for our kernels: candle records no graph of them.
     detached: Vec<Block>,
     /// The names of each convolution's tensors, without `.weight` and `.bias`.
     keys: Vec<String>,
 }
 
-/// What a segment's way back needs.
+/// A segment's activations, as its backward pass needs them.
 #[derive(Debug)]
 pub struct Activations {
-    /// The input, where candle keeps the rest.
+    /// The input, where candle records the graph.
     leaf: Option<Var>,
-    /// The outputs of the operators, or of the last where candle keeps the rest.
+    /// The outputs of the operators, or of the last where candle records the graph.
     values: Vec<Tensor>,
 }
 
-/// What comes back through a segment.
+/// The gradients of a segment's input and weights.
 #[derive(Debug)]
 pub struct Gradients {
     /// The input's, if it was wanted.
@@ -41,7 +41,7 @@ pub struct Gradients {
 }
 
 impl Backbone {
-    /// The network in pieces, from the pictures to the last tap, each of which ends with a tap.
+    /// The network as segments, from the pictures to the last tap, each of which ends with a tap.
     pub fn segments(&self) -> Vec<Segment> {
         let mut segments = Vec::new();
         let (mut start, mut input) = (0, 3);
@@ -53,7 +53,7 @@ impl Backbone {
                 input = layer.channels(input);
             }
             let blocks = self.blocks[start..=tap].to_vec();
-            let detached = blocks.iter().map(Block::detached).collect();
+            let detached = blocks.iter().map(|block| block.map_convolutions(ConvRelu::detached)).collect();
             segments.push(Segment { blocks, detached, keys });
             start = tap + 1;
         }
@@ -61,26 +61,12 @@ impl Backbone {
     }
 }
 
-impl Block {
-    fn detached(&self) -> Self {
-        match self {
-            Self::Conv(conv) => Self::Conv(conv.detached()),
-            Self::Fire { squeeze, expand1x1, expand3x3 } => Self::Fire {
-                squeeze: squeeze.detached(),
-                expand1x1: expand1x1.detached(),
-                expand3x3: expand3x3.detached(),
-            },
-            Self::Pool { .. } => self.clone(),
-        }
-    }
-}
-
 impl Segment {
-    fn operators(blocks: &[Block]) -> Vec<Operator<'_>> {
+    fn operators(blocks: &[Block]) -> Vec<&Operator> {
         blocks.iter().flat_map(Block::operators).collect()
     }
 
-    /// The tap and what is between, for an input (N, H, W, C) through which no gradients flow.
+    /// Computes the segment's activations for an input (N, H, W, C) through which no gradients flow.
     ///
     /// # Errors
     /// Those of candle, and an input that is too small.
@@ -101,13 +87,15 @@ impl Segment {
         Ok(Activations { leaf: Some(leaf), values: vec![y] })
     }
 
-    /// From the gradient of the tap to those of the input and the weights. `x` is what [`Self::forward`] was given, and `kept`
-    /// what it gave; the memory of `kept` and `grad` is used again, so nobody else may hold them.
+    /// Computes the gradients of the input and the weights from the gradient of the tap. `x` is the input of
+    /// [`Self::forward`], and `activations` its output.
+    ///
+    /// Consumes `activations` and `grad`: their storage is recycled and must not be aliased.
     ///
     /// # Errors
     /// Those of candle.
-    pub fn backward(&self, x: &Tensor, kept: Activations, grad: Tensor, wants_input: bool) -> Result<Gradients> {
-        let Activations { leaf, mut values } = kept;
+    pub fn backward(&self, x: &Tensor, activations: Activations, grad: Tensor, wants_input: bool) -> Result<Gradients> {
+        let Activations { leaf, mut values } = activations;
         let mut weights = Vec::new();
         let mut keys = self.keys.iter().rev();
         let mut name = |[weight, bias]: [Option<Tensor>; 2]| {
@@ -129,20 +117,19 @@ impl Segment {
         for (i, operator) in operators.iter().enumerate().rev() {
             let y = values.pop().ok_or_else(no_layers)?;
             let (input, wants) = (values.last().unwrap_or(x), i > 0 || wants_input);
-            let dx = match *operator {
-                Operator::Pool { kernel, stride, ceil_mode } if wants => {
-                    Some(pool::backward(input, (kernel, stride, ceil_mode), &grad)?)
-                }
-                Operator::Pool { .. } => None,
+            let dx = match operator {
+                Operator::Pool(params) if wants => Some(pool::backward(input, *params, &grad)?),
+                Operator::Pool(_) => None,
                 Operator::Conv(conv) => {
-                    let [dx, dw, db] = conv.backward(input, (&y, &grad, 0), wants)?;
+                    let [dx, dw, db] = conv.backward(input, &OutputGrad { y: &y, grad: &grad, offset: 0 }, wants)?;
                     name([dw, db]);
                     dx
                 }
                 Operator::SideBySide([first, second]) => {
-                    let [dx, dw, db] = second.backward(input, (&y, &grad, first.channels()), wants)?;
+                    let of_second = OutputGrad { y: &y, grad: &grad, offset: first.channels() };
+                    let [dx, dw, db] = second.backward(input, &of_second, wants)?;
                     name([dw, db]);
-                    let [other, dw, db] = first.backward(input, (&y, &grad, 0), wants)?;
+                    let [other, dw, db] = first.backward(input, &OutputGrad { offset: 0, ..of_second }, wants)?;
                     name([dw, db]);
                     match (dx, other) {
                         (Some(dx), Some(other)) => Some(sum::add_in_place(dx, other)?),
@@ -150,8 +137,8 @@ impl Segment {
                     }
                 }
             };
-            ops::recycle(&y, &y)?;
-            ops::recycle(&grad, &grad)?;
+            ops::recycle(y, None)?;
+            ops::recycle(grad, None)?;
             match dx {
                 Some(dx) => grad = dx,
                 None => return Ok(Gradients { input: None, weights }),
@@ -162,7 +149,7 @@ impl Segment {
 }
 
 impl Activations {
-    /// The tap.
+    /// The output of the segment: the tap.
     ///
     /// # Errors
     /// Never: a segment has at least one layer.
@@ -170,14 +157,14 @@ impl Activations {
         Ok(self.values.last().ok_or_else(no_layers)?.detach())
     }
 
-    /// Forgets all but the tap.
+    /// Drops all activations but the output, and recycles their memory.
     ///
     /// # Errors
     /// Those of candle.
     pub fn into_output(mut self) -> Result<Tensor> {
         let tap = self.values.pop().ok_or_else(no_layers)?.detach();
         for value in self.values {
-            ops::recycle(&value, &value)?;
+            ops::recycle(value, None)?;
         }
         Ok(tap)
     }
@@ -222,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_pass_back_what_the_whole_does() {
+    fn segment_gradients_equal_whole_network() {
         for (network, size) in [(Network::AlexNet, 64), (Network::SqueezeNet1_1, 49), (Network::Vgg11, 34)] {
             let arch = network.architecture();
             let mut noise = Noise::new(3);
@@ -257,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_forgotten_is_computed_anew() {
+    fn segment_outputs_equal_taps() {
         let vb = crate::weights::Weights::random(Network::AlexNet, 1).var_builder(DType::F32, &Device::Cpu).unwrap();
         let backbone = Backbone::new(Network::AlexNet, &["pool1", "conv3"], &vb).unwrap();
         let x = Noise::new(1).tensor((1, 40, 50, 3));

@@ -1,17 +1,18 @@
-//! The forward pass: rows of the pictures in at the top, rows of the taps out as soon as they are decided.
+//! The forward pass, of whole pictures or of bands of rows from the top down.
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Module, Tensor};
 
-use super::{Backbone, Block};
+use super::bands::Bands;
+use super::model::Backbone;
+use super::operator::Operator;
 use crate::error::{Error, Result};
 use crate::ops;
-use crate::ops::conv::ConvRelu;
-use crate::ops::pool::max_pool_rows;
+use crate::ops::layout;
 use crate::ops::rows::{Rows, WindowParams};
 
 /// A forward pass through a [`Backbone`], from the pictures' first row to their last; see [`Backbone::stream`].
 ///
-/// Nothing is computed twice: each layer keeps the few rows that it will see again.
+/// Nothing is computed twice: each layer keeps the few rows of its input that its next windows overlap.
 #[derive(Debug)]
 pub struct Stream<'a> {
     steps: Vec<Step<'a>>,
@@ -20,116 +21,11 @@ pub struct Stream<'a> {
     given: usize,
 }
 
-/// How much a [`Stream`] takes up and passes on at a time; see [`Backbone::bands`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bands {
-    /// Rows of the pictures that are best given at a time.
-    pub rows: usize,
-    /// Bytes that the layers' inputs and outputs take meanwhile, about, with what the operators need beside them.
-    pub bytes: usize,
-    /// For each step the fewest rows of its output that are computed at a time.
-    min_rows: Vec<usize>,
-}
-
-/// One operator on the way.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Operator<'a> {
-    Conv(&'a ConvRelu),
-    Pool { kernel: usize, stride: usize, ceil_mode: bool },
-    SideBySide([&'a ConvRelu; 2]),
-}
-
-impl Block {
-    /// What it is made of.
-    pub(super) fn operators(&self) -> Vec<Operator<'_>> {
-        match self {
-            Self::Conv(conv) => vec![Operator::Conv(conv)],
-            &Self::Pool { kernel, stride, ceil_mode } => vec![Operator::Pool { kernel, stride, ceil_mode }],
-            Self::Fire { squeeze, expand1x1, expand3x3 } => {
-                vec![Operator::Conv(squeeze), Operator::SideBySide([expand1x1, expand3x3])]
-            }
-        }
-    }
-
-    /// Alone, on a whole picture.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let mut x = Window { rows: x.clone(), own: false };
-        for operator in self.operators() {
-            let y = operator.forward_whole(&x.rows)?;
-            if x.own {
-                ops::recycle(&x.rows, &y)?;
-            }
-            x = Window { rows: y, own: true };
-        }
-        Ok(x.rows)
-    }
-}
-
-impl<'a> Operator<'a> {
-    /// On whole pictures.
-    pub(super) fn forward_whole(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let height = x.dims4()?.1;
-        // Each operator checks its minimum height itself.
-        let rows = Rows::whole(height, self.window().outputs(height).unwrap_or(0));
-        self.forward(x, &rows, None)
-    }
-
-    fn window(&self) -> WindowParams {
-        match *self {
-            Self::Conv(conv) => conv.window(),
-            Self::Pool { kernel, stride, ceil_mode } => WindowParams { kernel, stride, padding: 0, ceil_mode },
-            // The other sees one pixel only.
-            Self::SideBySide([_, wider]) => wider.window(),
-        }
-    }
-
-    /// Output channels for `input` channels.
-    fn channels(&self, input: usize) -> usize {
-        match self {
-            Self::Conv(conv) => conv.channels(),
-            Self::Pool { .. } => input,
-            Self::SideBySide(pair) => pair.iter().map(|conv| conv.channels()).sum(),
-        }
-    }
-
-    /// Rows of its output that are computed together: a convolution's tiles lie the same wherever the pictures are cut, so
-    /// that the same bits come out.
-    fn row_multiple(&self) -> usize {
-        match self {
-            Self::Pool { .. } => 1,
-            Self::Conv(_) | Self::SideBySide(_) => TILE,
-        }
-    }
-
-    pub(super) fn convolutions(&self) -> &[&'a ConvRelu] {
-        match self {
-            Self::Conv(conv) => std::slice::from_ref(conv),
-            Self::Pool { .. } => &[],
-            Self::SideBySide(pair) => pair,
-        }
-    }
-
-    fn forward(&self, x: &Tensor, rows: &Rows, above: Option<&Tensor>) -> candle_core::Result<Tensor> {
-        match *self {
-            Self::Conv(conv) => conv.forward_rows(x, rows, above),
-            Self::Pool { kernel, stride, ceil_mode } => max_pool_rows(x, (kernel, stride, ceil_mode), rows, above),
-            Self::SideBySide(pair) => ConvRelu::side_by_side_rows(pair, x, rows, above),
-        }
-    }
-}
-
-/// An operator on the way, with the rows, columns and channels of what goes in and what comes out.
-struct Shapes<'a> {
-    operator: Operator<'a>,
-    input: [usize; 3],
-    output: [usize; 3],
-}
-
 #[derive(Debug)]
 struct Step<'a> {
-    operator: Operator<'a>,
+    operator: &'a Operator,
     window: WindowParams,
-    /// The tap that its output is.
+    /// The number of the tap, if the output is one.
     tap: Option<usize>,
     /// Rows of the whole input and of the whole output.
     height: usize,
@@ -138,17 +34,27 @@ struct Step<'a> {
     min_rows: usize,
     /// The next row of the output.
     next: usize,
-    /// The rows of the input from `first` on that came already and are still needed.
-    kept: Option<Window>,
+    /// The rows of the input from `first` on that the next rows of the output need.
+    pending: Option<Activation>,
     first: usize,
 }
 
 /// Some rows of an activation, (N, rows, W, C).
 #[derive(Debug)]
-struct Window {
+struct Activation {
     rows: Tensor,
-    /// Whether its memory goes back to the operators when it is no longer of use.
-    own: bool,
+    /// Whether this is the only handle to its memory, which goes back to the operators after its last use.
+    is_own: bool,
+}
+
+impl Activation {
+    /// Gives the memory back, if it is its own. `result` is what was computed from it last.
+    fn recycle(self, result: Option<&Tensor>) -> Result<()> {
+        if self.is_own {
+            ops::recycle(self.rows, result)?;
+        }
+        Ok(())
+    }
 }
 
 impl Step<'_> {
@@ -165,11 +71,11 @@ impl Step<'_> {
 }
 
 impl Stream<'_> {
-    /// The next rows of the pictures, (N, rows, W, 3), from the top down, in the network's values. `visit` is called with
-    /// the number of a tap and its next rows, (N, rows, W', C), which need not be contiguous.
+    /// Passes the next rows of the pictures, (N, rows, W, 3), from the top down, in the network's values. `visit` is
+    /// called with the number of a tap and its next rows, (N, rows, W', C), which need not be contiguous.
     ///
-    /// `visit` says whether the memory of these rows may be used for others from then on; what is kept must not be, nor what
-    /// gradients will flow back to. The order of the calls is that of the rows for each tap, but any among the taps.
+    /// `visit` returns whether the memory of these rows may be recycled: false if it stores them, or if gradients will
+    /// flow back to them. Calls come in the order of the rows for each tap, and in any order among the taps.
     ///
     /// # Errors
     /// More rows than the pictures have, those of candle's operators, and those of `visit`.
@@ -184,68 +90,99 @@ impl Stream<'_> {
         }
         let in_bands = count < self.height;
         self.given += count;
-        let mut x = Window { rows: rows.to_dtype(self.dtype)?, own: false };
-        if let Some(kept) = self.steps[0].kept.take() {
-            x = Window { rows: Tensor::cat(&[&kept.rows, &x.rows], 1)?, own: false };
+        let mut x = Activation { rows: rows.to_dtype(self.dtype)?, is_own: false };
+        if let Some(pending) = self.steps[0].pending.take() {
+            x.rows = Tensor::cat(&[&pending.rows, &x.rows], 1)?;
         }
         for at in 0..self.steps.len() {
             let (before, rest) = self.steps.split_at_mut(at + 1);
             let step = &mut before[at];
-            let here = x.rows.dim(1)?;
-            let given = step.first + here;
+            let given = step.first + x.rows.dim(1)?;
             let count = step.ready(given);
             if count == 0 {
-                step.kept = Some(x);
+                step.pending = Some(x);
                 return Ok(());
             }
-            let above = rest.first_mut().and_then(|next| next.kept.take());
+            let above = rest.first_mut().and_then(|next| next.pending.take());
             let rows = Rows { height: step.height, first: step.first, from: step.next, count };
             let y = step.operator.forward(&x.rows, &rows, above.as_ref().map(|above| &above.rows))?;
             step.next += count;
-            // Where all is put out, what is left of the input is in no window.
+            // After the last row of the output no window is left, whatever is left of the input.
             let done = step.next == step.outputs;
             let first = if done { given } else { step.window.first(step.next).clamp(step.first, given) };
             if first < given {
                 let rows = x.rows.narrow(1, first - step.first, given - first)?.force_contiguous()?;
-                // Not from the operators' own memory, so it must not go there either: nothing would take it again.
-                step.kept = Some(Window { rows, own: false });
+                // Not from the operators' own memory, so it must not go there either: it would never be taken again.
+                step.pending = Some(Activation { rows, is_own: false });
             }
             step.first = first;
-            if x.own {
-                ops::recycle(&x.rows, &y)?;
+            x.recycle(Some(&y))?;
+            let mut lead = 0;
+            if let Some(above) = above {
+                lead = above.rows.dim(1)?;
+                above.recycle(Some(&y))?;
             }
-            let lead = match above {
-                None => 0,
-                Some(above) => {
-                    let lead = above.rows.dim(1)?;
-                    if above.own {
-                        ops::recycle(&above.rows, &y)?;
-                    }
-                    lead
-                }
-            };
-            let own = match step.tap {
+            let is_own = match step.tap {
                 None => true,
                 Some(tap) => visit(tap, &y.narrow(1, lead, count)?)?,
             };
-            x = Window { rows: y, own };
+            x = Activation { rows: y, is_own };
             if done && in_bands {
                 // The last bands have heights of their own: buffers of the usual ones would lie about unused.
                 ops::release_memory();
             }
         }
-        if x.own {
-            ops::recycle(&x.rows, &x.rows)?;
-        }
-        Ok(())
+        x.recycle(None)
     }
 }
 
 impl Backbone {
+    /// The tapped layers' outputs, after their ReLU, for pictures `x` of shape (N, 3, H, W), in the network's order;
+    /// each (N, C, H', W').
+    ///
+    /// Values are as the network was trained on: for ImageNet weights, RGB normalised by mean and standard deviation.
+    ///
+    /// # Errors
+    /// A tensor that is no batch of three-channel pictures, or pictures smaller than [`Self::minimum_size`].
+    pub fn features(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        self.features_channels_last(&layout::to_channels_last(self.checked(x)?)?)?
+            .iter()
+            .map(|tap| Ok(layout::to_channels_first(tap)?))
+            .collect()
+    }
+
+    /// [`Self::features`] in the operators' own shape: (N, H, W, 3) in, (N, H', W', C) out.
+    ///
+    /// # Errors
+    /// Errors of candle's operators. The caller checks sizes (see [`Self::check_size`]).
+    pub fn features_channels_last(&self, x: &Tensor) -> Result<Vec<Tensor>> {
+        let height = x.dims4()?.1;
+        let mut taps = vec![None; self.taps.len()];
+        self.stream(height, &Bands::whole())?.push(x, |tap, rows| {
+            taps[tap] = Some(rows.clone());
+            Ok(false)
+        })?;
+        Ok(taps.into_iter().flatten().collect())
+    }
+
+    fn checked<'a>(&self, x: &'a Tensor) -> Result<&'a Tensor> {
+        match *x.dims() {
+            [n, 3, height, width] if n > 0 => {
+                self.check_size(height, width)?;
+                Ok(x)
+            }
+            _ => Err(Error::Shape {
+                what: "the input".to_string(),
+                given: x.dims().to_vec(),
+                expected: "(N, 3, H, W) with N at least 1".to_string(),
+            }),
+        }
+    }
+
     /// A forward pass over pictures of `height` rows that takes its input in bands; [`Bands::whole`] for all at once.
     ///
-    /// The last row given completes all taps. The taps are those of [`Self::features_channels_last`], on the CPU bit for bit,
-    /// wherever the pictures are cut.
+    /// The last row given completes all taps. The taps are those of [`Self::features_channels_last`], on the CPU bit
+    /// for bit, wherever the pictures are cut.
     ///
     /// # Errors
     /// Pictures that are too low for the network.
@@ -254,124 +191,34 @@ impl Backbone {
         let mut steps = Vec::new();
         let mut rows = height;
         for (position, block) in self.blocks.iter().enumerate() {
-            let operators = block.operators();
-            let last = operators.len() - 1;
-            for (i, operator) in operators.into_iter().enumerate() {
+            let last = block.operators().len() - 1;
+            for (i, operator) in block.operators().iter().enumerate() {
                 let window = operator.window();
                 // Never the fallback: the size was checked.
                 let outputs = window.outputs(rows).unwrap_or(0);
                 let tap = self.taps.iter().position(|tap| *tap == position).filter(|_| i == last);
-                let min_rows = bands.min_rows.get(steps.len()).copied().unwrap_or(0);
-                let (next, first, kept) = (0, 0, None);
-                steps.push(Step { operator, window, tap, height: rows, outputs, min_rows, next, kept, first });
+                let min_rows = bands.min_rows(steps.len());
+                let (next, first, pending) = (0, 0, None);
+                steps.push(Step { operator, window, tap, height: rows, outputs, min_rows, next, pending, first });
                 rows = outputs;
             }
         }
         Ok(Stream { steps, dtype: self.dtype, height, given: 0 })
     }
-
-    /// Bands for `pictures` pictures of `height` by `width` pixels of which a pass takes at most `limit` bytes, or as few
-    /// as can be: [`Bands::bytes`] says how many. Large ones are hardly faster, so they may take far less.
-    ///
-    /// # Errors
-    /// Pictures smaller than [`Self::minimum_size`].
-    pub fn bands(&self, pictures: usize, height: usize, width: usize, limit: usize) -> Result<Bands> {
-        self.check_size(height, width)?;
-        let mut bands = self.bands_of(pictures, height, width, MOST);
-        let mut each = MOST;
-        while bands.bytes > limit && each > LEAST {
-            each -= each / 4;
-            bands = self.bands_of(pictures, height, width, each);
-        }
-        Ok(bands)
-    }
-
-    /// Bands whose rows take about `each` bytes of each layer's output.
-    fn bands_of(&self, pictures: usize, height: usize, width: usize, each: usize) -> Bands {
-        let size = self.dtype.size_in_bytes();
-        let (mut min_rows, mut bytes, mut widest) = (Vec::new(), SCRATCH, 0);
-        let mut first = None;
-        for Shapes { operator, output: [rows, columns, channels], .. } in self.operators(height, width) {
-            let window = operator.window();
-            let row = pictures * columns * channels * size;
-            let band = (each / row.max(1)).max(TILE) / TILE * TILE;
-            first.get_or_insert(band * window.stride);
-            // More than half, as the first band is lower by what the layers before have kept. Pooling never waits.
-            min_rows.push(if matches!(operator, Operator::Pool { .. }) { 0 } else { band / 2 + 1 });
-            let held = (band + band / 4 + window.kernel + TILE - 1).min(rows) * row;
-            bytes += held;
-            widest = widest.max(held);
-        }
-        let rows = first.unwrap_or(1).min(height);
-        // The strip of the pictures itself, and the copy that some operators make of their input with its border.
-        bytes += 3 * pictures * rows * width * 3 * size_of::<f32>() + widest;
-        Bands { rows, bytes, min_rows }
-    }
-
-    /// Bytes that a whole pass over `pictures` pictures of `height` by `width` pixels takes at most, beside the pictures.
-    ///
-    /// # Errors
-    /// Pictures smaller than [`Self::minimum_size`].
-    pub fn whole_bytes(&self, pictures: usize, height: usize, width: usize) -> Result<usize> {
-        self.check_size(height, width)?;
-        let values: usize = self.operators(height, width).map(|at| at.output.iter().product::<usize>()).sum();
-        Ok(SCRATCH + pictures * (height * width * 3 * size_of::<f32>() + values * self.dtype.size_in_bytes()))
-    }
-
-    /// Bytes of the weights, as they are stored and in the order that the kernels take them for such pictures.
-    ///
-    /// # Errors
-    /// Pictures smaller than [`Self::minimum_size`].
-    pub fn weight_bytes(&self, pictures: usize, height: usize, width: usize) -> Result<usize> {
-        self.check_size(height, width)?;
-        let mut bytes = 0;
-        for Shapes { operator, input: [rows, columns, channels], .. } in self.operators(height, width) {
-            for conv in operator.convolutions() {
-                bytes += conv.weight_bytes((pictures, rows, columns, channels))?;
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// The operators in their order, with the shapes of what goes in and comes out for pictures of this size, which leave
-    /// something everywhere.
-    fn operators(&self, height: usize, width: usize) -> impl Iterator<Item = Shapes<'_>> {
-        self.blocks.iter().flat_map(Block::operators).scan([height, width, 3], |shape, operator| {
-            let input = *shape;
-            let window = operator.window();
-            let size = |side| window.outputs(side).unwrap_or(0);
-            *shape = [size(input[0]), size(input[1]), operator.channels(input[2])];
-            Some(Shapes { operator, input, output: *shape })
-        })
-    }
-
-    /// Whether any of the weights is a variable, so that gradients flow to it.
-    pub fn has_variables(&self) -> bool {
-        self.blocks
-            .iter()
-            .flat_map(Block::operators)
-            .any(|operator| operator.convolutions().iter().any(|conv| conv.has_variables()))
-    }
 }
 
-impl Bands {
-    /// All at once.
-    pub fn whole() -> Self {
-        Self { rows: usize::MAX, bytes: usize::MAX, min_rows: Vec::new() }
+impl Module for Backbone {
+    /// The last tap (N, C, H', W') of pictures (N, 3, H, W): the last of [`Backbone::features`].
+    fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        let mut taps = self.features(x).map_err(candle_core::Error::wrap)?;
+        // A backbone has at least one tap.
+        taps.pop().ok_or_else(|| candle_core::Error::Msg("the backbone has no tap".to_string()))
     }
 }
-
-/// Rows of a convolution's output that are computed together: those of its tiles.
-const TILE: usize = 4;
-/// Bytes of a layer's output in a band: from here on more of them make nothing faster.
-const MOST: usize = 48 << 20;
-/// Below this the bands have one tile's rows, and can't be lower.
-const LEAST: usize = 1 << 14;
-/// Bytes that the operators need for themselves, whatever they are given.
-const SCRATCH: usize = 96 << 20;
 
 #[cfg(test)]
 mod tests {
+    use super::super::bands::SCRATCH;
     use super::*;
     use crate::Network;
     use crate::ops::testing::{Noise, at_every_level, composing, is_composing, values};
@@ -380,9 +227,88 @@ mod tests {
     use candle_nn::{VarBuilder, VarMap};
     use proptest::prelude::*;
 
+    fn zeros(network: Network, taps: &[&str]) -> Backbone {
+        let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
+        Backbone::new(network, taps, &vb).unwrap()
+    }
+
     fn backbone(network: Network, dtype: DType) -> Backbone {
         let vb = Weights::random(network, 1).var_builder(dtype, &Device::Cpu).unwrap();
         Backbone::new(network, network.architecture().taps, &vb).unwrap()
+    }
+
+    #[test]
+    fn features_have_the_shapes_of_the_table() {
+        for network in Network::ALL {
+            let arch = network.architecture();
+            let names: Vec<_> = arch.layer_names().collect();
+            let backbone = zeros(network, &names);
+            let (height, width) = (backbone.minimum_size(), backbone.minimum_size() + 5);
+            let x = Tensor::zeros((2, 3, height, width), DType::F32, &Device::Cpu).unwrap();
+            let taps = backbone.features(&x).unwrap();
+            assert_eq!(taps.len(), names.len());
+            for (position, (tap, channels)) in taps.iter().zip(backbone.tap_channels()).enumerate() {
+                let size = |side| arch.size_at(position, side).unwrap();
+                assert_eq!(tap.dims(), [2, channels, size(height), size(width)], "{network}");
+            }
+            let small = x.narrow(2, 0, height - 1).unwrap();
+            let error = backbone.features(&small).unwrap_err().to_string();
+            assert!(error.contains(&format!("{height}x{height}")), "{error}");
+        }
+    }
+
+    /// Every kind of layer in a row, as on a device without kernels of ours: values, and gradients to picture and
+    /// weights.
+    #[test]
+    fn composed_operators_equal_kernels_for_whole_networks() {
+        for (network, size) in [(Network::AlexNet, 63), (Network::SqueezeNet1_1, 40), (Network::Vgg11, 34)] {
+            let arch = network.architecture();
+            let mut noise = Noise::new(4);
+            let vars = VarMap::new();
+            for (name, shape) in arch.tensors(arch.features.len() - 1) {
+                let fan_in: usize = shape[1..].iter().product();
+                let scale = if shape.len() > 1 { (6.0 / fan_in as f64).sqrt() } else { 0.05 };
+                let var = candle_core::Var::from_tensor(&(noise.tensor(shape) * scale).unwrap()).unwrap();
+                vars.data().lock().unwrap().insert(name, var);
+            }
+            let x = candle_core::Var::from_tensor(&noise.tensor((2, 3, size, size + 7))).unwrap();
+            let run = |vb: &VarBuilder<'_>| {
+                let taps = Backbone::new(network, arch.taps, vb).unwrap().features(&x).unwrap();
+                let loss =
+                    taps.iter().map(|tap| tap.sqr().unwrap().mean_all().unwrap()).reduce(|a, b| (a + b).unwrap());
+                let grads = loss.unwrap().backward().unwrap();
+                let mut all: Vec<Vec<f32>> = taps.iter().map(values).collect();
+                all.push(values(grads.get(&x).unwrap()));
+                for (name, _) in arch.tensors(arch.features.len() - 1) {
+                    let data = vars.data().lock().unwrap();
+                    all.extend(grads.get(&data[&name]).map(values));
+                }
+                all
+            };
+            let variable = VarBuilder::from_varmap(&vars, DType::F32, &Device::Cpu);
+            let constants =
+                vars.data().lock().unwrap().iter().map(|(k, v)| (k.clone(), v.as_detached_tensor())).collect();
+            let constant = VarBuilder::from_tensors(constants, DType::F32, &Device::Cpu);
+            for vb in [&variable, &constant] {
+                let (ours, theirs) = (run(vb), composing(|| run(vb)));
+                assert_eq!(ours.len(), theirs.len());
+                for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+                    let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+                    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| a - b));
+                    let size = norm(&mut b.iter().copied());
+                    assert!(size > 0.0 && difference <= 1e-3 * size, "{network}, tensor {i}: {difference} of {size}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn features_refuse_shapes_that_are_no_pictures() {
+        let backbone = zeros(Network::AlexNet, &["conv1"]);
+        for shape in [vec![1, 1, 64, 64], vec![3, 64, 64], vec![1, 4, 64, 64], vec![0, 3, 64, 64]] {
+            let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            assert!(matches!(backbone.features(&x), Err(Error::Shape { .. })));
+        }
     }
 
     /// All taps, given the rows of `x` so many at a time, in turn.
@@ -395,7 +321,7 @@ mod tests {
         while from < height {
             let count = (*cuts.next().unwrap()).min(height - from);
             let rows = x.narrow(1, from, count).unwrap().contiguous().unwrap();
-            // The rows' memory is used again, so what is kept of them is a copy.
+            // The rows' memory is recycled, so they are copied.
             stream
                 .push(&rows, |tap, rows| {
                     taps[tap].push(rows.force_contiguous()?);
@@ -408,7 +334,7 @@ mod tests {
         taps.iter().map(|rows| Tensor::cat(rows, 1).unwrap()).collect()
     }
 
-    /// To the bit, unless candle's operators made them.
+    /// Compares to the bit, unless candle's operators computed them.
     fn assert_same(network: Network, given: &[Tensor], expected: &[Tensor]) {
         assert_eq!(given.len(), expected.len());
         for (tap, (given, expected)) in given.iter().zip(expected).enumerate() {
@@ -425,7 +351,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(6))]
         #[test]
-        fn bands_make_the_same_taps(
+        fn stream_in_any_bands_equals_whole(
             n in 1usize..3, more in 0usize..70, wider in 0usize..20,
             cuts in proptest::collection::vec(1usize..40, 1..5), min_rows in 0usize..9, composed: bool, seed: u64,
         ) {
@@ -433,7 +359,7 @@ mod tests {
                 let backbone = backbone(network, DType::F32);
                 let (height, width) = (backbone.minimum_size() + more, backbone.minimum_size() + wider);
                 let x = Noise::new(seed).tensor((n, height, width, 3));
-                let bands = Bands { min_rows: vec![min_rows; 40], ..Bands::whole() };
+                let bands = Bands::with_min_rows(min_rows);
                 let run = || {
                     let expected = backbone.features_channels_last(&x).unwrap();
                     assert_same(network, &in_bands(&backbone, &x, &bands, &cuts), &expected);
@@ -443,7 +369,7 @@ mod tests {
         }
 
         #[test]
-        fn gradients_flow_through_bands(
+        fn stream_gradients_equal_whole(
             more in 0usize..40, cuts in proptest::collection::vec(1usize..40, 1..5), composed: bool, seed: u64,
         ) {
             for network in [Network::AlexNet, Network::SqueezeNet1_1, Network::Vgg11] {
@@ -485,9 +411,9 @@ mod tests {
         }
     }
 
-    /// Rows that no window reaches any more come alone.
+    /// Bands of single rows that no window covers any more.
     #[test]
-    fn single_rows_at_the_end_change_nothing() {
+    fn stream_with_single_last_rows_equals_whole() {
         for network in Network::PUBLISHED {
             let backbone = backbone(network, DType::F32);
             let least = backbone.minimum_size();
@@ -502,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_of_any_limit_make_the_same_taps() {
+    fn stream_within_any_memory_limit_equals_whole() {
         for network in Network::PUBLISHED {
             let backbone = backbone(network, DType::F32);
             let x = Noise::new(3).tensor((2, 301, 140, 3));
@@ -519,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_threads_changes_no_bit() {
+    fn stream_bits_do_not_depend_on_threads() {
         let backbone = backbone(Network::SqueezeNet1_1, DType::F32);
         let x = Noise::new(4).tensor((2, 120, 90, 3));
         let run = |threads| {
@@ -533,23 +459,12 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_bits_come_in_bands_too() {
+    fn stream_of_16_bit_weights_equals_whole() {
         let backbone = backbone(Network::AlexNet, DType::F16);
         let x = Noise::new(5).tensor((1, 100, 64, 3));
         let expected = backbone.features_channels_last(&x).unwrap();
         let given = in_bands(&backbone, &x, &Bands::whole(), &[31]);
         assert!(given.iter().all(|tap| tap.dtype() == DType::F16));
         assert_same(Network::AlexNet, &given, &expected);
-    }
-
-    #[test]
-    fn memory_is_counted_by_what_a_pass_holds() {
-        let backbone = backbone(Network::Vgg16, DType::F32);
-        // conv1_1 and conv1_2 alone.
-        assert!(backbone.whole_bytes(2, 1000, 1000).unwrap() > 2 * 2 * 64 * 4 * 1_000_000);
-        // As stored, and in Winograd's order, four times as many.
-        let weights = backbone.weight_bytes(2, 1000, 1000).unwrap();
-        assert!((4 * 58_000_000..6 * 59_000_000).contains(&weights), "{weights}");
-        assert!(backbone.bands(2, 15, 1000, 0).is_err());
     }
 }

@@ -1,21 +1,32 @@
-//! Which values are left out, from a seed and their place alone.
+//! Dropout from a seed and the value's position alone.
 #![allow(clippy::inline_always)] // As the kernels that it is part of.
 
-/// Leaves values out at random: each with probability `p`, and those that stay are multiplied by 1 / (1 - p), so that the
-/// expected sum is the same.
+use crate::rng::{STEP, mix};
+
+/// Dropout: zeroes each value with probability `p` and multiplies the others by 1 / (1 - p), so that the expected sum
+/// is the same.
 ///
-/// Which ones depends on the seed and on the value's place, not on threads or devices.
+/// The choice depends on the seed and on the value's position, not on threads or devices.
+///
+/// ```
+/// use lpips_models::ops::dropout::Dropout;
+///
+/// let dropout = Dropout::new(0.5, 1)?;
+/// assert_eq!(dropout, Dropout::new(0.5, 1)?);
+/// assert_eq!(Dropout::new(0.0, 1)?, None);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
-    /// Those whose 16 random bits, as a number, are below this are left out.
+    /// Values whose 16 random bits are below this number are dropped.
     threshold: u16,
     factor: f32,
     seed: u64,
 }
 
 impl Dropout {
-    /// Leaves each value out with probability `p`, 0 to below 1, in steps of 2^-16; a seed for each use. `None` where `p`
-    /// is 0, and nothing is left out.
+    /// A dropout with probability `p`, from 0 to below 1, in steps of 2^-16. Each use takes a seed of its own. `None`
+    /// where `p` is 0.
     ///
     /// # Errors
     /// Another `p`.
@@ -34,7 +45,7 @@ impl Dropout {
         Self { seed: mix(self.seed ^ mix(number.wrapping_add(1))), ..self }
     }
 
-    /// What the values of row `row` are multiplied by.
+    /// Fills `out` with the factors of row `row`.
     #[inline(always)]
     pub(crate) fn fill(&self, row: usize, out: &mut [f32]) {
         let start = mix(self.seed ^ mix(row as u64));
@@ -46,7 +57,7 @@ impl Dropout {
         }
     }
 
-    /// What all values of a matrix are multiplied by.
+    /// The factors of all values of a matrix, row by row.
     pub(crate) fn factors(&self, rows: usize, columns: usize) -> Vec<f32> {
         let mut out = vec![0.0; rows * columns];
         out.chunks_mut(columns).enumerate().for_each(|(row, out)| self.fill(row, out));
@@ -54,23 +65,12 @@ impl Dropout {
     }
 }
 
-const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// The scrambling of Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-#[inline(always)]
-fn mix(mut z: u64) -> u64 {
-    z = z.wrapping_add(STEP);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_left_out_and_the_mean_stays() {
+    fn dropout_rate_is_p_and_mean_is_one() {
         for p in [0.1, 0.5, 0.9] {
             let factors = Dropout::new(p, 3).unwrap().unwrap().factors(100, 101);
             let count = factors.len() as f64;
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_streams_and_rows_differ() {
+    fn dropout_differs_by_seed_stream_and_row() {
         let dropout = |seed| Dropout::new(0.5, seed).unwrap().unwrap();
         assert_eq!(dropout(1).factors(5, 64), dropout(1).factors(5, 64));
         assert_ne!(dropout(1).factors(5, 64), dropout(2).factors(5, 64));
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_dropout_and_all_is_refused() {
+    fn dropout_of_zero_is_none_and_of_one_is_refused() {
         assert_eq!(Dropout::new(0.0, 1).unwrap(), None);
         for p in [-0.1, 1.0, 2.0, f64::NAN] {
             assert!(Dropout::new(p, 1).is_err());

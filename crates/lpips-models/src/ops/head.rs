@@ -1,29 +1,42 @@
-//! The head: two pictures' taps to the distance at each pixel.
+//! The LPIPS head: the distance of two pictures' taps at each pixel.
 
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, Var, bail};
 
 use super::cpu::head::{self, EPSILON, Side, Taps};
+use super::dispatch::has_kernels;
 use super::dropout::Dropout;
 use super::storage;
 
-/// The distance at each pixel of each pair: `a` (Na, H, W, C) and `b` (Nb, H, W, C) to (P, H, W) in f32.
+/// The LPIPS distance at each pixel of each pair: `a` (Na, H, W, C) and `b` (Nb, H, W, C) to (P, H, W) in f32.
 ///
-/// `a` and `b` are taps as the network gives them, in f32, f16 or bf16. A pair (i, j) is picture i of `a` and picture j of
-/// `b`. Its distance is, at each pixel, the sum over the channels of `lin` times the squared difference of
-/// a / (|a| + 1e-10) and b / (|b| + 1e-10), |.| being the Euclidean norm over the channels: equation 1 of Zhang et al.
-/// (2018) before its mean over space, with `normalize_tensor` of the published package. `lin` has C elements in any shape;
-/// `None` counts every channel once. Equal pictures have distance 0 exactly; with `lin` of at least 0 so has none a lower.
+/// `a` and `b` are taps of the network, in f32, f16 or bf16. A pair (i, j) is picture i of `a` and picture j of `b`.
+/// Its distance is, at each pixel, the sum over the channels of `lin` times the squared difference of a / (|a| + 1e-10)
+/// and b / (|b| + 1e-10), |.| being the Euclidean norm over the channels: equation 1 of Zhang et al. (2018) before its
+/// mean over space, with `normalize_tensor` of the published package. `lin` has C elements in any shape; `None` counts
+/// every channel once. Equal pictures have distance 0 exactly; with `lin` of at least 0 no distance is lower.
 ///
-/// With `dropout` squared differences are left out at random before they are weighted, as the published trainer does.
+/// With `dropout` squared differences are zeroed at random before they are weighted, as in the published trainer.
 ///
-/// Differentiable with respect to `a`, `b` and `lin`. Where a norm is zero, and the derivative does not exist, the gradient
-/// of that pixel is 0 (the published package's is NaN).
+/// Differentiable with respect to `a`, `b` and `lin`. Where a norm is zero, and the derivative does not exist, the
+/// gradient of that pixel is 0 (the published package's is NaN).
 ///
 /// # Errors
-/// Taps that are not (N, H, W, C) of at least one pixel and channel or differ in H, W or C, `lin` with another number of
-/// elements than C, no pairs, or a pair of pictures that are not there.
+/// Taps that are not (N, H, W, C) of at least one pixel and channel or differ in H, W or C, `lin` with another number
+/// of elements than C, no pairs, or a pair of pictures that are not there.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use lpips_models::ops::head::distance;
+///
+/// // One pixel of two channels for each picture: orthogonal vectors.
+/// let a = Tensor::new(&[3f32, 0.0], &Device::Cpu)?.reshape((1, 1, 1, 2))?;
+/// let b = Tensor::new(&[0f32, 5.0], &Device::Cpu)?.reshape((1, 1, 1, 2))?;
+/// let d = distance(&a, &b, None, &[(0, 0)], None)?;
+/// assert_eq!(d.flatten_all()?.to_vec1::<f32>()?, [2.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn distance(
     a: &Tensor,
     b: &Tensor,
@@ -45,7 +58,7 @@ pub fn distance(
         bail!("the head was given no pairs to compare")
     }
     let lin = lin.map(Tensor::flatten_all).transpose()?;
-    if !super::has_kernels(a) {
+    if !has_kernels(a) {
         return composed(a, b, lin.as_ref(), pairs, dropout);
     }
     let lin = match lin {
@@ -59,7 +72,7 @@ pub fn distance(
     a.apply_op3(&b, &lin, Distance { pairs: pairs.into(), dropout })
 }
 
-/// The same of candle's operators.
+/// [`distance`] composed of candle's operators.
 fn composed(
     a: &Tensor,
     b: &Tensor,
@@ -82,7 +95,7 @@ fn composed(
     }
 }
 
-/// Those pictures of a batch, which is returned as it is if they are all of it, in order.
+/// Selects pictures of a batch; returns the batch itself if they are all of it, in order.
 fn select(x: &Tensor, pictures: impl Iterator<Item = usize>) -> Result<Tensor> {
     let pictures: Vec<u32> = pictures.map(|picture| picture as u32).collect();
     if pictures.iter().copied().eq(0..x.dim(0)? as u32) {
@@ -145,7 +158,8 @@ impl CustomOp3 for Distance {
 }
 
 impl Distance {
-    /// The gradients of either side and the weights that are wanted; where both sides are one tensor, that of both is the first's.
+    /// The gradients of either side and the weights that are wanted; where both sides are one tensor, that of both is
+    /// the first's.
     fn gradients(&self, [a, b, lin]: [&Tensor; 3], grad: &Tensor, wants: [bool; 3]) -> Result<[Option<Tensor>; 3]> {
         let (_, h, w, _) = a.dims4()?;
         let grad = grad.contiguous()?;
@@ -179,8 +193,8 @@ impl Distance {
     }
 }
 
-/// The gradients of the taps `x`, where they are wanted, and of `lin` from that of [`distance`]`(x, x, lin, pairs, dropout)`: of
-/// the pictures of one stack.
+/// The gradients of the taps `x`, where they are wanted, and of `lin` from that of [`distance`]`(x, x, lin, pairs,
+/// dropout)`: of the pictures of one stack.
 ///
 /// # Errors
 /// Those of [`distance`].
@@ -192,7 +206,7 @@ pub fn gradients(
     grad: &Tensor,
     wants_taps: bool,
 ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-    if !super::has_kernels(x) {
+    if !has_kernels(x) {
         let x = if wants_taps { Var::from_tensor(x)?.into_inner() } else { x.detach() };
         let lin = lin.map(Var::from_tensor).transpose()?;
         let y = distance(&x, &x, lin.as_deref(), pairs, dropout)?;
@@ -215,8 +229,8 @@ mod tests {
     use crate::ops::testing::{Noise, at_every_level, check_gradient, close, composing, device, gradients, values};
     use proptest::prelude::*;
 
-    /// Straight from the definition, in f64: `a` and `b` are pictures of `pixels` times `lin.len()` floats; squared differences
-    /// are multiplied by `factors`.
+    /// Straight from the definition, in f64: `a` and `b` are pictures of `pixels` times `lin.len()` floats; squared
+    /// differences are multiplied by `factors`.
     fn naive(a: &[f32], b: &[f32], lin: &[f32], pairs: &[(usize, usize)], pixels: usize, factors: &[f32]) -> Vec<f32> {
         let c = lin.len();
         let unit = |x: &[f32]| -> Vec<f64> {
@@ -244,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_definition_on_both_paths(
+        fn head_equals_the_definition_on_both_paths(
             (na, nb, h, w) in (1usize..4, 1usize..4, 1usize..7, 1usize..7),
             c in 1usize..70, count in 1usize..6, weighted: bool, drops: bool, seed: u64,
         ) {
@@ -289,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn gradients_are_the_slopes(c in 2usize..20, seed: u64) {
+        fn head_gradients_equal_finite_differences(c in 2usize..20, seed: u64) {
             let mut noise = Noise::new(seed);
             // Away from the origin, where the function bends faster than a difference can follow.
             let mut taps = || noise.take(12 * c).into_iter().map(|v| v + 2.0).collect();
@@ -311,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn one_stacked_tensor_is_as_two(n in 1usize..3, c in 1usize..40, seed: u64) {
+        fn head_of_one_stacked_tensor_equals_two_tensors(n in 1usize..3, c in 1usize..40, seed: u64) {
             let mut noise = Noise::new(seed);
             let both = Var::from_tensor(&noise.tensor((2 * n, 3, 4, c))).unwrap();
             let half = |from| Var::from_tensor(&both.narrow(0, from, n).unwrap().contiguous().unwrap()).unwrap();
@@ -333,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_pictures_have_no_distance_and_no_gradient() {
+    fn head_of_equal_pictures_has_zero_distance_and_gradient() {
         let a = Var::from_tensor(&Noise::new(3).tensor((2, 5, 5, 37))).unwrap();
         let b = Var::from_tensor(&a.copy().unwrap()).unwrap();
         at_every_level(|level| {
@@ -346,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn no_column_is_too_small_or_large() {
+    fn head_is_finite_for_tiny_and_huge_values() {
         for scale in [0f32, 1e-45, 1e-38, 1e-30, 1e-23, 1e-22, 1e-20, 1e-10, 1e18, 1e25, f32::MAX] {
             let a = Var::new(&[[[[scale, -scale, 0.5 * scale]]]], &device()).unwrap();
             let b = Var::new(&[[[[1f32, 2.0, 3.0]]]], &device()).unwrap();
@@ -364,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_and_neighbours_change_no_bit() {
+    fn head_bits_do_not_depend_on_threads_or_neighbours() {
         let mut noise = Noise::new(5);
         // Large enough for many tasks.
         let (n, h, w, c) = (3, 40, 41, 67);
@@ -398,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_bits_are_widened() {
+    fn head_widens_16_bit_taps() {
         let mut noise = Noise::new(6);
         let (a, b) = (noise.tensor((2, 3, 3, 19)), noise.tensor((1, 3, 3, 19)));
         let pairs = [(0, 0), (1, 0)];
@@ -415,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn strides_do_not_matter() {
+    fn head_accepts_any_strides() {
         let mut noise = Noise::new(7);
         let (a, b) = (noise.tensor((1, 6, 4, 5)), noise.tensor((1, 6, 4, 5)));
         let view = |x: &Tensor| x.permute((0, 2, 3, 1)).unwrap();
@@ -425,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_fit() {
+    fn head_refuses_shapes_that_do_not_fit() {
         let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &device()).unwrap();
         let x = zeros([2, 3, 4, 5]);
         assert!(distance(&x, &zeros([2, 4, 3, 5]), None, &[(0, 0)], None).is_err());

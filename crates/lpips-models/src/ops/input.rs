@@ -1,4 +1,4 @@
-//! The way in: batches of pictures, as people pass them, to one batch as the networks take it.
+//! Converts batches of pictures (N, 3, H, W) to one batch (N, H, W, 3), with an affine change of values.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,19 +8,31 @@ use candle_core::{
 };
 
 use super::cpu::input::{self, Batch};
+use super::dispatch::has_kernels;
 use super::storage;
 use crate::error::{Error, Result};
 
-/// What becomes of a picture's values: value * `scale` + `shift`, for red, green and blue.
+/// An affine change of a picture's values: value * `scale` + `shift`, for red, green and blue.
+///
+/// ```
+/// use candle_core::Device;
+/// use lpips_models::ops::input::{Affine, from_bytes};
+///
+/// // Bytes to [-1, 1].
+/// let affine = Affine { scale: [2.0 / 255.0; 3], shift: [-1.0; 3] };
+/// let x = from_bytes(&[&[0, 255, 0]], (1, 1), affine, &Device::Cpu)?;
+/// assert_eq!(x.flatten_all()?.to_vec1::<f32>()?, [-1.0, 1.0, -1.0]);
+/// # Ok::<(), lpips_models::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Affine {
     /// The factors.
     pub scale: [f32; 3],
-    /// What is then added.
+    /// The summands.
     pub shift: [f32; 3],
 }
 
-/// One to three batches of pictures (N, 3, H, W) in f32, each with its change of values, stacked: (sum of N, H, W, 3).
+/// Stacks one to three batches of pictures (N, 3, H, W) in f32, each changed by its affine: (sum of N, H, W, 3).
 ///
 /// Differentiable with respect to the pictures.
 ///
@@ -37,7 +49,7 @@ pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
         let expected = format!("that of the first batch, {:?}", batches[0].0.dims());
         return Err(Error::Shape { what: "a batch".to_string(), given: batches[at].0.dims().to_vec(), expected });
     }
-    if !batches.iter().all(|(x, _)| super::has_kernels(x)) {
+    if !batches.iter().all(|(x, _)| has_kernels(x)) {
         return composed(batches);
     }
     let finite = Arc::new(AtomicBool::new(true));
@@ -51,8 +63,8 @@ pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
     if finite.load(Ordering::Relaxed) { Ok(y) } else { Err(Error::NotFinite) }
 }
 
-/// Pictures of `height` by `width` pixels of red, green and blue bytes side by side, changed and stacked on a device:
-/// (N, H, W, 3). The same numbers as [`channels_last`] makes of them.
+/// Stacks pictures of `height` by `width` pixels of red, green and blue bytes side by side, changed by an affine, on a
+/// device: (N, H, W, 3). The numbers are those of [`channels_last`].
 ///
 /// # Errors
 /// No pictures, or another number of bytes than the size has.
@@ -89,7 +101,7 @@ fn size(x: &Tensor) -> Result<(usize, usize)> {
     }
 }
 
-/// The same of candle's operators.
+/// [`channels_last`] composed of candle's operators.
 fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
     let changed = batches.iter().map(|(x, affine)| {
         let constant = |values: [f32; 3]| Tensor::new(&values, x.device())?.reshape((1, 3, 1, 1));
@@ -108,7 +120,7 @@ fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
     Ok(y.permute((0, 2, 3, 1))?)
 }
 
-/// Of one to three inputs.
+/// [`channels_last`] of one to three inputs.
 struct ChannelsLast {
     affines: Vec<Affine>,
     finite: Arc<AtomicBool>,
@@ -226,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_make_the_same_numbers_as_planes() {
+    fn from_bytes_equals_channels_last() {
         let mut noise = Noise::new(7);
         at_every_level(|_| {
             for (n, h, w) in [(1, 1, 1), (3, 5, 7), (2, 40, 33), (1, 200, 131)] {
@@ -251,7 +263,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_definition_on_both_paths(
+        fn channels_last_equals_the_definition_on_both_paths(
             counts in proptest::collection::vec(1usize..4, 1..4), h in 1usize..9, w in 1usize..9, strided: bool, seed: u64,
         ) {
             let mut noise = Noise::new(seed);
@@ -262,7 +274,7 @@ mod tests {
             let total: usize = counts.iter().sum();
             let weights = noise.tensor((total, h, w, 3));
             let run = || {
-                // The same picture, its rows running down.
+                // The same picture with transposed strides.
                 let view = |x: &Tensor| if strided { x.t().unwrap().contiguous().unwrap().t().unwrap() } else { x.clone() };
                 let views: Vec<_> = parts.iter().map(|(x, affine)| (view(x), *affine)).collect();
                 let batches: Vec<_> = views.iter().map(|(x, affine)| (x, *affine)).collect();
@@ -285,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_change_no_bit() {
+    fn channels_last_bits_do_not_depend_on_threads() {
         let mut noise = Noise::new(1);
         let (of_a, of_b) = (affine(&mut noise), affine(&mut noise));
         let (a, b) = (noise.tensor((2, 3, 150, 151)), noise.tensor((1, 3, 150, 151)));
@@ -298,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tensor_on_both_sides_gets_both_gradients() {
+    fn channels_last_sums_gradients_of_a_repeated_input() {
         let x = Var::from_tensor(&Noise::new(2).tensor((1, 3, 2, 2))).unwrap();
         let of = |scale| Affine { scale: [scale; 3], shift: [0.0; 3] };
         let y = channels_last(&[(&x, of(2.0)), (&x, of(3.0))]).unwrap();
@@ -307,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_value_is_found_wherever_it_is() {
+    fn channels_last_refuses_nan_and_infinity_anywhere() {
         let same = Affine { scale: [1.0; 3], shift: [0.0; 3] };
         for (h, w) in [(3, 4), (200, 201)] {
             let good = Noise::new(3).tensor((2, 3, h, w));
@@ -325,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_fit() {
+    fn channels_last_refuses_batches_that_do_not_fit() {
         let same = Affine { scale: [1.0; 3], shift: [0.0; 3] };
         let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &device()).unwrap();
         let x = zeros(&[1, 3, 4, 5]);

@@ -1,11 +1,11 @@
-//! What an operator is going to do for an input of some shape, without doing it.
+//! The plan of a convolution for an input shape: its algorithm and cost.
 
 pub use super::cpu::conv::Algorithm;
 
-/// The algorithm that was chosen for a convolution, and what it costs.
+/// The algorithm chosen for a convolution, and its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
-    /// How it is computed; `None` on a device that our kernels do not reach, where candle computes it.
+    /// The algorithm; `None` on a device without our kernels, where candle computes it.
     pub algorithm: Option<Algorithm>,
     /// Floating-point operations of the convolution as it is defined: 2 k k in for each output value, of all pictures.
     pub flops: f64,

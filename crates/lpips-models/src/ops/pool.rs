@@ -4,38 +4,61 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::pool::{self, Geometry};
-use super::rows::{AppendRows, Rows, append_rows};
+use super::dispatch::has_kernels;
+use super::rows::{AppendRows, Rows, WindowParams, append_rows};
 use super::{Level, storage};
 use crate::arch::pool_size;
 
-/// The largest value of each `kernel` x `kernel` window, `stride` pixels apart; (N, H, W, C) to (N, H', W', C).
+/// The windows of a square max pooling, in pixels, the same both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PoolParams {
+    /// The side of a window.
+    pub kernel: usize,
+    /// The step between two windows.
+    pub stride: usize,
+    /// Whether a last window that reaches past the edge counts, as in PyTorch.
+    pub ceil_mode: bool,
+}
+
+impl PoolParams {
+    pub(crate) fn window(&self) -> WindowParams {
+        let Self { kernel, stride, ceil_mode } = *self;
+        WindowParams { kernel, stride, padding: 0, ceil_mode }
+    }
+}
+
+/// Max pooling: the largest value of each window, (N, H, W, C) to (N, H', W', C).
 ///
-/// With `ceil_mode` a last window that reaches past the edge counts, as in PyTorch. Differentiable: the gradient goes to
-/// the first of the window's largest values.
+/// Differentiable: the gradient goes to the first of the window's largest values.
 ///
 /// # Errors
 /// A picture on which not one window fits, or a kernel or stride of zero.
-pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, ceil_mode: bool) -> Result<Tensor> {
-    let geometry = geometry(x.dims4()?, kernel, stride, ceil_mode)?;
-    if super::has_kernels(x) { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use lpips_models::ops::pool::{PoolParams, max_pool};
+///
+/// let x = Tensor::new(&[1f32, 4.0, 2.0, 3.0], &Device::Cpu)?.reshape((1, 2, 2, 1))?;
+/// let y = max_pool(&x, PoolParams { kernel: 2, stride: 2, ceil_mode: false })?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [4.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
+pub fn max_pool(x: &Tensor, params: PoolParams) -> Result<Tensor> {
+    let geometry = geometry(x.dims4()?, params)?;
+    if has_kernels(x) { x.contiguous()?.apply_op1(MaxPool(geometry)) } else { composed(x, &geometry) }
 }
 
-/// Rows of what [`max_pool`] makes of the whole picture, from some of its rows `x`, below the rows `above`.
-pub(crate) fn max_pool_rows(
-    x: &Tensor,
-    (kernel, stride, ceil_mode): (usize, usize, bool),
-    rows: &Rows,
-    above: Option<&Tensor>,
-) -> Result<Tensor> {
+/// Computes some rows of [`max_pool`]'s output from some rows `x` of the picture, and appends them to the rows `above`.
+pub(crate) fn max_pool_rows(x: &Tensor, params: PoolParams, rows: &Rows, above: Option<&Tensor>) -> Result<Tensor> {
     let (n, h, w, c) = x.dims4()?;
-    let whole = geometry((n, rows.height, w, c), kernel, stride, ceil_mode)?;
+    let whole = geometry((n, rows.height, w, c), params)?;
     if above.is_none() && rows.is_whole(h, whole.oh) {
-        return max_pool(x, kernel, stride, ceil_mode);
+        return max_pool(x, params);
     }
-    let skip = rows.from * stride - rows.first.min(rows.from * stride);
+    let (_, skip) = rows.top_and_skip(&params.window());
     let x = if skip > 0 { x.narrow(1, skip, h - skip)? } else { x.clone() }.contiguous()?;
     let g = Geometry { h: h - skip, oh: rows.count, ..whole };
-    if !super::has_kernels(&x) {
+    if !has_kernels(&x) {
         return append_rows(above, composed(&x, &g)?);
     }
     if x.track_op() {
@@ -49,12 +72,8 @@ pub(crate) fn max_pool_rows(
     x.apply_op1_no_bwd(&AppendRows { name: "max-pool-rows", above, size: (g.oh, g.ow, g.c), compute })
 }
 
-fn geometry(
-    (n, h, w, c): (usize, usize, usize, usize),
-    kernel: usize,
-    stride: usize,
-    ceil_mode: bool,
-) -> Result<Geometry> {
+fn geometry((n, h, w, c): (usize, usize, usize, usize), params: PoolParams) -> Result<Geometry> {
+    let PoolParams { kernel, stride, ceil_mode } = params;
     if [n, c, kernel, stride].contains(&0) {
         bail!(
             "max pooling needs pictures, channels, a kernel and a stride of at least 1, got {n}, {c}, {kernel} and {stride}"
@@ -67,12 +86,13 @@ fn geometry(
     Ok(Geometry { n, h, w, c, oh, ow, kernel, stride })
 }
 
-/// The same of candle's operators: the window's positions one after the other, each a strided selection.
+/// [`max_pool`] composed of candle's operators: the maximum over strided selections, one for each position in the
+/// window.
 fn composed(x: &Tensor, g: &Geometry) -> Result<Tensor> {
     // A selection takes contiguous tensors only.
     let x = x.contiguous()?;
     let select = |i: usize, j: usize| -> Result<Tensor> {
-        // Past the edge the last pixel stands in: it is in the window anyway, so it changes neither the maximum nor,
+        // Past the edge the last pixel is repeated: it is in the window anyway, so it changes neither the maximum nor,
         // being a later position, which one is first.
         let at = |offset: usize, count: usize, size: usize| {
             let at = (0..count).map(|o| (o * g.stride + offset).min(size - 1) as u32);
@@ -113,9 +133,9 @@ impl CustomOp1 for MaxPool {
     }
 }
 
-/// The gradient of what was pooled, from that of the result. For the CPU.
-pub(crate) fn backward(x: &Tensor, (kernel, stride, ceil_mode): (usize, usize, bool), grad: &Tensor) -> Result<Tensor> {
-    let op = MaxPoolGradient(geometry(x.dims4()?, kernel, stride, ceil_mode)?);
+/// The gradient of [`max_pool`]'s input from that of its output. For the CPU.
+pub(crate) fn backward(x: &Tensor, params: PoolParams, grad: &Tensor) -> Result<Tensor> {
+    let op = MaxPoolGradient(geometry(x.dims4()?, params)?);
     x.contiguous()?.apply_op2_no_bwd(&grad.contiguous()?, &op)
 }
 
@@ -142,6 +162,10 @@ mod tests {
     use candle_core::DType;
     use proptest::prelude::*;
 
+    fn square(kernel: usize, stride: usize) -> PoolParams {
+        PoolParams { kernel, stride, ceil_mode: false }
+    }
+
     /// Straight from the definition, in (N, H, W, C).
     fn naive(x: &[f32], g: &Geometry) -> Vec<f32> {
         let mut out = Vec::new();
@@ -165,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_definition_on_both_paths(
+        fn max_pool_equals_the_definition_on_both_paths(
             n in 1usize..4, h in 1usize..14, w in 1usize..14, c in 1usize..40,
             kernel in 1usize..5, stride in 1usize..5, ceil_mode: bool, ties: bool, seed: u64,
         ) {
@@ -182,47 +206,48 @@ mod tests {
             }
             let x = candle_core::Var::from_vec(data.clone(), (n, h, w, c), &device()).unwrap();
             let weights = noise.tensor((n, oh, ow, c));
-            let y = max_pool(&x, kernel, stride, ceil_mode).unwrap();
+            let y = max_pool(&x, PoolParams { kernel, stride, ceil_mode }).unwrap();
             at_every_level(|_| {
-                assert_eq!(values(&max_pool(&x, kernel, stride, ceil_mode).unwrap()), naive(&data, &g));
+                assert_eq!(values(&max_pool(&x, PoolParams { kernel, stride, ceil_mode }).unwrap()), naive(&data, &g));
             });
             let other = composed(&x, &g).unwrap();
             prop_assert_eq!(values(&other), naive(&data, &g));
             let [dx] = gradients(&y, &weights, [&x]);
             let [other] = gradients(&other, &weights, [&x]);
-            // Up to 16 windows meet in a pixel, and the two paths add them in different orders.
+            // Up to 16 windows share a pixel, and the two paths add them in different orders.
             close(&dx, &other, 1e-5);
             at_every_level(|_| assert_eq!(gradients(&y, &weights, [&x])[0], dx));
             // Every output's gradient arrives exactly once.
             let total = |v: &[f32]| v.iter().copied().map(f64::from).sum::<f64>();
             prop_assert!((total(&values(&weights)) - total(&dx)).abs() < 1e-3);
             if !ties {
-                let f = |x: &Tensor| max_pool(x, kernel, stride, ceil_mode).unwrap();
+                let f = |x: &Tensor| max_pool(x, PoolParams { kernel, stride, ceil_mode }).unwrap();
                 check_gradient(&x, &weights, f, &dx, seed);
             }
         }
     }
 
-    /// So many rows that several tasks share a picture, and windows reach into two of them.
+    /// Heights at which several tasks share a picture, and windows overlap two of them.
     #[test]
-    fn gradients_of_large_pictures_are_right_too() {
+    fn max_pool_gradient_is_right_across_tasks() {
         for (kernel, stride) in [(2, 2), (3, 2), (3, 1), (2, 3)] {
             let mut noise = Noise::new(6);
-            let g = geometry((2, 71, 40, 9), kernel, stride, true).unwrap();
+            let g = geometry((2, 71, 40, 9), PoolParams { kernel, stride, ceil_mode: true }).unwrap();
             let x = candle_core::Var::from_tensor(&noise.tensor((2, 71, 40, 9))).unwrap();
             let weights = noise.tensor((2, g.oh, g.ow, 9));
-            let [dx] = gradients(&max_pool(&x, kernel, stride, true).unwrap(), &weights, [&x]);
+            let [dx] =
+                gradients(&max_pool(&x, PoolParams { kernel, stride, ceil_mode: true }).unwrap(), &weights, [&x]);
             let [other] = gradients(&composed(&x, &g).unwrap(), &weights, [&x]);
             close(&dx, &other, 1e-5);
         }
     }
 
     #[test]
-    fn a_window_of_nothing_has_a_first_pixel_too() {
+    fn max_pool_gradient_of_all_infinite_window_goes_to_first_pixel() {
         let x =
             candle_core::Var::from_tensor(&Tensor::full(f32::NEG_INFINITY, (1, 2, 4, 1), &device()).unwrap()).unwrap();
         let [dx] = gradients(
-            &max_pool(&x, 2, 2, false).unwrap(),
+            &max_pool(&x, square(2, 2)).unwrap(),
             &Noise::new(1).tensor((1, 1, 2, 1)).ones_like().unwrap(),
             [&x],
         );
@@ -230,28 +255,28 @@ mod tests {
     }
 
     #[test]
-    fn nan_comes_through() {
+    fn max_pool_propagates_nan() {
         let x = Tensor::new(&[1f32, f32::NAN, 3., 2.], &device()).unwrap();
         at_every_level(|_| {
-            let y = max_pool(&x.reshape((1, 2, 2, 1)).unwrap(), 2, 2, false).unwrap();
+            let y = max_pool(&x.reshape((1, 2, 2, 1)).unwrap(), square(2, 2)).unwrap();
             assert!(values(&y)[0].is_nan());
         });
     }
 
     #[test]
-    fn sixteen_bits_are_kept() {
+    fn max_pool_keeps_16_bit_types() {
         let x = Noise::new(1).tensor((1, 4, 4, 3));
         for dtype in [DType::F16, DType::BF16] {
-            let y = max_pool(&x.to_dtype(dtype).unwrap(), 2, 2, false).unwrap();
+            let y = max_pool(&x.to_dtype(dtype).unwrap(), square(2, 2)).unwrap();
             assert_eq!(y.dtype(), dtype);
         }
     }
 
     #[test]
-    fn refuses_what_does_not_fit() {
+    fn max_pool_refuses_windows_that_do_not_fit() {
         let x = Tensor::zeros((1, 2, 2, 1), DType::F32, &device()).unwrap();
-        assert!(max_pool(&x, 3, 2, false).is_err());
-        assert!(max_pool(&x, 0, 2, false).is_err());
-        assert!(max_pool(&x, 2, 0, false).is_err());
+        assert!(max_pool(&x, square(3, 2)).is_err());
+        assert!(max_pool(&x, square(0, 2)).is_err());
+        assert!(max_pool(&x, square(2, 0)).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Some rows of a picture at a time: what an operator that goes down a picture in bands needs to know.
+//! Row arithmetic for operators that process a picture in bands.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
@@ -6,19 +6,19 @@ use super::cpu::buffers;
 use super::storage;
 use crate::arch::{conv_size, pool_size};
 
-/// How far an operator's windows reach, both ways.
+/// The windows of an operator, the same both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WindowParams {
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
     /// Virtual rows above and below the picture.
     pub(crate) padding: usize,
-    /// Whether a last window that reaches past the edge counts.
+    /// Whether a last window that overlaps the edge counts.
     pub(crate) ceil_mode: bool,
 }
 
 impl WindowParams {
-    /// Rows that come out for `height` rows; `None` where they are too few.
+    /// Output rows for `height` input rows; `None` where they are too few.
     pub(crate) fn outputs(&self, height: usize) -> Option<usize> {
         if self.ceil_mode {
             pool_size(height, self.kernel, self.stride, true)
@@ -27,7 +27,8 @@ impl WindowParams {
         }
     }
 
-    /// Of `outputs` rows that come out for `height` rows, those that the first `given` rows decide.
+    /// The number of output rows, of `outputs` for `height` input rows, that depend on the first `given` input rows
+    /// only.
     pub(crate) fn decided(&self, given: usize, height: usize, outputs: usize) -> usize {
         if given == height {
             return outputs;
@@ -35,22 +36,22 @@ impl WindowParams {
         (given + self.padding).checked_sub(self.kernel).map_or(0, |room| room / self.stride + 1).min(outputs)
     }
 
-    /// The first row that goes into row `output`.
+    /// The first input row of output row `output`.
     pub(crate) fn first(&self, output: usize) -> usize {
         (output * self.stride).saturating_sub(self.padding)
     }
 }
 
-/// Which rows of a picture an operator is given, and which rows of its result are wanted.
+/// The rows of a picture that an operator is given, and the rows of its output to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rows {
     /// Rows of the whole picture.
     pub(crate) height: usize,
     /// The first row given, in the whole picture.
     pub(crate) first: usize,
-    /// The first row wanted, in the whole result.
+    /// The first row to compute, in the whole output.
     pub(crate) from: usize,
-    /// How many rows are wanted. What lies below the rows given counts as lying below the picture.
+    /// The number of rows to compute. Rows below those given count as outside of the picture.
     pub(crate) count: usize,
 }
 
@@ -60,7 +61,7 @@ impl Rows {
         Self { height, first: 0, from: 0, count: outputs }
     }
 
-    /// Whether `given` rows are the whole picture, and all of the result is wanted.
+    /// Whether `given` rows are the whole picture, and the rows to compute the whole output.
     pub(crate) fn is_whole(&self, given: usize, outputs: usize) -> bool {
         *self == Self::whole(given, outputs) && self.height == given
     }
@@ -72,16 +73,16 @@ impl Rows {
     }
 }
 
-/// An operator's result, picture by picture, below rows that are there already: (N, above + rows, W, C).
+/// Appends an operator's output, picture by picture, to the rows `above`: (N, above + rows, W, C).
 ///
-/// It saves the copy that putting the two together would be.
+/// It saves the copy of a concatenation.
 pub(crate) struct AppendRows<'a, F> {
     pub(crate) name: &'static str,
     /// (N, above, W, C), or nothing.
     pub(crate) above: Option<&'a Tensor>,
-    /// Rows, columns and channels of the result.
+    /// Rows, columns and channels of the output.
     pub(crate) size: (usize, usize, usize),
-    /// Takes a picture to its result.
+    /// Computes one picture's output.
     pub(crate) compute: F,
 }
 
@@ -120,7 +121,7 @@ impl<F: Fn(&[f32], &mut [f32]) -> Result<()>> CustomOp1 for AppendRows<'_, F> {
     }
 }
 
-/// The same of candle's operators: one above the other.
+/// [`AppendRows`] composed of candle's operators.
 pub(crate) fn append_rows(above: Option<&Tensor>, y: Tensor) -> Result<Tensor> {
     match above {
         None => Ok(y),

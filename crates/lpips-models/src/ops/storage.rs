@@ -1,4 +1,4 @@
-//! The way in and out of candle's CPU storage: contiguous floats in, f32 for the arithmetic, the input's type out.
+//! Views of candle's CPU storage as f32 slices, and f32 results as storage of the input's type.
 
 use std::borrow::Cow;
 
@@ -21,6 +21,24 @@ pub(crate) fn read<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<Cow<'
             candle_core::backend::BackendStorage::dtype(other)
         ),
     })
+}
+
+/// A tensor's storage on the CPU with its layout.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    storage: &'a CpuStorage,
+    layout: &'a Layout,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(storage: &'a CpuStorage, layout: &'a Layout) -> Self {
+        Self { storage, layout }
+    }
+
+    /// [`read`] of this storage and layout.
+    pub(crate) fn read(self) -> Result<Cow<'a, [f32]>> {
+        read(self.storage, self.layout)
+    }
 }
 
 /// [`read`] of a tensor's storage and layout, which must be on the CPU.

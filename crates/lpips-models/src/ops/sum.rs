@@ -1,21 +1,24 @@
-//! The sum of two tensors that nobody else needs.
+//! Sums of tensors in place.
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Result, Tensor, bail};
 use rayon::prelude::*;
 
-use super::recycle;
+use super::dispatch::has_kernels;
+use super::memory::recycle;
 
 /// Floats per task.
 const BLOCK: usize = 1 << 14;
 
-/// a + b, of one shape, in the memory of `a`; that of `b` is kept for another (see [`recycle`], whose conditions hold for both).
+/// Adds `b` to `a` in the memory of `a`, and recycles that of `b`. Both have one shape.
 ///
-/// Gradients do not flow through it.
+/// For this workspace's crates: both must be the last handles to their storage, as for [`recycle`]. Gradients do not
+/// flow through the sum.
 ///
 /// # Errors
 /// Tensors of different shapes, types or devices.
+#[doc(hidden)]
 pub fn add_in_place(a: Tensor, b: Tensor) -> Result<Tensor> {
-    let is_plain = |x: &Tensor| super::has_kernels(x) && x.dtype() == DType::F32 && x.is_contiguous() && !x.track_op();
+    let is_plain = |x: &Tensor| has_kernels(x) && x.dtype() == DType::F32 && x.is_contiguous() && !x.track_op();
     if !is_plain(&a) || !is_plain(&b) {
         return a + b;
     }
@@ -23,7 +26,7 @@ pub fn add_in_place(a: Tensor, b: Tensor) -> Result<Tensor> {
         bail!("tensors of shapes {:?} and {:?} can't be added", a.shape(), b.shape())
     }
     a.inplace_op2(&b, &AddTo)?;
-    recycle(&b, &a)?;
+    recycle(b, Some(&a))?;
     Ok(a)
 }
 
@@ -52,7 +55,7 @@ mod tests {
     use crate::ops::testing::{Noise, composing, values};
 
     #[test]
-    fn adds_on_every_path() {
+    fn add_in_place_equals_sum_on_every_path() {
         for n in [1, 5, 3 * BLOCK + 1] {
             let mut noise = Noise::new(1);
             let (a, b) = (noise.tensor(n), noise.tensor(n));

@@ -1,9 +1,10 @@
-//! What the operators' tests share.
+//! Helpers of the operators' tests.
 
 use candle_core::{Device, Shape, Tensor, Var};
 
 use super::Level;
 use super::plan::Algorithm;
+use crate::rng::SplitMix64;
 
 thread_local! {
     static ALGORITHM: std::cell::Cell<Option<Algorithm>> = const { std::cell::Cell::new(None) };
@@ -11,7 +12,7 @@ thread_local! {
     static COMPOSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Runs `f` as it would run on a device without kernels of ours.
+/// Runs `f` with the operators composed of candle's, as on a device without our kernels.
 pub(crate) fn composing<R>(f: impl FnOnce() -> R) -> R {
     COMPOSING.set(true);
     let result = f();
@@ -36,7 +37,7 @@ pub(crate) fn forced_level() -> Option<Level> {
     LEVEL.get()
 }
 
-/// Runs `f` with each convolution computed in this way, where that can be.
+/// Runs `f` with each convolution computed by this algorithm, where it applies.
 pub(crate) fn by_algorithm<R>(algorithm: Algorithm, f: impl FnOnce() -> R) -> R {
     ALGORITHM.set(Some(algorithm));
     let result = f();
@@ -52,20 +53,16 @@ pub(crate) fn device() -> Device {
     Device::Cpu
 }
 
-/// Numbers in [-1, 1) from a seed (SplitMix64).
-pub(crate) struct Noise(u64);
+/// Numbers in [-1, 1) from a seed.
+pub(crate) struct Noise(SplitMix64);
 
 impl Noise {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(SplitMix64::new(seed))
     }
 
     pub(crate) fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (((z ^ (z >> 31)) >> 40) as f32) / (1u64 << 23) as f32 - 1.0
+        (self.0.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
     pub(crate) fn take(&mut self, count: usize) -> Vec<f32> {
@@ -78,7 +75,7 @@ impl Noise {
     }
 }
 
-/// All elements in the shape's order, as f32.
+/// The elements in the shape's order, as f32.
 pub(crate) fn values(x: &Tensor) -> Vec<f32> {
     let x = x.to_dtype(candle_core::DType::F32).unwrap();
     x.flatten_all().unwrap().to_vec1().unwrap()
@@ -115,7 +112,7 @@ pub(crate) fn check_gradient(x: &Tensor, weights: &Tensor, f: impl Fn(&Tensor) -
         };
         let (down, here, up) = (moved(-step), moved(0.0), moved(step));
         let (left, right) = ((here - down) / f64::from(step), (up - here) / f64::from(step));
-        // Where the two sides disagree the function has a kink, and a difference says nothing.
+        // Where the two sides disagree the function has a kink, and a difference proves nothing.
         if (left - right).abs() < 1e-2 {
             let (slope, got) = (f64::midpoint(left, right), f64::from(gradient[at]));
             assert!((slope - got).abs() < 1e-2 + 1e-2 * got.abs(), "element {at}: slope {slope}, gradient {got}");

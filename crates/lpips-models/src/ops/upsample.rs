@@ -4,21 +4,33 @@ use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
 use super::cpu::upsample::{self, Taps};
+use super::dispatch::has_kernels;
 use super::storage;
 
-/// Planes (N, C, H, W) resampled bilinearly to (N, C, height, width), pixel centres at halves (`align_corners = false`).
+/// Resamples planes (N, C, H, W) bilinearly to (N, C, height, width), with pixel centres at halves
+/// (`align_corners = false`).
 ///
 /// `torch.nn.Upsample(size=(height, width), mode="bilinear", align_corners=False)`. Differentiable.
 ///
 /// # Errors
 /// A size of zero on either side.
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use lpips_models::ops::upsample::bilinear;
+///
+/// let x = Tensor::new(&[0f32, 4.0], &Device::Cpu)?.reshape((1, 1, 1, 2))?;
+/// let y = bilinear(&x, 1, 4)?;
+/// assert_eq!(y.flatten_all()?.to_vec1::<f32>()?, [0.0, 1.0, 3.0, 4.0]);
+/// # Ok::<(), candle_core::Error>(())
+/// ```
 pub fn bilinear(x: &Tensor, height: usize, width: usize) -> Result<Tensor> {
     let (n, c, h, w) = x.dims4()?;
     if [h, w, height, width].contains(&0) {
         bail!("can't resample {h}x{w} pixels to {height}x{width}")
     }
     let op = Bilinear { input: (n, c, h, w), output: (height, width) };
-    if super::has_kernels(x) { x.contiguous()?.apply_op1(op) } else { op.composed(x) }
+    if has_kernels(x) { x.contiguous()?.apply_op1(op) } else { op.composed(x) }
 }
 
 #[derive(Clone, Copy)]
@@ -33,7 +45,7 @@ impl Bilinear {
         (Taps::new(h, height), Taps::new(w, width))
     }
 
-    /// The same as two matrix products, for devices that our kernel does not reach.
+    /// [`bilinear`] as two matrix products, for devices without our kernel.
     fn composed(&self, x: &Tensor) -> Result<Tensor> {
         let ((_, _, h, w), (height, width)) = (self.input, self.output);
         let (rows, cols) = self.taps();
@@ -130,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_size_of_zero() {
+    fn bilinear_refuses_a_size_of_zero() {
         let x = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &device()).unwrap();
         assert!(bilinear(&x, 0, 3).is_err());
     }

@@ -1,4 +1,4 @@
-//! A server on the loopback interface that behaves as badly as real ones do.
+//! A misbehaving HTTP server on the loopback interface, for tests.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What it says in `X-Repo-Commit`, as the hub does.
+/// The value of its `X-Repo-Commit` header, as of the hub.
 pub(crate) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What the server does with one request.
+/// The server's behaviour for one request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
     /// Answers as a good server does, ranges included.
@@ -18,11 +18,11 @@ pub(crate) enum Act {
     Cut(usize),
     /// Sends this many bytes and then nothing, holding the connection.
     Stall(usize),
-    /// Sends everything from the start whatever range was asked for.
+    /// Ignores the range and sends everything.
     IgnoreRange,
-    /// Claims another range than was asked for.
+    /// Claims another range than requested.
     WrongRange,
-    /// Sends the rest whatever version was asked for.
+    /// Sends the rest whatever version was requested.
     IgnoreVersion,
     Status(u16),
     /// Promises more than any weights have.

@@ -1,5 +1,5 @@
-//! Downloads over HTTP into a part file: a cut transfer goes on where it stopped, a stalled server is given up on, and
-//! parts of different files are never joined.
+//! HTTP downloads into a part file: cut transfers resume, stalled servers time out, and parts of different files are
+//! never joined.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -11,25 +11,25 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response, StatusCode, Uri};
 use ureq::{Agent, Body};
 
-/// How often in a row a transfer may fail without having got any further.
+/// The number of failures in a row, without progress between them, after which a transfer ends.
 const ATTEMPTS: u32 = 4;
 
-/// A file to be fetched.
+/// A file to download.
 #[derive(Debug, Clone, Copy)]
 pub struct Transfer<'a> {
-    /// Where it is.
+    /// The address.
     pub url: &'a str,
-    /// The file that it is written to; what an earlier transfer has left there is gone on with.
+    /// The file that it is written to; the part of an earlier transfer is resumed.
     pub part: &'a Path,
-    /// Where the server's mark of the file's version (`ETag` or `Last-Modified`) is kept beside the part, for a file
-    /// that may change between two transfers: a part of another version, or of none that is known, is begun again.
-    /// `None` where the address names one version, or the whole is checked otherwise.
+    /// The file for the version (`ETag` or `Last-Modified`) of the part, if the server's file may change between two
+    /// transfers: a part of another or an unknown version is started anew. `None` where the address names one version,
+    /// or the whole is checked otherwise.
     pub version: Option<&'a Path>,
-    /// A token for the address's own host; no other host is sent it.
+    /// A token for the address's own host; it is sent to no other.
     pub token: Option<&'a str>,
-    /// The most bytes that are taken.
+    /// The size limit in bytes.
     pub largest: u64,
-    /// Goes nowhere but over HTTPS, or to this machine itself, redirects included.
+    /// Whether only HTTPS or this machine itself is allowed, redirects included.
     pub secure: bool,
     /// The time without a byte after which the server counts as stalled.
     pub stall: Duration,
@@ -39,14 +39,14 @@ pub struct Transfer<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// Why a transfer ended before the file was whole. The part stays, and another transfer goes on with it.
+/// The reason why a transfer ended early. The part stays, and another transfer resumes it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The server can't be reached, does not have the file, or has failed too often.
+    /// The server can't be reached, does not have the file, or failed too often.
     #[error("{0}")]
     Server(String),
-    /// The server wants to know who asks; its status.
+    /// The server requires authorisation; its status.
     #[error("access was refused ({0})")]
     Access(String),
     /// More than [`Transfer::largest`] bytes.
@@ -60,21 +60,21 @@ pub enum Failure {
     Stopped,
 }
 
-/// Why one attempt ended, and whether another may help.
-enum Ended {
+/// The failure of one attempt: final, or worth another attempt.
+enum AttemptError {
     Final(Failure),
-    Passing(String),
+    Transient(String),
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for AttemptError {
     fn from(error: io::Error) -> Self {
         Self::Final(Failure::Write(error))
     }
 }
 
 impl Transfer<'_> {
-    /// Gets the whole file into the part, and brings it to the disk. `progress` is told how many bytes are there and,
-    /// where the server says so, of how many.
+    /// Downloads the whole file into the part, and syncs it to the disk. `progress` is called with the bytes that have
+    /// arrived and the total, where the server states it.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -98,11 +98,11 @@ impl Transfer<'_> {
         loop {
             let reason = match self.attempt(&agent, progress) {
                 Ok(headers) => return Ok(headers),
-                Err(Ended::Final(failure)) => return Err(failure),
-                Err(Ended::Passing(reason)) => reason,
+                Err(AttemptError::Final(failure)) => return Err(failure),
+                Err(AttemptError::Transient(reason)) => reason,
             };
             let after = length();
-            // A server that alternates between sending a part and refusing the rest gets nowhere, and must not go on.
+            // A server that alternates between sending a part and refusing the rest makes no progress: this must end.
             failures = if after > farthest { 1 } else { failures + 1 };
             farthest = farthest.max(after);
             if failures >= ATTEMPTS {
@@ -113,7 +113,7 @@ impl Transfer<'_> {
         }
     }
 
-    fn attempt(&self, agent: &Agent, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<HeaderMap, Ended> {
+    fn attempt(&self, agent: &Agent, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<HeaderMap, AttemptError> {
         let mut target = OpenOptions::new().create(true).append(true).truncate(false).read(true).open(self.part)?;
         let mut have = target.metadata()?.len();
         let known = self.version.and_then(|path| fs::read_to_string(path).ok());
@@ -123,7 +123,7 @@ impl Transfer<'_> {
         }
         let (response, own) = self.request(agent, have, known.as_deref())?;
         let headers = response.headers();
-        // Not every server that knows ranges heeds the version that was asked for.
+        // Not every server that supports ranges respects the version requested.
         let is_same = known.is_some() && version(headers).is_none_or(|version| Some(version) == known);
         let (start, total) = match response.status() {
             // The server ignored the range, or has another version now: from the beginning again.
@@ -132,31 +132,31 @@ impl Transfer<'_> {
                 Some((start, _)) if start != have => return Err(other_part(&target)?),
                 Some(_) if known.is_some() && !is_same => {
                     target.set_len(0)?;
-                    return Err(Ended::Passing("the file has changed on the server".to_string()));
+                    return Err(AttemptError::Transient("the file has changed on the server".to_string()));
                 }
                 Some((start, total)) => (start, total),
                 None => return Err(other_part(&target)?),
             },
             // Stopped after the last byte.
             StatusCode::RANGE_NOT_SATISFIABLE if is_same && whole_length(headers) == Some(have) => return Ok(own),
-            // Nothing is left to send, or the file has become shorter: only a fresh start can tell.
+            // Either nothing is left to send, or the file has become shorter: start anew to find out.
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 target.set_len(0)?;
-                return Err(Ended::Passing("the server has no such part of the file".to_string()));
+                return Err(AttemptError::Transient("the server has no such part of the file".to_string()));
             }
             StatusCode::NOT_FOUND => {
-                return Err(Ended::Final(Failure::Server("there is no such file (404)".to_string())));
+                return Err(AttemptError::Final(Failure::Server("there is no such file (404)".to_string())));
             }
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(Ended::Final(Failure::Access(status.to_string())));
+                return Err(AttemptError::Final(Failure::Access(status.to_string())));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                return Err(Ended::Passing(format!("the server answered {status}")));
+                return Err(AttemptError::Transient(format!("the server answered {status}")));
             }
-            status => return Err(Ended::Final(Failure::Server(format!("the server answered {status}")))),
+            status => return Err(AttemptError::Final(Failure::Server(format!("the server answered {status}")))),
         };
         if total.is_some_and(|total| total > self.largest) {
-            return Err(Ended::Final(Failure::TooLarge(self.largest)));
+            return Err(AttemptError::Final(Failure::TooLarge(self.largest)));
         }
         if start == 0 {
             // In this order: a version that is written stands for every byte of the part.
@@ -182,48 +182,53 @@ impl Transfer<'_> {
         start: u64,
         total: Option<u64>,
         progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<(), Ended> {
+    ) -> Result<(), AttemptError> {
         let mut position = start;
         let mut body = response.into_body().into_with_config().limit(u64::MAX).reader();
         let mut buffer = vec![0; 1 << 16];
         loop {
             progress(position, total);
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Ended::Final(Failure::Stopped));
+                return Err(AttemptError::Final(Failure::Stopped));
             }
             let count = match body.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
-                Err(error) => return Err(Ended::Passing(format!("the connection broke ({error})"))),
+                Err(error) => return Err(AttemptError::Transient(format!("the connection broke ({error})"))),
             };
             target.write_all(&buffer[..count])?;
             position += count as u64;
             if position > self.largest {
                 target.set_len(0)?;
-                return Err(Ended::Final(Failure::TooLarge(self.largest)));
+                return Err(AttemptError::Final(Failure::TooLarge(self.largest)));
             }
         }
         match total {
             Some(total) if position < total => {
-                Err(Ended::Passing(format!("the connection broke after {position} of {total} bytes")))
+                Err(AttemptError::Transient(format!("the connection broke after {position} of {total} bytes")))
             }
             Some(total) if position > total => {
                 target.set_len(0)?;
-                Err(Ended::Passing(format!("the server sent {position} bytes in place of {total}")))
+                Err(AttemptError::Transient(format!("the server sent {position} bytes in place of {total}")))
             }
             _ => Ok(target.sync_all()?),
         }
     }
 
-    /// Asks for the file from byte `have` on and follows redirects. The token goes to the address's own host and
-    /// nowhere else; the headers of that host's answers come back.
-    fn request(&self, agent: &Agent, have: u64, known: Option<&str>) -> Result<(Response<Body>, HeaderMap), Ended> {
-        let fail = |reason: String| Ended::Final(Failure::Server(reason));
+    /// Requests the file from byte `have` on and follows redirects. The token is sent to the address's own host only;
+    /// the headers of that host's answers are returned.
+    fn request(
+        &self,
+        agent: &Agent,
+        have: u64,
+        known: Option<&str>,
+    ) -> Result<(Response<Body>, HeaderMap), AttemptError> {
+        let fail = |reason: String| AttemptError::Final(Failure::Server(reason));
         let mut address = self.url.to_string();
         let mut own = HeaderMap::new();
         for _ in 0..10 {
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Ended::Final(Failure::Stopped));
+                return Err(AttemptError::Final(Failure::Stopped));
             }
             if self.secure && !is_secure(&address) {
                 return Err(fail(format!("leads to {address}, which is not HTTPS")));
@@ -247,7 +252,7 @@ impl Transfer<'_> {
                     fail(format!("no connection ({error})"))
                 }
                 ureq::Error::BadUri(_) | ureq::Error::Http(_) => fail(format!("is no address ({error})")),
-                error => Ended::Passing(format!("no answer ({error})")),
+                error => AttemptError::Transient(format!("no answer ({error})")),
             })?;
             if is_own {
                 for (name, value) in response.headers() {
@@ -266,7 +271,7 @@ impl Transfer<'_> {
     }
 }
 
-/// Whether nobody on the way can change what an address answers: HTTPS, or this machine itself.
+/// Whether an address is safe from changes in transit: HTTPS, or this machine itself.
 pub fn is_secure(address: &str) -> bool {
     let Ok(uri) = address.parse::<Uri>() else { return false };
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
@@ -278,12 +283,12 @@ pub fn is_secure(address: &str) -> bool {
     }
 }
 
-fn other_part(target: &File) -> io::Result<Ended> {
+fn other_part(target: &File) -> io::Result<AttemptError> {
     target.set_len(0)?;
-    Ok(Ended::Passing("the server sent another part than was asked for".to_string()))
+    Ok(AttemptError::Transient("the server sent another part than was asked for".to_string()))
 }
 
-/// Where a `Location` header leads to from an address.
+/// Resolves a `Location` header relative to an address.
 fn resolve(from: &str, location: &str) -> String {
     if location.contains("://") {
         location.to_string()
@@ -305,7 +310,7 @@ fn origin(address: &str) -> &str {
     address[host..].find('/').map_or(address, |end| &address[..host + end])
 }
 
-/// What tells the file's versions apart: a strong `ETag`, or else `Last-Modified`.
+/// The file's version: a strong `ETag`, or else `Last-Modified`.
 fn version(headers: &HeaderMap) -> Option<String> {
     let strong = text(headers, "etag").filter(|tag| !tag.starts_with("W/"));
     strong.or_else(|| text(headers, "last-modified")).map(String::from)

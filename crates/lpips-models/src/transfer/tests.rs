@@ -62,7 +62,7 @@ fn headers(requests: &Requests, turn: usize) -> String {
 }
 
 #[test]
-fn a_part_of_the_same_version_is_gone_on_with() {
+fn transfer_resumes_a_part_of_the_same_version() {
     for version in ["etag: \"one\"", "last-modified: sun, 22 nov 2026 14:52:26 gmt"] {
         let place = Place::new();
         place.begin(content(3), version);
@@ -75,7 +75,7 @@ fn a_part_of_the_same_version_is_gone_on_with() {
 }
 
 #[test]
-fn parts_of_different_versions_are_never_joined() {
+fn transfer_never_joins_parts_of_different_versions() {
     for acts in [&[Act::Serve][..], &[Act::IgnoreVersion], &[Act::IgnoreVersion, Act::Cut(70_000), Act::Serve]] {
         let place = Place::new();
         place.begin(content(3), "etag: \"one\"");
@@ -85,7 +85,7 @@ fn parts_of_different_versions_are_never_joined() {
 }
 
 #[test]
-fn a_part_of_no_known_version_is_begun_again() {
+fn transfer_restarts_a_part_of_unknown_version() {
     let place = Place::new();
     fs::write(place.part(), vec![7; 1000]).unwrap();
     let (url, requests) = versioned(content(3), "etag: \"one\"", &[Act::Serve]);
@@ -100,7 +100,7 @@ fn a_part_of_no_known_version_is_begun_again() {
 }
 
 #[test]
-fn without_a_version_asked_for_a_part_is_gone_on_with_as_it_is() {
+fn transfer_without_version_file_resumes_any_part() {
     let place = Place::new();
     fs::write(place.part(), &content(3)[..1000]).unwrap();
     let (url, requests) = server(content(3), &[Act::Serve]);
@@ -121,7 +121,7 @@ fn without_a_version_asked_for_a_part_is_gone_on_with_as_it_is() {
 }
 
 #[test]
-fn a_stop_leaves_a_part_to_go_on_with() {
+fn transfer_stopped_leaves_a_part_to_resume() {
     let place = Place::new();
     let (url, requests) = versioned(content(3), "etag: \"one\"", &[Act::Serve]);
     let stop = AtomicBool::new(false);
@@ -140,7 +140,7 @@ fn a_stop_leaves_a_part_to_go_on_with() {
 }
 
 #[test]
-fn a_stop_after_the_last_byte_needs_none_of_them_again() {
+fn transfer_stopped_after_the_last_byte_fetches_nothing_again() {
     for changed in [false, true] {
         let place = Place::new();
         let (url, _) = versioned(content(3), "etag: \"one\"", &[Act::Serve]);
@@ -156,7 +156,7 @@ fn a_stop_after_the_last_byte_needs_none_of_them_again() {
 }
 
 #[test]
-fn too_much_is_refused() {
+fn transfer_refuses_more_than_the_limit() {
     let place = Place::new();
     let (url, _) = server(vec![0; 2_000_000], &[Act::Serve]);
     let ended = place.run(&url, &AtomicBool::new(false));
@@ -165,7 +165,7 @@ fn too_much_is_refused() {
 }
 
 #[test]
-fn only_this_machine_is_asked_without_https() {
+fn transfer_without_https_is_for_loopback_only() {
     for address in ["https://example.org/a", "http://127.0.0.1:80/a", "http://localhost/a", "http://[::1]:8080/a"] {
         assert!(is_secure(address), "{address}");
     }
@@ -186,7 +186,7 @@ fn only_this_machine_is_asked_without_https() {
 }
 
 #[test]
-fn redirects_lead_where_browsers_would_go() {
+fn redirects_resolve_as_in_browsers() {
     for (location, expected) in [
         ("https://cdn.example/f?x=1", "https://cdn.example/f?x=1"),
         ("//cdn.example/f", "http://cdn.example/f"),

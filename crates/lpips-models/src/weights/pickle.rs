@@ -1,21 +1,21 @@
-//! A reader for the one kind of pickle that matters here: a `state_dict` as PyTorch saves it.
+//! A reader of pickled `state_dict`s, as PyTorch saves them.
 //!
-//! A pickle is a program, and Python runs it. This reader runs nothing: it understands the opcodes that a `state_dict` is
-//! made of, knows three constructors by name, and answers everything else with an error. Every read is within bounds. A
-//! hostile file may name one large value many times; so texts stay where they are in the file, and calls, tensors and names
-//! have limits far above any network's, so that work and memory grow with the file's length only.
+//! A pickle is a program that Python runs. This reader runs nothing: it interprets the opcodes that a `state_dict` is
+//! made of, accepts three constructors by name, and refuses everything else with an error. Every read is within bounds.
+//! A hostile file may name one large value many times; so texts stay where they are in the file, and calls, tensors and
+//! names have limits far above any network's, so that work and memory grow with the file's length only.
 
 use std::ops::Range;
 
-use super::format::Scalar;
+use super::scalar::Scalar;
 
-/// Bytes of a pickle; those of the networks here have a few thousand.
+/// The size limit of a pickle in bytes; those of the networks here have a few thousand.
 const LARGEST: usize = 16 << 20;
-/// Tensors in a `state_dict`.
+/// The limit of tensors in a `state_dict`.
 const MOST_TENSORS: usize = 10_000;
-/// Bytes of a tensor's or a storage's name.
+/// The limit of a tensor's or a storage's name in bytes.
 const LONGEST_NAME: usize = 512;
-/// Arguments of a call, and dimensions of a tensor.
+/// The limit of a call's arguments, and of a tensor's dimensions.
 const MOST_ARGUMENTS: usize = 16;
 
 /// A tensor as the pickle describes it; its numbers are in a file of their own.
@@ -42,8 +42,8 @@ impl TensorRecord {
     }
 }
 
-/// The tensors of a pickled `state_dict`, in its order. A checkpoint that keeps its `state_dict` under that key, or under
-/// `model`, is looked into.
+/// Reads the tensors of a pickled `state_dict`, in its order. In a checkpoint the `state_dict` is found under the key
+/// `state_dict` or `model`.
 pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, TensorRecord)>, String> {
     if pickle.len() > LARGEST {
         return Err("holds no state_dict: its data.pkl is over 16 MB".to_string());
@@ -71,7 +71,7 @@ pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(String, TensorRecord)>, S
 /// however deeply a hostile file nests it.
 type Id = usize;
 
-/// What a pickle can make.
+/// A value that a pickle makes.
 #[derive(Debug)]
 enum Value {
     Int(i64),
@@ -83,7 +83,7 @@ enum Value {
     Global(Global),
     Storage(Range<usize>, Scalar),
     Tensor(TensorRecord),
-    /// Something that no tensor needs: nothing, a float, a flag, a counter.
+    /// A value that no tensor needs: none, a float, a flag, a counter.
     Other,
 }
 
@@ -107,7 +107,7 @@ impl Global {
             ("torch", "HalfStorage") => Self::Storage(Some(Scalar::F16)),
             ("torch", "BFloat16Storage") => Self::Storage(Some(Scalar::Bf16)),
             ("torch", name) if name.ends_with("Storage") => Self::Storage(None),
-            _ => return Err(format!("it asks for {module}.{name}")),
+            _ => return Err(format!("it imports {module}.{name}")),
         })
     }
 }
@@ -128,7 +128,7 @@ impl Machine<'_> {
         loop {
             let opcode = self.take(1)?[0];
             match opcode {
-                // PROTO, FRAME: nothing to keep.
+                // PROTO, FRAME: skipped.
                 0x80 => drop(self.take(1)?),
                 0x95 => drop(self.take(8)?),
                 // STOP
@@ -251,7 +251,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// A signed number of `length` bytes. One that no tensor's size could be is kept as nothing in particular.
+    /// Pushes a signed number of `length` bytes, as [`Value::Other`] where it is too large for a tensor's size.
     fn long(&mut self, length: usize) -> Result<(), String> {
         let bytes = self.take(length)?;
         let value = if length > 8 {
@@ -289,7 +289,7 @@ impl Machine<'_> {
         self.stack.pop().ok_or_else(|| "its stack runs empty".to_string())
     }
 
-    /// Takes what lies on the stack from a height on.
+    /// Pops the values of the stack from a height on.
     fn above(&mut self, height: Option<usize>) -> Result<Vec<Id>, String> {
         match height {
             Some(height) if height <= self.stack.len() => Ok(self.stack.split_off(height)),
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_state_dict() {
+    fn pickle_reads_a_state_dict() {
         let tensors = state_dict(&sample()).unwrap();
         assert_eq!(tensors.len(), 1);
         let (name, tensor) = &tensors[0];
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_nothing() {
+    fn pickle_refuses_foreign_imports() {
         let error = state_dict(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R.").unwrap_err();
         assert!(error.contains("os.system"), "{error}");
         let error = state_dict(b"\x80\x02K\x01.").unwrap_err();
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_and_flips_never_panic() {
+    fn pickle_cut_or_changed_anywhere_never_panics() {
         let whole = sample();
         for cut in 0..whole.len() {
             assert!(state_dict(&whole[..cut]).is_err());
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_danger() {
+    fn pickle_with_deep_nesting_is_refused() {
         let mut bytes = b"\x80\x02)".to_vec();
         bytes.resize(2_000_000, 0x85);
         bytes.push(b'.');
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn one_large_value_used_often_is_no_danger() {
+    fn pickle_with_a_large_value_used_often_is_refused() {
         let long_text = |p: &mut Vec<u8>| {
             p.push(b'X');
             p.extend(1_000_000u32.to_le_bytes());
@@ -526,7 +526,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn pickle_of_noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = state_dict(&bytes);
         }
     }

@@ -1,15 +1,17 @@
-//! Weights before any training.
+//! Random initial weights.
 
-use super::{Named, Origin, Weights};
+use super::origin::Origin;
+use super::tensors::Weights;
+use super::verify::Named;
 use crate::Network;
 use crate::arch::Initialiser;
+use crate::rng::SplitMix64;
 
 impl Weights {
-    /// Random weights, distributed as torchvision initialises this network before it is trained; the same for the same
-    /// `seed`.
+    /// Random weights, distributed as torchvision initialises this network; the same for the same `seed`.
     pub fn random(network: Network, seed: u64) -> Self {
         let arch = network.architecture();
-        let mut noise = SplitMix64(seed);
+        let mut noise = SplitMix64::new(seed);
         let mut fans = (0.0, 0.0);
         let tensor = |(name, shape): (String, Vec<usize>)| -> Named {
             let is_weight = shape.len() > 1;
@@ -31,33 +33,12 @@ impl Weights {
     }
 }
 
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// A number in [-1, 1).
-    fn signed(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    }
-
-    /// A normally distributed number of mean 0 and variance 1 (Box and Muller, 1958).
-    fn normal(&mut self) -> f64 {
-        // In (0, 1], so that the logarithm is finite.
-        let radius = (-2.0 * (0.5 - 0.5 * self.signed()).ln()).sqrt();
-        radius * (std::f64::consts::PI * self.signed()).cos()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_weights_and_they_are_no_official_ones() {
+    fn random_weights_are_reproducible_and_not_official() {
         let [a, b, c] = [1, 1, 2].map(|seed| Weights::random(Network::SqueezeNet1_1, seed));
         assert_eq!(a.sha256(), b.sha256());
         assert_ne!(a.sha256(), c.sha256());
@@ -65,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn distributed_as_torchvision_initialises() {
+    fn random_weights_are_distributed_as_in_torchvision() {
         // The third tensor is a weight with many elements in each of them.
         for (network, variance, largest, bias) in [
             (Network::AlexNet, 1.0 / (3.0 * 1600.0), 1.0 / 40.0, 1.0 / 40.0),

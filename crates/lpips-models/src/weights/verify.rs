@@ -1,12 +1,14 @@
-//! How weights are known to be complete, and how to be the right ones.
+//! Completeness checks of a weights file.
 
-use sha2::{Digest, Sha256};
-
-use super::{Archive, Named};
+use super::archive::Archive;
 use crate::Network;
 use crate::error::{Error, Result};
 
-/// Every tensor of the network's table that the file has, in the table's order; none may be missing up to the layer at `last`.
+/// A tensor: its name, its shape and its elements.
+pub(super) type Named = (String, Vec<usize>, Vec<f32>);
+
+/// Reads every tensor of the network's table that the file has, in the table's order; none may be missing up to the
+/// layer at `last`.
 pub(super) fn complete(network: Network, archive: &Archive, last: usize) -> Result<Vec<Named>> {
     let arch = network.architecture();
     let (expected, needed) = (arch.tensors(arch.features.len() - 1), arch.tensors(last).len());
@@ -36,18 +38,4 @@ pub(super) fn complete(network: Network, archive: &Archive, last: usize) -> Resu
             Ok((name, shape, data))
         })
         .collect()
-}
-
-/// SHA-256 over the numbers as little-endian f32, in hex.
-pub(crate) fn content_hash(tensors: impl IntoIterator<Item = impl AsRef<[f32]>>) -> String {
-    let mut hash = Sha256::new();
-    let mut bytes = Vec::with_capacity(1 << 16);
-    for data in tensors {
-        for chunk in data.as_ref().chunks(1 << 14) {
-            bytes.clear();
-            bytes.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
-            hash.update(&bytes);
-        }
-    }
-    super::hex(&hash.finalize())
 }

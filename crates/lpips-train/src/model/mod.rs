@@ -359,7 +359,7 @@ impl Model {
         ops::in_pool(|| {
             let stack = lpips.stack_triplets(&batch.reference, &batch.p0, &batch.p1)?;
             let taps = lpips.backbone().features_channels_last(&stack.pictures).map_err(lpips_core::Error::from)?;
-            ops::recycle(&stack.pictures, &taps[0])?;
+            ops::recycle(stack.pictures, Some(&taps[0]))?;
             Ok(taps)
         })
     }
@@ -395,8 +395,8 @@ impl Model {
             let taps = taps.map_or_else(|| self.taps_of(batch), Ok)?;
             let pairing = PairIndex::triplets(n, Size { width, height });
             let (outcome, _) = self.learn_head((&lpips, &loss), &pairing, &taps, batch, dropout, scale)?;
-            for tap in &taps {
-                ops::recycle(tap, tap)?;
+            for tap in taps {
+                ops::recycle(tap, None)?;
             }
             Ok(outcome)
         })
@@ -445,7 +445,7 @@ impl Model {
             back = gradients.input;
             self.let_go();
         }
-        ops::recycle(&pictures, &pictures)?;
+        ops::recycle(pictures, None)?;
         Ok(outcome)
     }
 

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use lpips_core::Lpips;
-use lpips_models::ops::conv::ConvRelu;
+use lpips_models::ops::conv::{ConvParams, ConvRelu};
 use lpips_models::ops::{self, plan::Plan};
 use lpips_models::{Error, LayerProfile};
 use serde_json::json;
@@ -152,10 +152,10 @@ fn product(device: &Device) -> candle_core::Result<Box<dyn FnMut() -> candle_cor
         let (a, b) = (random(&[SIDE, SIDE])?, random(&[SIDE, SIDE])?);
         return Ok(Box::new(move || a.matmul(&b)?.device().synchronize()));
     }
-    let conv = ConvRelu::new(&random(&[SIDE, SIDE, 1, 1])?, &random(&[SIDE])?, 1, 0)?;
+    let conv = ConvRelu::new(&random(&[SIDE, SIDE, 1, 1])?, &random(&[SIDE])?, ConvParams::default())?;
     let x = random(&[1, 32, SIDE / 32, SIDE])?;
     Ok(Box::new(move || {
         let y = ops::in_pool(|| conv.forward(&x))?;
-        ops::recycle(&y, &x)
+        ops::recycle(y, None)
     }))
 }

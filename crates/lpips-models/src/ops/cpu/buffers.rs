@@ -1,33 +1,33 @@
-//! Buffers that are used again.
+//! A pool of reusable buffers.
 //!
 //! The system hands out large buffers page by page, at the first touch of each, which costs more than many an operator
-//! does with them. Activations and scratch space therefore come from here and go back here.
+//! does with them. Activations and scratch space are therefore pooled.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Below this many floats the system's allocator is as good.
+/// Buffers of fewer floats are left to the system's allocator, which is as fast.
 const SMALL: usize = 4 << 10;
-/// A buffer that was not taken for this many takes is given back to the system.
+/// A buffer unused for this many takes is returned to the system.
 const PATIENCE: u64 = 192;
 
 /// Bytes of a huge page, on the machines that have them.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Buffers that wait for their next use.
+/// Free buffers.
 struct Pool(Mutex<Waiting>);
 
 struct Waiting {
-    /// Each with the time since when.
+    /// Each with the clock at which it was returned.
     buffers: Vec<(Vec<f32>, u64)>,
-    /// Counts what was taken.
+    /// The number of takes.
     clock: u64,
 }
 
-/// Of activations: a tensor's storage is as long as the tensor, so they are cut to the length of the next one.
+/// The pool of activations: a tensor's storage is as long as the tensor, so they are cut to the length of the next one.
 static ACTIVATIONS: Pool = Pool::new();
-/// Of scratch space, which may be longer than is asked for.
+/// The pool of scratch space, which may be longer than requested.
 static SCRATCH: Pool = Pool::new();
 
 impl Pool {
@@ -39,7 +39,8 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A buffer with room for `len` to `most` floats, of any value; an activation's may hold fewer than `len`.
+    /// Takes a buffer with a capacity of `len` to `most` floats, of any value; an activation's length may be below
+    /// `len`.
     fn take(&self, len: usize, most: usize) -> Vec<f32> {
         if len < SMALL {
             return vec![0.0; len];
@@ -68,7 +69,7 @@ impl Pool {
     }
 }
 
-/// `len` floats of any value, for an activation.
+/// Takes `len` floats of any value, for an activation.
 ///
 /// Up to an eighth of a buffer is left unused: one band of a large picture takes a few rows more or less than the next.
 pub(crate) fn take(len: usize) -> Vec<f32> {
@@ -77,21 +78,21 @@ pub(crate) fn take(len: usize) -> Vec<f32> {
     buffer
 }
 
-/// Takes an activation's memory back.
+/// Returns an activation's memory to the pool.
 pub(crate) fn give(buffer: Vec<f32>) {
     ACTIVATIONS.give(buffer);
 }
 
-/// Gives all buffers that wait for use back to the system.
+/// Returns all free buffers to the system.
 pub(crate) fn clear() {
     ACTIVATIONS.lock().buffers.clear();
     SCRATCH.lock().buffers.clear();
 }
 
-/// Scratch space: a buffer that goes back by itself.
+/// Scratch space: a buffer that returns to its pool when dropped.
 ///
 /// It lies on huge pages of its own where it is not small: transforms write to dozens of places at once, each of which
-/// would be on another small page, and the processor's table of pages is short.
+/// would be on another small page, and the processor's TLB is short.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     buffer: Vec<f32>,
@@ -133,7 +134,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Asks for pages of 2 MiB under a buffer that nothing has touched yet: fewer faults, and fewer misses of the table of pages.
+/// Advises the system to use pages of 2 MiB for a fresh buffer: fewer faults, and fewer TLB misses.
 fn advise_huge_pages(buffer: &mut [f32]) {
     #[cfg(all(target_os = "linux", not(miri)))]
     {
@@ -144,7 +145,7 @@ fn advise_huge_pages(buffer: &mut [f32]) {
             let first = start.next_multiple_of(PAGE);
             let end = (start + bytes) / PAGE * PAGE;
             // SAFETY: the range lies inside the buffer and on whole pages (of any size in use), and the advice changes
-            // neither what the memory holds nor who may use it. That it may not be followed is fine.
+            // neither the memory's contents nor its ownership. The advice may be ignored.
             unsafe { libc::madvise(first as *mut libc::c_void, end - first, libc::MADV_HUGEPAGE) };
         }
     }
@@ -152,7 +153,7 @@ fn advise_huge_pages(buffer: &mut [f32]) {
     let _ = buffer;
 }
 
-/// A result that several tasks write, each its own part.
+/// An output buffer that several tasks write, each its own part.
 #[derive(Clone, Copy)]
 pub(super) struct Shared<'a> {
     start: *mut f32,
@@ -160,7 +161,8 @@ pub(super) struct Shared<'a> {
     borrow: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only an address; whoever writes through it says why it lies in the buffer and why no other task writes there.
+// SAFETY: it is only an address; each write through it states why it lies in the buffer and why no other task writes
+// there.
 unsafe impl Send for Shared<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<'_> {}
@@ -170,8 +172,8 @@ impl<'a> Shared<'a> {
         Self { start: buffer.as_mut_ptr(), len: buffer.len(), borrow: PhantomData }
     }
 
-    /// The address of element `at`, from which `count` elements are to be used. That they are in the buffer is for the
-    /// caller to see to, who knows the shapes; debug builds check it.
+    /// The address of element `at`, from which `count` elements are used. The caller ensures that they are in the
+    /// buffer; debug builds check it.
     #[inline(always)]
     pub(super) fn at(self, at: usize, count: usize) -> *mut f32 {
         debug_assert!(at + count <= self.len, "{at} + {count} is past the end, {}", self.len);
@@ -184,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_comes_back_for_its_next_use() {
+    fn buffer_pool_reuses_and_expires_buffers() {
         let pool = Pool::new();
         let buffer = pool.take(1_234_567, 1_234_567);
         let at = buffer.as_ptr();

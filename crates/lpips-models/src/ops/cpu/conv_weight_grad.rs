@@ -1,22 +1,19 @@
-//! The weights' gradient: each weight's input and gradient, multiplied at every output pixel and added up.
+//! The weights' gradient: the correlation of the input with the output's gradient.
 //!
-//! For a row ky of the kernel the k*c weights (kx, ic) of an output channel meet k*c inputs that lie side by side, so the
-//! gradient is k matrix products (k*c, pixels) times (pixels, oc) whose operands are read where they are.
+//! For a row ky of the kernel the k*c weights (kx, ic) of an output channel are multiplied by k*c inputs that lie side
+//! by side, so the gradient is k matrix products (k*c, pixels) times (pixels, oc) whose operands are read where they
+//! are.
 
 use rayon::prelude::*;
 
 use super::buffers::{self, Scratch, Shared};
-use super::conv::Geometry;
-use super::gemm_microkernel::{PIXELS, accumulate_outer, blocks, put, with_sizes};
+use super::gemm_microkernel::{PIXEL_BLOCK, PIXELS, accumulate_outer, blocks, put, with_sizes};
+use super::geometry::Geometry;
 use super::simd::{Kernel, Level, Simd};
 
-/// Rows (kx, ic) of a task at the least, where there are many.
+/// The fewest rows (kx, ic) of a task, where there are many.
 const ROWS: usize = 4 * PIXELS;
-/// Output pixels that are gone through at a time: their gradients for a panel of channels stay in the first-level cache while
-/// all rows of a task meet them.
-pub(super) const NEAR: usize = 96;
-
-/// The gradient as (k, k, c, oc), for an input that no patch reaches past.
+/// The gradient as (k, k, c, oc), for an input that is padded already.
 pub(super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry) -> Vec<f32> {
     assert!(g.is_inside() && x.len() >= g.n * g.h * g.w * g.c && grad.len() == g.n * g.oh * g.ow * g.oc);
     let lanes = level.lanes();
@@ -29,7 +26,7 @@ pub(super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometr
         &packed
     };
     let run = g.k * g.c;
-    // A few tasks for each thread; how rows are shared out changes no sum.
+    // A few tasks for each thread; the split of the rows changes no sum.
     let rows = run.div_ceil((4 * rayon::current_num_threads()).div_ceil(g.k)).next_multiple_of(PIXELS).max(ROWS);
     let tasks = run.div_ceil(rows);
     let mut dw = buffers::take(g.k * run * width);
@@ -66,13 +63,13 @@ fn panels(level: Level, grad: &[f32], channels: usize, width: usize) -> Scratch 
 
 struct ConvWeightGrad<'a> {
     x: &'a [f32],
-    /// As [`panels`] has it.
+    /// The output of [`panels`].
     grad: &'a [f32],
     g: &'a Geometry,
     /// Channels of all panels, whole vectors.
     width: usize,
     ky: usize,
-    /// Of the k*c weights of the kernel's row, from one to another.
+    /// Weights of the kernel's row, of k*c, (from, to).
     rows: (usize, usize),
     out: Shared<'a>,
 }
@@ -86,7 +83,7 @@ impl Kernel for ConvWeightGrad<'_> {
         let panel = S::LANES * S::VECTORS;
         let (from, to) = self.rows;
         let lines = g.n * g.oh;
-        let chunk = (NEAR / g.ow).max(1);
+        let chunk = (PIXEL_BLOCK / g.ow).max(1);
         for channel in (0..self.width).step_by(panel) {
             let vectors = (self.width - channel).min(panel) / S::LANES;
             for first in (0..lines).step_by(chunk) {
@@ -101,8 +98,8 @@ impl Kernel for ConvWeightGrad<'_> {
 }
 
 /// # Safety
-/// Weights `row..row + M` of the kernel's row and channels `channel..` of `N` vectors exist, no other task has them, and no
-/// patch reaches past the picture.
+/// Weights `row..row + M` of the kernel's row and channels `channel..` of `N` vectors exist, no other task has them,
+/// and no patch reaches past the picture.
 #[inline(always)]
 unsafe fn block<S: Simd, const M: usize, const N: usize>(
     s: S,
@@ -121,7 +118,7 @@ unsafe fn block<S: Simd, const M: usize, const N: usize>(
         unsafe { accumulate_outer(s, &mut sums, (x, g.stride * g.c), grad, g.ow) };
     }
     let at = |m| task.out.at((task.ky * g.k * g.c + row + m) * task.width + channel, panel);
-    // SAFETY: `out` holds k * k * c rows of `width` channels; the rest is the caller's promise. The first lines find a buffer
-    // of any values.
+    // SAFETY: `out` holds k * k * c rows of `width` channels; the rest is the caller's promise. The first lines find a
+    // buffer of any values.
     unsafe { put(s, &sums, at, first > 0) };
 }

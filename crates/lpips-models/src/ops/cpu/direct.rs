@@ -1,29 +1,30 @@
-//! Convolution without a detour: each output is one chain of multiply-adds over its patch, straight from the picture.
+//! Direct convolution: each output is one chain of multiply-adds over its patch, read from the picture in place.
 //!
-//! A row of the kernel meets k*c inputs that lie side by side in a channels-last picture, so a patch is k such runs, and no
-//! patch is ever gathered. Weights are packed by panels of output channels, (panel, k, k, c, channel in panel). As every
-//! output is one chain in a fixed order, its bits do not depend on how the work is split.
+//! A row of the kernel is multiplied by k*c inputs that lie side by side in a channels-last picture, so a patch is k
+//! such runs, and no patch is ever gathered. Weights are packed by panels of output channels, (panel, k, k, c, channel
+//! in panel). As every output is one chain in a fixed order, its bits do not depend on how the work is split.
 
 use rayon::prelude::*;
 
 use super::buffers::Scratch;
-use super::conv::{FETCH, Geometry, Output, Weight, pad, panel_bias};
 use super::gemm_microkernel::{LINE, PIXELS, accumulate, blocks, with_sizes};
+use super::geometry::{FETCH, Geometry, Weight, pad};
+use super::output::{Output, panel_bias};
 use super::simd::{Kernel, Level, Simd};
 
 /// Most output pixels of one task.
 const TASK: usize = 192;
-/// Multiply-adds below which a task is not worth a thread's attention.
+/// The fewest multiply-adds of a task of its own.
 const MIN_PRODUCTS_PER_TASK: usize = 1 << 20;
 
-/// The time that it takes, in multiply-adds.
+/// The estimated time, in multiply-adds.
 pub(super) fn cost(g: &Geometry) -> usize {
     g.products() + FETCH * g.weights(g.k * g.k)
 }
 
 /// The convolution of `x` by packed weights into `out`.
 pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f32]>, g: &Geometry, out: &Output<'_>) {
-    // A 1x1 convolution sees one long row of pixels.
+    // A 1x1 convolution treats the batch as one long row of pixels.
     let g = if g.k == 1 && g.stride == 1 && g.top == 0 && g.left == 0 && g.oh == g.h && g.ow == g.w {
         Geometry { n: 1, h: 1, w: g.n * g.h * g.w, oh: 1, ow: g.n * g.h * g.w, ..*g }
     } else {
@@ -35,7 +36,7 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     let panels = g.oc.div_ceil(level.panel());
     let threads = rayon::current_num_threads();
     let wanted = (4 * threads).min((pixels * g.patch() * g.oc).div_ceil(MIN_PRODUCTS_PER_TASK));
-    // Where weights are many and pixels few, each thread gets panels of its own, and so reads its share of the weights only.
+    // With many weights and few pixels each thread gets panels of its own, and so reads its share of the weights only.
     let chunks = match wanted {
         0 | 1 => 1,
         _ if pixels <= ROWS && panels >= 2 * threads => 1,
@@ -65,7 +66,7 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     }
 }
 
-/// Some pixels of the result, (first, count), by some panels of its channels, from one to another.
+/// A block of the output: `pixels` (first, count) by `panels` (from, to) of channels.
 struct Direct<'a> {
     x: &'a [f32],
     packed: &'a [f32],
@@ -84,7 +85,7 @@ impl Kernel for Direct<'_> {
         let g = self.g;
         let (first, count) = self.pixels;
         assert!(count <= TASK + PIXELS);
-        // Where each pixel's patch begins.
+        // The start of each pixel's patch.
         let mut starts = [0usize; TASK + PIXELS];
         let (mut n, mut oy, mut ox) = (first / (g.oh * g.ow), first / g.ow % g.oh, first % g.ow);
         for start in &mut starts[..count] {
@@ -100,8 +101,8 @@ impl Kernel for Direct<'_> {
         let reach = ((g.k - 1) * g.w + g.k) * g.c;
         assert!(starts[..count].iter().all(|start| start + reach <= self.x.len()), "a patch reaches past the picture");
         let panel = S::LANES * S::VECTORS;
-        // Many weights for few pixels: then the kernel's rows are gone through one by one, each for all pixels, and while one
-        // is in use the next is brought near.
+        // With many weights for few pixels the kernel's rows are processed one by one, each for all pixels, and while
+        // one is in use the next is prefetched.
         let by_rows = count <= ROWS && g.patch() * panel > NEAR;
         let step = if by_rows { 1 } else { g.k };
         let mut sums = [0f32; ROWS * 64];
@@ -124,9 +125,9 @@ impl Kernel for Direct<'_> {
                         ahead: next.wrapping_add(i * g.k * g.c * AHEAD * LINE),
                     };
                     let starts = &starts[from..from + size];
-                    // SAFETY: the weights are this panel's, and the assert above keeps the patches inside x. The pixels and
-                    // channels are the result's, and the other tasks have other ones. Where sums are used there are at most
-                    // ROWS pixels of 64 channels.
+                    // SAFETY: the weights are this panel's, and the assert above keeps the patches inside x. The pixels
+                    // and channels are the result's, and the other tasks have other ones. Where sums are used there are
+                    // at most ROWS pixels of 64 channels.
                     unsafe {
                         if by_rows {
                             with_sizes!(size, vectors, block::<S, AHEAD>(s, &self, starts, weights, &bias, part));
@@ -140,26 +141,26 @@ impl Kernel for Direct<'_> {
     }
 }
 
-/// Most pixels of a task that goes by the kernel's rows.
+/// Most pixels of a task that is processed by the kernel's rows.
 const ROWS: usize = 48;
-/// Floats of a panel's weights from which on it pays.
+/// Floats of a panel's weights above which the task is processed by the kernel's rows.
 const NEAR: usize = 1 << 15;
-/// Cache lines asked for at each step.
+/// Cache lines prefetched at each step.
 const AHEAD: usize = 2;
 
-/// What a block computes.
+/// The part of the output that a block computes.
 #[derive(Clone, Copy)]
 struct Part {
     place: Place,
-    /// Of the kernel, from one to another.
+    /// Rows of the kernel, (from, to).
     rows: (usize, usize),
-    /// Where the sums wait between rows.
+    /// The sums between rows.
     sums: *mut f32,
-    /// The weights that will be used next.
+    /// The weights to prefetch, which are used next.
     ahead: *const f32,
 }
 
-/// Where a block's results go.
+/// The position of a block in the output.
 #[derive(Clone, Copy)]
 struct Place {
     pixel: usize,
@@ -168,9 +169,9 @@ struct Place {
 }
 
 /// # Safety
-/// The patches at `starts` lie inside `x`, `weights` holds the part's rows of a panel of `N` vectors, the result has `M` pixels
-/// and the channels from `part.place` on, which no other task writes, and if the rows are not all of the kernel's, `part.sums`
-/// has room for `M` times `N` vectors.
+/// The patches at `starts` lie inside `x`, `weights` holds the part's rows of a panel of `N` vectors, the result has
+/// `M` pixels and the channels from `part.place` on, which no other task writes, and if the rows are not all of the
+/// kernel's, `part.sums` has room for `M` times `N` vectors.
 #[inline(always)]
 unsafe fn block<S: Simd, const LINES: usize, const M: usize, const N: usize>(
     s: S,
@@ -241,34 +242,4 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
         }
     });
     packed
-}
-
-impl Output<'_> {
-    /// Puts a pixel's channels `channel..channel + channels` down, after a ReLU if there is one.
-    ///
-    /// # Safety
-    /// The result has this pixel and these channels, as many as `N` vectors hold or fewer, and no other task writes them.
-    #[inline(always)]
-    pub(super) unsafe fn store<S: Simd, const N: usize>(
-        &self,
-        s: S,
-        pixel: usize,
-        channel: usize,
-        channels: usize,
-        values: &[S::V; N],
-    ) {
-        let to = self.data.at(pixel * self.width + self.offset + channel, channels);
-        for n in 0..N {
-            let value = if self.relu { s.max(s.splat(0.0), values[n]) } else { values[n] };
-            let left = channels - n * S::LANES;
-            // SAFETY: `new` saw to the room for all pixels and channels of the result; the rest is the caller's promise.
-            unsafe {
-                if left >= S::LANES {
-                    s.store(to.add(n * S::LANES), value);
-                } else {
-                    s.store_first(to.add(n * S::LANES), value, left);
-                }
-            }
-        }
-    }
 }

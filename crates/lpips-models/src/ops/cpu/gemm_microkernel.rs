@@ -1,18 +1,23 @@
-//! The block of a matrix product that fits the registers: a few pixels times a panel of output channels.
+//! GEMM microkernels: the block of a matrix product that fits the registers, a few pixels times a panel of output
+//! channels.
 
 use super::simd::Simd;
 
-/// Pixels of the largest block. Six pixels by four vectors take 24 of AVX-512's 32 registers and leave room for one row of
-/// weights and a pixel's value.
+/// Pixels of the largest block. Six pixels by four vectors take 24 of AVX-512's 32 registers and leave room for one row
+/// of weights and a pixel's value.
 pub(super) const PIXELS: usize = 6;
+
+/// Output pixels that a weight gradient sums over at a time: their gradients for a panel of channels stay in the
+/// first-level cache while all rows of a task are multiplied by them.
+pub(super) const PIXEL_BLOCK: usize = 96;
 
 /// Floats of a cache line.
 pub(super) const LINE: usize = 16;
 
 /// acc[m][n] += sum over j of x[m][j] * w[j][n], j from 0 to `run`, n counting vectors.
 ///
-/// At each step the next `LINES` cache lines from `ahead` on are asked for, whatever is there: weights that will be needed soon
-/// are on their way from memory while this block is computed.
+/// At each step the next `LINES` cache lines from `ahead` on are prefetched, whatever is there: weights that are needed
+/// next are on their way from memory while this block is computed.
 ///
 /// # Safety
 /// Each of `x` can be read for `run` floats, and `w` for `run * N` vectors.
@@ -48,8 +53,8 @@ pub(super) unsafe fn accumulate<S: Simd, const M: usize, const N: usize, const L
     *acc = sums;
 }
 
-/// acc[m][n] += sum over j of x[j * step + m] * w[j][n], j from 0 to `count`, n counting vectors: where what is summed over, the
-/// pixels, lies outermost in both.
+/// acc[m][n] += sum over j of x[j * step + m] * w[j][n], j from 0 to `count`, n counting vectors: where what is summed
+/// over, the pixels, lies outermost in both.
 ///
 /// # Safety
 /// `x` can be read for `M` floats at each step, and `w` for `count * N` vectors.
@@ -86,7 +91,7 @@ pub(super) unsafe fn accumulate_outer<S: Simd, const M: usize, const N: usize>(
 /// Writes a block's sums to rows of `width` floats, or adds them to what is there.
 ///
 /// # Safety
-/// `at(m)` is where row `m` begins, with room for `N` vectors that nobody else uses.
+/// `at(m)` is where row `m` begins, with space for `N` vectors that no other task uses.
 #[inline(always)]
 pub(super) unsafe fn put<S: Simd, const M: usize, const N: usize>(
     s: S,
@@ -142,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_cover_everything_once() {
+    fn blocks_cover_every_row_once() {
         for count in 0..100 {
             let mut next = 0;
             for (start, size) in blocks(count) {

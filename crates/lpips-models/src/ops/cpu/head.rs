@@ -1,7 +1,7 @@
 //! The distance between two pictures' taps at each pixel, and its gradients.
 //!
-//! A pixel is read once from memory and then, from the cache, as often as it takes: its norm comes first. The expanded
-//! square would save the second look, but it cancels where the pictures are alike.
+//! A pixel is read from memory once, for its norm, and then again from the cache. The expanded square would save the
+//! second pass, but it cancels where the pictures are alike.
 
 use candle_core::Result;
 use rayon::prelude::*;
@@ -14,23 +14,23 @@ use super::simd::{Kernel, Level, Simd};
 /// Added to the norm, as in the published package.
 pub(crate) const EPSILON: f32 = 1e-10;
 
-/// About as many of a picture's floats as one task takes. Work of one or two tasks stays on the calling thread, where
-/// it is done before another thread has woken.
+/// About the number of a picture's floats in one task. Work of one or two tasks stays on the calling thread, as waking
+/// another takes longer.
 const TASK: usize = 1 << 14;
 
-/// Raw taps to be compared: pictures of `pixels` times `lin.len()` floats each, the channels of a pixel side by side.
+/// Taps to compare: pictures of `pixels` times `lin.len()` floats each, the channels of a pixel side by side.
 #[derive(Clone, Copy)]
 pub(crate) struct Taps<'a> {
     pub(crate) a: &'a [f32],
     pub(crate) b: &'a [f32],
     pub(crate) lin: &'a [f32],
-    /// Which picture of `a` meets which of `b`.
+    /// The pairs, each of a picture of `a` and a picture of `b`.
     pub(crate) pairs: &'a [(usize, usize)],
     pub(crate) pixels: usize,
     pub(crate) dropout: Option<Dropout>,
 }
 
-/// Whose gradient.
+/// The operand of a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     A,
@@ -62,8 +62,8 @@ impl<'a> Taps<'a> {
         &of[index * floats..][..floats]
     }
 
-    /// Calls `f` with blocks of `out`, which holds `floats` for each pixel of some pictures: with the picture's index, the
-    /// block's first pixel and the block.
+    /// Calls `f` with blocks of `out`, which holds `floats` for each pixel of some pictures: with the picture's index,
+    /// the block's first pixel and the block.
     fn for_each_block(&self, out: &mut [f32], floats: usize, f: impl Fn(usize, usize, &mut [f32]) + Sync) {
         let (picture, block) = (self.pixels * floats, self.block());
         if self.is_small() {
@@ -88,26 +88,26 @@ pub(crate) fn forward(taps: &Taps<'_>) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-/// The gradient of one side's taps, given that of the distances. Where a norm is 0 the derivative does not exist, and the
-/// gradient is 0.
+/// The gradient of one side's taps, given that of the distances. Where a norm is 0 the derivative does not exist, and
+/// the gradient is 0.
 pub(crate) fn taps_gradient(taps: &Taps<'_>, grad: &[f32], side: Side) -> Result<Vec<f32>> {
     let (level, c) = (Level::current()?, taps.channels());
     let own = if side == Side::B { taps.b } else { taps.a };
-    // For each of the side's pictures the pairs it is in, and whom it meets there.
-    let mut meets = vec![Vec::new(); own.len() / (taps.pixels * c)];
+    // For each of the side's pictures the pairs it is in, with the other picture of each.
+    let mut partners = vec![Vec::new(); own.len() / (taps.pixels * c)];
     for (pair, &(i, j)) in taps.pairs.iter().enumerate() {
         if side != Side::B {
-            meets[i].push((pair * taps.pixels, taps.picture(taps.b, j)));
+            partners[i].push((pair * taps.pixels, taps.picture(taps.b, j)));
         }
         if side != Side::A {
-            meets[j].push((pair * taps.pixels, taps.picture(taps.a, i)));
+            partners[j].push((pair * taps.pixels, taps.picture(taps.a, i)));
         }
     }
     let mut dx = buffers::take(own.len());
     taps.for_each_block(&mut dx, c, |index, first, dx| {
         dx.fill(0.0);
         let own = &taps.picture(own, index)[first * c..];
-        level.run(TapsGradient { own, meets: &meets[index], first, grad, lin: taps.weights(), dx });
+        level.run(TapsGradient { own, partners: &partners[index], first, grad, lin: taps.weights(), dx });
     });
     Ok(dx)
 }
@@ -129,7 +129,7 @@ pub(crate) fn lin_gradient(taps: &Taps<'_>, grad: &[f32]) -> Result<Vec<f32>> {
     let tasks = 0..taps.pairs.len() * blocks;
     let parts: Vec<Vec<f32>> =
         if taps.is_small() { tasks.map(part).collect() } else { tasks.into_par_iter().map(part).collect() };
-    // The parts' sum, in their order whoever was first.
+    // Summed in the order of the parts, whichever thread was first.
     let mut sum = vec![0f64; c];
     for part in parts {
         for (sum, part) in sum.iter_mut().zip(part) {
@@ -147,7 +147,7 @@ struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    /// Room for one pixel's weights.
+    /// A buffer for one pixel's weights.
     fn room(&self) -> Vec<f32> {
         self.dropout.map_or_else(Vec::new, |_| vec![0.0; self.lin.len()])
     }
@@ -199,13 +199,13 @@ impl Kernel for Distance<'_> {
 /// dx = the gradient of a block of one picture's pixels.
 struct TapsGradient<'a> {
     own: &'a [f32],
-    /// Where the pair's part of `grad` begins, and the whole other picture.
-    meets: &'a [(usize, &'a [f32])],
+    /// For each pair the start of its part of `grad`, and the whole other picture.
+    partners: &'a [(usize, &'a [f32])],
     /// The block's first pixel in its picture.
     first: usize,
     grad: &'a [f32],
     lin: Weights<'a>,
-    /// All zero at first.
+    /// Zero on entry.
     dx: &'a mut [f32],
 }
 
@@ -221,7 +221,7 @@ impl Kernel for TapsGradient<'_> {
             }
             let (own_scale, pixel) = (scale(own_norm), self.first + pixel);
             // First the gradient of the unit vector, from all pairs,
-            for &(start, other) in self.meets {
+            for &(start, other) in self.partners {
                 let other = &other[pixel * c..][..c];
                 let other_scale = s.splat(scale(norm(s, other)));
                 let factor = s.splat(2.0 * self.grad[start + pixel]);
@@ -264,18 +264,18 @@ impl Kernel for LinGradient<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let c = self.sum.len();
-        let mut kept = vec![1.0; if self.dropout.is_some() { c } else { 0 }];
+        let mut factors = vec![1.0; if self.dropout.is_some() { c } else { 0 }];
         let pixels = self.a.chunks_exact(c).zip(self.b.chunks_exact(c));
         for (pixel, (&grad, (a, b))) in self.grad.iter().zip(pixels).enumerate() {
             if let Some(dropout) = self.dropout {
-                dropout.fill(self.first + pixel, &mut kept);
+                dropout.fill(self.first + pixel, &mut factors);
             }
             let (scale_a, scale_b) = (s.splat(scale(norm(s, a))), s.splat(scale(norm(s, b))));
             for at in (0..c).step_by(S::LANES) {
                 let difference = difference(s, load(s, a, at), scale_a, load(s, b, at), scale_b);
                 let mut weighted = s.mul(s.splat(grad), difference);
                 if self.dropout.is_some() {
-                    weighted = s.mul(weighted, load(s, &kept, at));
+                    weighted = s.mul(weighted, load(s, &factors, at));
                 }
                 store(s, self.sum, at, s.fma(weighted, difference, load(s, self.sum, at)));
             }
@@ -298,7 +298,8 @@ fn scale(norm: f32) -> f32 {
     1.0 / (norm + EPSILON)
 }
 
-/// a * `scale_a` - b * `scale_b`, and exactly 0 where both are equal: a fused multiplication would leave a rounding there.
+/// a * `scale_a` - b * `scale_b`, and exactly 0 where both are equal: a fused multiplication would leave a rounding
+/// there.
 #[inline(always)]
 fn difference<S: Simd>(s: S, a: S::V, scale_a: S::V, b: S::V, scale_b: S::V) -> S::V {
     s.sub(s.mul(a, scale_a), s.mul(b, scale_b))

@@ -1,4 +1,4 @@
-//! Pictures by planes to pixels side by side, and back.
+//! Interleaves planes (3, H, W) into pixels (H, W, 3) with an affine, and its gradient.
 
 use candle_core::Result;
 use rayon::prelude::*;
@@ -9,7 +9,7 @@ use super::simd::{Kernel, Level, Simd};
 /// Pixels per task.
 const BLOCK: usize = 1 << 14;
 
-/// One batch of pictures, (N, 3, `pixels`), and what its values become: value * scale + shift, for each channel.
+/// One batch of pictures (N, 3, `pixels`) with its affine: value * scale + shift, for each channel.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
     pub(crate) planes: &'a [f32],
@@ -17,7 +17,7 @@ pub(crate) struct Batch<'a> {
     pub(crate) shift: [f32; 3],
 }
 
-/// The batches one after the other as (N, `pixels`, 3), and whether all results are finite.
+/// Concatenates the batches as (N, `pixels`, 3), and reports whether all results are finite.
 pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>, bool)> {
     let pictures: Vec<_> = batches
         .iter()
@@ -47,7 +47,7 @@ pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>,
     Ok((out, finite))
 }
 
-/// Pictures of bytes, red, green and blue side by side, as (N, `pixels`, 3), changed as [`Batch`] says.
+/// Converts pictures of bytes, red, green and blue side by side, to (N, `pixels`, 3), with the affine of [`Batch`].
 pub(crate) fn from_bytes(pictures: &[&[u8]], scale: [f32; 3], shift: [f32; 3]) -> Result<Vec<f32>> {
     let picture = pictures.first().map_or(0, |picture| picture.len());
     let mut out = buffers::take(pictures.len() * picture);
@@ -60,7 +60,7 @@ pub(crate) fn from_bytes(pictures: &[&[u8]], scale: [f32; 3], shift: [f32; 3]) -
     Ok(out)
 }
 
-/// Changes bytes of three channels side by side.
+/// Applies the affine to bytes of three channels side by side.
 struct Change<'a> {
     bytes: &'a [u8],
     scale: [f32; 3],
@@ -73,7 +73,7 @@ impl Kernel for Change<'_> {
     /// Plain loops, which the compiler turns into the level's instructions by itself.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        // As many pixels at a time as make whole vectors of any length.
+        // 48 values are whole pixels and whole vectors of any length.
         const AT_ONCE: usize = 48;
         let scale: [f32; AT_ONCE] = std::array::from_fn(|i| self.scale[i % 3]);
         let shift: [f32; AT_ONCE] = std::array::from_fn(|i| self.shift[i % 3]);
@@ -85,7 +85,7 @@ impl Kernel for Change<'_> {
     }
 }
 
-/// Interleaves three planes' changed values, and says whether all of them are finite.
+/// Interleaves three planes' changed values, and returns whether all of them are finite.
 struct Interleave<'a> {
     planes: [&'a [f32]; 3],
     scale: [f32; 3],

@@ -25,10 +25,10 @@ pub(crate) fn forward(level: Level, x: &[f32], g: &Geometry) -> Vec<f32> {
     out
 }
 
-/// [`forward`] into `out`, which has just the room.
+/// [`forward`] into `out`, which has the output's size.
 pub(crate) fn forward_into(level: Level, x: &[f32], g: &Geometry, out: &mut [f32]) {
     assert!(x.len() >= g.n * g.h * g.w * g.c, "the picture is too short");
-    assert!(out.len() == g.n * g.oh * g.ow * g.c, "the result has another size than its room");
+    assert!(out.len() == g.n * g.oh * g.ow * g.c, "the output has another size than its buffer");
     let row = |(line, row): (usize, &mut [f32])| level.run(Row { x, g, line, out: row });
     if out.len() < MIN_OUTPUTS_PER_TASK {
         out.chunks_exact_mut(g.ow * g.c).enumerate().for_each(row);
@@ -38,7 +38,7 @@ pub(crate) fn forward_into(level: Level, x: &[f32], g: &Geometry, out: &mut [f32
     }
 }
 
-/// Outputs below which a task is not worth a thread's attention.
+/// The fewest outputs of a task of its own: fewer stay on the calling thread.
 const MIN_OUTPUTS_PER_TASK: usize = 1 << 13;
 
 /// One row of outputs.
@@ -65,7 +65,8 @@ impl Kernel for Row<'_> {
                 for iy in top..bottom {
                     for ix in left..right {
                         let from = x.as_ptr().wrapping_add(((n * g.h + iy) * g.w + ix) * g.c + channel);
-                        // SAFETY: `count` channels from `channel` on of a pixel of the picture, whose length was checked.
+                        // SAFETY: `count` channels from `channel` on of a pixel of the picture, whose length was
+                        // checked.
                         let value = unsafe { if count == S::LANES { s.load(from) } else { s.load_first(from, count) } };
                         best = s.max_or_nan(best, value);
                     }
@@ -83,7 +84,7 @@ pub(crate) fn input_gradient(level: Level, x: &[f32], grad: &[f32], g: &Geometry
     assert!(x.len() == g.n * g.h * g.w * g.c, "the picture has another size than its shape");
     assert!(grad.len() == g.n * g.oh * g.ow * g.c, "the gradient has another size than the result");
     let mut dx = buffers::take(x.len());
-    // A window that reaches into two tasks is searched in both.
+    // A window that overlaps two tasks is searched in both.
     let (picture, rows) = (g.h * g.w * g.c, (MIN_OUTPUTS_PER_TASK / (g.w * g.c)).max(2 * g.kernel));
     dx.par_chunks_exact_mut(picture).enumerate().for_each(|(n, dx)| {
         let x = &x[n * picture..][..picture];
@@ -103,7 +104,7 @@ struct Gradient<'a> {
     grad: &'a [f32],
     g: &'a Geometry,
     first: usize,
-    /// All zero at first.
+    /// Zero on entry.
     dx: &'a mut [f32],
 }
 

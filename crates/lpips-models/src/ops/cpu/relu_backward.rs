@@ -1,4 +1,4 @@
-//! The gradient of a rectifier, and of the bias before it.
+//! The gradient of a ReLU, and of the bias before it.
 
 use rayon::prelude::*;
 
@@ -8,15 +8,18 @@ use super::simd::{Kernel, Level, Simd};
 /// Floats per task.
 const BLOCK: usize = 1 << 14;
 
-/// What is left of the gradient of an output max(0, .): nothing where the output is 0. And its sum over the pixels, which is
-/// the bias's gradient. Both are of `channels` channels, which the output and its gradient, pixels of `width` channels, have from
-/// channel `offset` on.
-pub(crate) fn relu_backward(
-    level: Level,
-    (y, grad): (&[f32], &[f32]),
-    width: usize,
-    (offset, channels): (usize, usize),
-) -> (Vec<f32>, Vec<f32>) {
+/// A range of `count` channels from `offset` on, of pixels with `width` channels.
+#[derive(Clone, Copy)]
+pub(crate) struct ChannelRange {
+    pub(crate) width: usize,
+    pub(crate) offset: usize,
+    pub(crate) count: usize,
+}
+
+/// The gradient of the input of max(0, .), which is 0 where the output `y` is 0, for some channels; and its sum over
+/// the pixels, which is the bias's gradient.
+pub(crate) fn relu_backward(level: Level, y: &[f32], grad: &[f32], channels: ChannelRange) -> (Vec<f32>, Vec<f32>) {
+    let ChannelRange { width, offset, count: channels } = channels;
     assert!(y.len() == grad.len() && y.len().is_multiple_of(width), "the gradient has another size than the output");
     assert!(offset + channels <= width, "there are no such channels");
     let mut out = buffers::take(y.len() / width * channels);
@@ -30,7 +33,7 @@ pub(crate) fn relu_backward(
             sum
         })
         .collect();
-    // In the blocks' order, whoever was first.
+    // In the blocks' order, whichever thread was first.
     let mut sum = vec![0f64; channels];
     for part in parts {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
@@ -44,7 +47,7 @@ struct ReluBackward<'a> {
     width: usize,
     offset: usize,
     out: &'a mut [f32],
-    /// By channel.
+    /// One sum for each channel.
     sum: &'a mut [f32],
 }
 

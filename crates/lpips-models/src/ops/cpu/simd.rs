@@ -1,15 +1,15 @@
-//! One vocabulary over the machines' vectors, and the choice between them at run time.
+//! Portable SIMD: a trait over the machines' vectors, and the choice between them at run time.
 //!
-//! A kernel is written once over [`Simd`] and given to [`Level::run`], which compiles it for each level. Everything from
-//! `Kernel::run` down to the vector operations must be `#[inline(always)]`: what is not inlined is compiled without the
-//! level's instructions.
+//! A kernel is written once over [`Simd`] and given to [`Level::run`], which compiles it for each level. Everything
+//! from `Kernel::run` down to the vector operations must be `#[inline(always)]`: what is not inlined is compiled
+//! without the level's instructions.
 
 use std::ffi::OsStr;
 use std::sync::OnceLock;
 
 use candle_core::{Result, bail};
 
-/// Vectors of f32 and what kernels do with them. A value of the type is the proof that the machine has the instructions.
+/// Vectors of f32 and their operations. A value of the type proves that the machine has the instructions.
 pub(super) trait Simd: Copy + Send + Sync {
     type V: Copy;
     /// Floats per vector.
@@ -33,14 +33,14 @@ pub(super) trait Simd: Copy + Send + Sync {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger of the two, lane by lane; NaN where either is.
     fn max_or_nan(self, a: Self::V, b: Self::V) -> Self::V;
-    /// All lanes added up.
+    /// The sum of all lanes.
     fn sum(self, v: Self::V) -> f32;
 
-    /// Asks for the cache line of `at` to be brought near. Any address will do.
+    /// Prefetches the cache line of `at`, which may be any address.
     #[inline(always)]
     fn prefetch(self, _at: *const f32) {}
 
-    /// The first `count` floats at `from`, and zeros.
+    /// Loads the first `count` floats at `from`, followed by zeros.
     ///
     /// # Safety
     /// `count` floats at `from` can be read, and `count` is at most `LANES`.
@@ -69,13 +69,13 @@ pub(super) trait Simd: Copy + Send + Sync {
     }
 }
 
-/// Work for one level's instructions.
+/// A kernel, written once over [`Simd`] and compiled for each level.
 pub(super) trait Kernel {
     type Output;
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
-/// A set of vector instructions.
+/// A level of vector instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Plain Rust, on any machine: four floats at a time.
@@ -111,7 +111,7 @@ impl Level {
         }
     }
 
-    /// All levels that this machine has, the widest last.
+    /// The levels that this machine has, the widest last.
     pub fn available() -> impl Iterator<Item = Self> {
         Self::NAMES.iter().map(|(level, _)| *level).filter(|level| level.is_available())
     }
@@ -400,7 +400,8 @@ mod arm {
     #[derive(Clone, Copy)]
     pub(super) struct Neon(pub(super) ());
 
-    // SAFETY of all blocks below: every 64-bit ARM machine has NEON; what loads and stores touch is their caller's promise.
+    // SAFETY of all blocks below: every 64-bit ARM machine has NEON; what loads and stores touch is their caller's
+    // promise.
     impl Simd for Neon {
         type V = float32x4_t;
         const LANES: usize = 4;
@@ -505,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_calculates() {
+    fn simd_operations_are_right_at_every_level() {
         let mut noise = Noise::new(1);
         let (a, b, c) = (noise.take(16), noise.take(16), noise.take(16));
         for level in Level::available() {
@@ -514,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_is_chosen_by_name() {
+    fn simd_level_is_chosen_by_name() {
         assert_eq!(Level::choose(Some("portable")), Ok(Level::Portable));
         assert_eq!(Level::choose(None), Level::choose(Some("")));
         let error = Level::choose(Some("mmx")).unwrap_err();

@@ -17,7 +17,7 @@ impl Taps {
         Self(taps.collect())
     }
 
-    /// The same as a dense (output, input) matrix, row by row.
+    /// The positions as a dense (output, input) matrix, row by row.
     pub(crate) fn matrix(&self, input: usize) -> Vec<f32> {
         let mut matrix = vec![0.0; self.0.len() * input];
         for (row, &(low, high, weight)) in matrix.chunks_exact_mut(input).zip(&self.0) {
@@ -28,7 +28,7 @@ impl Taps {
     }
 }
 
-/// Planes of `rows` x `cols` taps from planes of `h` x `w`.
+/// Resamples planes of `h` x `w` pixels to `rows` x `cols`.
 pub(crate) fn forward(x: &[f32], (h, w): (usize, usize), rows: &Taps, cols: &Taps) -> Vec<f32> {
     let (oh, ow) = (rows.0.len(), cols.0.len());
     let mut out = vec![0.0; x.len() / (h * w) * oh * ow];

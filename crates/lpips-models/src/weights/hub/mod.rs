@@ -12,10 +12,11 @@ use std::time::Duration;
 use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
 
-use super::format::LARGEST_FILE;
-use super::source::Progress;
+use super::archive::LARGEST_FILE;
+use super::progress::Progress;
 use crate::arch::HubFile;
 use crate::error::{Error, Result};
+use crate::hash::hex;
 use crate::transfer::{Failure, Transfer};
 
 /// The hub unless `HF_ENDPOINT` names another.
@@ -34,8 +35,8 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    /// The hub as the environment describes it: `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`, and
-    /// `HF_HUB_DOWNLOAD_TIMEOUT` for the seconds without a byte after which a server counts as stalled.
+    /// The hub as the environment describes it: `HF_ENDPOINT`, `HF_HUB_CACHE`, `HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`,
+    /// and `HF_HUB_DOWNLOAD_TIMEOUT` for the seconds without a byte after which a server counts as stalled.
     pub(super) fn from_env(progress: Option<Progress>) -> Self {
         let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         // hf-hub panics where it has to guess the cache's place and there is no home folder.
@@ -70,8 +71,8 @@ impl Hub {
         cache.get(file.file).or_else(|| direct.exists().then_some(direct))
     }
 
-    /// Fetches the file into the cache. `accept` looks at the whole file before it gets its place there, and what it makes
-    /// of it is returned; a file that it refuses is deleted.
+    /// Fetches the file into the cache. `accept` checks the whole file before it is moved there, and its result is
+    /// returned; a file that it refuses is deleted.
     pub(super) fn download<T>(&self, file: &HubFile, accept: impl Fn(&Path) -> Result<T>) -> Result<(PathBuf, T)> {
         let folder = Self::repo(file).folder_name();
         let (blobs, locks) = (self.cache.join(&folder).join("blobs"), self.cache.join(".locks").join(&folder));
@@ -83,7 +84,7 @@ impl Hub {
             lock.lock()?;
             Ok(lock)
         };
-        let _lock = lock().map_err(|error| self.unwritable(&error))?;
+        let _lock = lock().map_err(|error| self.unwritable(error))?;
         // Another process may have fetched it while this one waited for the lock.
         if let Some(path) = self.cached(file)
             && let Ok(value) = accept(&path)
@@ -96,32 +97,28 @@ impl Hub {
             let commit = self.fetch(file, &part)?;
             match accept(&part) {
                 Ok(value) => {
-                    let path = self.keep(file, &part, &commit).map_err(|error| self.unwritable(&error))?;
+                    let path = self.store(file, &part, &commit).map_err(|error| self.unwritable(error))?;
                     return Ok((path, value));
                 }
                 Err(error) => {
-                    fs::remove_file(&part).map_err(|error| self.unwritable(&error))?;
+                    fs::remove_file(&part).map_err(|error| self.unwritable(error))?;
                     if !resumed {
-                        let reason = match error {
-                            Error::WeightsFile { reason, .. } => reason,
+                        let reason = match &error {
+                            Error::WeightsFile { reason, .. } => reason.clone(),
                             other => other.to_string(),
                         };
-                        let url = self.url(file);
-                        return Err(Error::Download(format!("{url}: what was sent {reason}; it was not kept")));
+                        let reason = format!("what was sent {reason}; it was not kept");
+                        return Err(Error::Download { url: self.url(file), reason, source: Some(error.into()) });
                     }
-                    // What an earlier run left behind may have been the beginning of another version.
+                    // The part of an earlier run may have been the beginning of another version.
                     resumed = false;
                 }
             }
         }
     }
 
-    fn unwritable(&self, error: &io::Error) -> Error {
-        Error::Download(format!(
-            "can't write to the Hugging Face cache {} ({error}): make room or make it writable, or name another folder in \
-             HF_HUB_CACHE",
-            self.cache.display()
-        ))
+    fn unwritable(&self, source: io::Error) -> Error {
+        Error::UnwritableCache { path: self.cache.clone(), source }
     }
 
     fn url(&self, file: &HubFile) -> String {
@@ -129,7 +126,7 @@ impl Hub {
         format!("{endpoint}/{}/resolve/{}/{}", file.repo, file.revision.replace('/', "%2F"), file.file)
     }
 
-    /// Gets the whole file into `part`, going on where an earlier attempt stopped. Returns the commit it belongs to.
+    /// Downloads the whole file into `part`, resuming an earlier attempt. Returns the commit it belongs to.
     fn fetch(&self, file: &HubFile, part: &Path) -> Result<String> {
         let url = self.url(file);
         let transfer = Transfer {
@@ -148,16 +145,18 @@ impl Hub {
                 progress(file.file, position, total);
             }
         });
-        let headers = headers.map_err(|failure| {
-            let reason = match failure {
-                Failure::Access(status) => {
-                    format!("access was refused ({status}); a token can be given in HF_TOKEN")
-                }
-                Failure::TooLarge(_) => "what the server sends is over 2 GB: no weights".to_string(),
-                Failure::Write(error) => self.unwritable(&error).to_string(),
-                other => other.to_string(),
-            };
-            Error::Download(format!("{url}: {reason}"))
+        let headers = headers.map_err(|failure| match failure {
+            Failure::Write(error) => self.unwritable(error),
+            failure => {
+                let reason = match &failure {
+                    Failure::Access(status) => {
+                        format!("access was refused ({status}); a token can be given in HF_TOKEN")
+                    }
+                    Failure::TooLarge(_) => "what the server sends is over 2 GB: no weights".to_string(),
+                    other => other.to_string(),
+                };
+                Error::Download { url: url.clone(), reason, source: Some(failure.into()) }
+            }
         })?;
         let commits = headers.get_all("x-repo-commit").iter().filter_map(|commit| commit.to_str().ok());
         // A folder's name in the cache: nothing but a commit's digits is taken.
@@ -165,8 +164,8 @@ impl Hub {
         Ok(commits.next().unwrap_or(file.revision).to_string())
     }
 
-    /// Gives a finished file its place in the cache: the contents under their hash, and a link with the file's name.
-    fn keep(&self, file: &HubFile, part: &Path, commit: &str) -> io::Result<PathBuf> {
+    /// Moves a finished file into the cache: the contents under their hash, and a link with the file's name.
+    fn store(&self, file: &HubFile, part: &Path, commit: &str) -> io::Result<PathBuf> {
         let sha256 = hash(part)?;
         let cache = Cache::new(self.cache.clone()).repo(Self::repo(file));
         let contents = self.cache.join(Self::repo(file).folder_name()).join("blobs").join(&sha256);
@@ -176,7 +175,7 @@ impl Hub {
         fs::create_dir_all(parent)?;
         let depth = Path::new(file.file).components().count() + 1;
         let blob: PathBuf = std::iter::repeat_n("..", depth).collect::<PathBuf>().join("blobs").join(&sha256);
-        // Beside its place and then onto it, so that the name never stands for something half made.
+        // Written beside its place and then renamed, so that the name never denotes a partial file.
         let fresh = parent.join(format!(".{sha256}.{}", std::process::id()));
         link(&blob, &contents, &fresh)?;
         fs::rename(&fresh, &pointer)?;
@@ -205,7 +204,7 @@ fn hash(path: &Path) -> io::Result<String> {
             count => hash.update(&buffer[..count]),
         }
     }
-    Ok(super::hex(&hash.finalize()))
+    Ok(hex(&hash.finalize()))
 }
 
 #[cfg(test)]

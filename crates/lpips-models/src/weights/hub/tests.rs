@@ -1,4 +1,4 @@
-//! Downloads from a hub on the loopback interface that behaves as badly as real ones do.
+//! Downloads from a misbehaving hub on the loopback interface.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -40,7 +40,7 @@ fn leftovers(cache: &Path) -> Vec<String> {
 }
 
 #[test]
-fn arrives_whole_however_the_server_behaves() {
+fn hub_download_is_whole_for_any_server_behaviour() {
     const CASES: &[&[Act]] = &[
         &[Act::Serve],
         &[Act::Cut(100_000), Act::Cut(500_000), Act::Serve],
@@ -66,7 +66,7 @@ fn arrives_whole_however_the_server_behaves() {
 }
 
 #[test]
-fn goes_on_where_the_connection_was_cut() {
+fn hub_download_resumes_after_a_cut() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, requests) = server(content(), &[Act::Cut(100_000), Act::Serve]);
     hub(&endpoint, folder.path()).download(&FILE, accept).unwrap();
@@ -77,7 +77,7 @@ fn goes_on_where_the_connection_was_cut() {
 }
 
 #[test]
-fn a_later_run_goes_on_too_and_finds_out_other_beginnings() {
+fn hub_download_resumes_a_part_and_detects_foreign_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, _) = server(content(), &[Act::Cut(100_000), Act::Cut(0)]);
     let error = hub(&endpoint, folder.path()).download(&FILE, accept).unwrap_err().to_string();
@@ -119,7 +119,7 @@ fn download_progress_reports_name_and_bytes() {
 }
 
 #[test]
-fn refuses_and_forgets_wrong_content() {
+fn hub_download_deletes_wrong_content() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, _) = server(vec![1; 5000], &[Act::Serve]);
     let hub = hub(&endpoint, folder.path());
@@ -130,7 +130,7 @@ fn refuses_and_forgets_wrong_content() {
 }
 
 #[test]
-fn gives_up_with_a_sentence() {
+fn hub_download_failure_is_one_sentence() {
     for (acts, expected) in [
         (&[Act::Status(404)][..], "404"),
         (&[Act::Status(401)], "HF_TOKEN"),
@@ -158,7 +158,7 @@ fn gives_up_with_a_sentence() {
 }
 
 #[test]
-fn the_token_goes_to_the_hub_only() {
+fn hub_token_is_not_sent_to_redirects() {
     let (cdn, elsewhere) = server(content(), &[Act::Serve]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -181,7 +181,7 @@ fn the_token_goes_to_the_hub_only() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_written_is_named() {
+fn hub_download_names_an_unwritable_cache() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
@@ -191,7 +191,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn two_at_once_fetch_once() {
+fn hub_downloads_at_once_fetch_once() {
     let folder = tempfile::tempdir().unwrap();
     let (endpoint, requests) = server(content(), &[Act::Serve]);
     let hub = hub(&endpoint, folder.path());

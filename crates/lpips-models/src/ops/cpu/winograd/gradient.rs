@@ -1,18 +1,18 @@
-//! The weights' gradient in the transformed tiles.
+//! The weights' gradient by Winograd tiles.
 //!
-//! Forward, an output is Aᵀ (U ∘ V) A of transformed weights U and inputs V, so U's gradient is the sum over the tiles of
-//! V ∘ (A dY Aᵀ), a matrix product over the tiles for each frequency, and the weights' is Gᵀ dU G.
+//! Forward, an output is Aᵀ (U ∘ V) A of transformed weights U and inputs V, so U's gradient is the sum over the tiles
+//! of V ∘ (A dY Aᵀ), a matrix product over the tiles for each frequency, and the weights' is Gᵀ dU G.
 
 use rayon::prelude::*;
 
 use super::super::buffers::{self, Scratch, Shared};
-use super::super::conv::Geometry;
-use super::super::conv_weight_grad::NEAR;
-use super::super::gemm_microkernel::{accumulate_outer, blocks, put, with_sizes};
+use super::super::gemm_microkernel::{PIXEL_BLOCK, accumulate_outer, blocks, put, with_sizes};
+use super::super::geometry::Geometry;
 use super::super::simd::{Kernel, Level, Simd};
-use super::{Analysis, Input, OUTPUTS, Room, Tiles, points, positive, side};
+use super::transform::{OUTPUTS, points, side, transform_grad};
+use super::{Input, InputTransform, TileBuffer, Tiles};
 
-/// Tiles times channels that are in work at a time.
+/// Tiles times channels that are processed at a time.
 const GROUP: usize = 1 << 16;
 
 /// The gradient as (k, k, c, oc).
@@ -21,18 +21,18 @@ pub(in super::super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g
     assert!(grad.len() == g.n * g.oh * g.ow * g.oc, "the gradient is no convolution's output");
     let (frequencies, depth, width) = (input.tiling.frequencies, input.depth, g.oc.next_multiple_of(level.lanes()));
     let mut sums = Scratch::new(frequencies * depth * width);
-    let group = (GROUP / depth.max(width)).max(NEAR).min(input.tiling.all);
-    let mut v = Scratch::new(Room::len(frequencies, group, depth));
+    let group = (GROUP / depth.max(width)).max(PIXEL_BLOCK).min(input.tiling.all);
+    let mut v = Scratch::new(TileBuffer::len(frequencies, group, depth));
     let mut spread = Scratch::new(frequencies * group * width);
     for origin in (0..input.tiling.all).step_by(group) {
         let count = group.min(input.tiling.all - origin);
-        let v = Room::new(&mut v, frequencies, count, depth);
+        let v = TileBuffer::new(&mut v, frequencies, count, depth);
         let share = count.div_ceil(4 * rayon::current_num_threads());
         let out = Shared::new(&mut spread);
         (0..count.div_ceil(share)).into_par_iter().for_each(|part| {
             let tiles = Tiles { origin, from: part * share, to: count.min((part + 1) * share) };
-            level.run(Analysis { input: &input, tiles, v });
-            level.run(Spread { input: &input, grad, tiles, count, width, out });
+            level.run(InputTransform { input: &input, tiles, v });
+            level.run(GradTransform { input: &input, grad, tiles, count, width, out });
         });
         let spread = &spread;
         sums.par_chunks_exact_mut(depth * width).enumerate().for_each(|(frequency, sums)| {
@@ -42,23 +42,23 @@ pub(in super::super) fn weight_gradient(level: Level, x: &[f32], grad: &[f32], g
     let mut dw = buffers::take(g.k * g.k * g.c * g.oc);
     let out = Shared::new(&mut dw);
     (0..g.c).into_par_iter().with_min_len(8).for_each(|channel| {
-        level.run(Gather { sums: &sums, g, depth, width, channel, out });
+        level.run(WeightGradTransform { sums: &sums, g, depth, width, channel, out });
     });
     dw
 }
 
 /// A dY Aᵀ of some tiles, as (frequency, panel, tile, channel in panel).
-struct Spread<'a> {
+struct GradTransform<'a> {
     input: &'a Input<'a>,
     grad: &'a [f32],
     tiles: Tiles,
-    /// Tiles of the group.
+    /// The number of tiles of the group.
     count: usize,
     width: usize,
     out: Shared<'a>,
 }
 
-impl Kernel for Spread<'_> {
+impl Kernel for GradTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -69,7 +69,7 @@ impl Kernel for Spread<'_> {
     }
 }
 
-impl Spread<'_> {
+impl GradTransform<'_> {
     #[inline(always)]
     fn sides<S: Simd, const T: usize>(&self, s: S) {
         let (g, panel) = (self.input.g, S::LANES * S::VECTORS);
@@ -88,7 +88,7 @@ impl Spread<'_> {
                             if g.oc - channel >= S::LANES { s.load(from) } else { s.load_first(from, g.oc - channel) }
                         };
                     }
-                    let column = spread::<S, T>(s, column);
+                    let column = transform_grad::<S, T>(s, column);
                     for y in 0..T {
                         half[y][x] = column[y];
                     }
@@ -96,11 +96,12 @@ impl Spread<'_> {
                 let (first, within) = (channel / panel * panel, channel % panel);
                 let wide = panel.min(self.width - first);
                 for y in 0..T {
-                    let row = spread::<S, T>(s, half[y]);
+                    let row = transform_grad::<S, T>(s, half[y]);
                     for x in 0..T {
                         let frequency = (y * T + x) * self.count * self.width;
                         let at = frequency + first * self.count + tile * wide + within;
-                        // SAFETY: there is room for all frequencies of the group's tiles, and no other task has these tiles.
+                        // SAFETY: there is room for all frequencies of the group's tiles, and no other task has these
+                        // tiles.
                         unsafe { s.store(self.out.at(at, S::LANES), row[x]) };
                     }
                 }
@@ -109,24 +110,10 @@ impl Spread<'_> {
     }
 }
 
-/// The transposed of [`super::synthesise`].
-#[inline(always)]
-fn spread<S: Simd, const T: usize>(s: S, e: [S::V; OUTPUTS]) -> [S::V; T] {
-    let mut out = [e[0]; T];
-    for (i, x) in positive(T + 1 - OUTPUTS).iter().enumerate() {
-        let x = *x as f32;
-        let even = s.fma(s.splat(x * x), e[2], e[0]);
-        let odd = s.fma(s.splat(x * x * x), e[3], s.mul(s.splat(x), e[1]));
-        (out[1 + 2 * i], out[2 + 2 * i]) = (s.add(even, odd), s.sub(even, odd));
-    }
-    out[T - 1] = e[3];
-    out
-}
-
 /// The sums over a group's tiles at one frequency.
 struct Products<'a> {
-    v: Room<'a>,
-    /// As [`Spread`] leaves it.
+    v: TileBuffer<'a>,
+    /// The output of [`GradTransform`].
     spread: &'a [f32],
     frequency: usize,
     width: usize,
@@ -143,8 +130,8 @@ impl Kernel for Products<'_> {
         let (tiles, depth) = (self.v.tiles, self.v.channels);
         for channel in (0..self.width).step_by(panel) {
             let vectors = (self.width - channel).min(panel) / S::LANES;
-            for first in (0..tiles).step_by(NEAR) {
-                let last = tiles.min(first + NEAR);
+            for first in (0..tiles).step_by(PIXEL_BLOCK) {
+                let last = tiles.min(first + PIXEL_BLOCK);
                 for (row, size) in blocks(depth) {
                     // SAFETY: the group's tiles are there at every frequency, and this one's sums are this task's.
                     unsafe { with_sizes!(size, vectors, product::<S>(s, &self, row, channel, (first, last))) };
@@ -178,7 +165,7 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 }
 
 /// Gᵀ dU G of an input channel.
-struct Gather<'a> {
+struct WeightGradTransform<'a> {
     sums: &'a [f32],
     g: &'a Geometry,
     depth: usize,
@@ -188,7 +175,7 @@ struct Gather<'a> {
     out: Shared<'a>,
 }
 
-impl Kernel for Gather<'_> {
+impl Kernel for WeightGradTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
@@ -214,7 +201,8 @@ impl Kernel for Gather<'_> {
                         sum = s.fma(s.splat(points[kx]), half[fx], sum);
                     }
                     let to = out.at(((ky * k + kx) * g.c + channel) * g.oc + first, channels);
-                    // SAFETY: `out` has a row of oc for each weight of this channel, and no other task has this channel.
+                    // SAFETY: `out` has a row of oc for each weight of this channel, and no other task has this
+                    // channel.
                     unsafe { s.store_first(to, sum, channels) };
                 }
             }

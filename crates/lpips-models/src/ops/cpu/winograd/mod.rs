@@ -1,45 +1,33 @@
-//! Convolution with fewer multiplications (Winograd, 1980; Lavin and Gray, 2016), for kernels of 3x3 and 5x5.
+//! Winograd convolution (Winograd, 1980; Lavin and Gray, 2016), for kernels of 3x3 and 5x5.
 //!
-//! The result is cut into tiles of 4x4 pixels, each of which sees 6x6 or 8x8 input pixels. These are transformed to as many
-//! frequencies, which are multiplied by the transformed weights (a matrix product over the channels for each frequency), and
-//! the products are transformed back: F(4x4, 3x3) takes 36 multiplications in place of 144, F(4x4, 5x5) 64 in place of 400.
+//! The result is cut into tiles of 4x4 pixels, each of which depends on 6x6 or 8x8 input pixels. These are transformed
+//! to as many frequencies, which are multiplied by the transformed weights (a matrix product over the channels for each
+//! frequency), and the products are transformed back: F(4x4, 3x3) takes 36 multiplications in place of 144, F(4x4, 5x5)
+//! 64 in place of 400.
 //!
-//! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the product of the two is one the numbers stay near one, and the
-//! error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and infinity. F(6x6, 3x3),
-//! which tiles of 8x8 would do too, is no faster (it has more weights to read) and four times less exact.
+//! Tiles of 6x6 interpolate at 0, ±√½, ±√2 and infinity: as the product of the two is one the numbers stay near one,
+//! and the error is less than half of that at the usual 0, ±1, ±2. Tiles of 8x8 interpolate at 0, ±1, ±2, ±½ and
+//! infinity. F(6x6, 3x3), which tiles of 8x8 would do too, is no faster (it has more weights to read) and four times
+//! less exact.
 
 mod gradient;
+mod transform;
 
 pub(super) use gradient::weight_gradient;
+pub(super) use transform::{frequencies, has_transform};
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::buffers::{Scratch, Shared};
-use super::conv::{FETCH, Geometry, Output, Weight, panel_bias};
 use super::gemm_microkernel::{LINE, accumulate, blocks, with_sizes};
+use super::geometry::{FETCH, Geometry, Weight};
+use super::output::{Output, panel_bias};
 use super::simd::{Kernel, Level, Simd};
+use transform::{OUTPUTS, points, side, transform_input, transform_output};
 
-/// Output pixels of a tile along one side.
-const OUTPUTS: usize = 4;
-
-/// Whether there is a transform for kernels of this size.
-pub(super) fn has_transform(k: usize) -> bool {
-    k == 3 || k == 5
-}
-
-/// Frequencies of a tile for kernels of this size: as many as it sees pixels.
-pub(super) fn frequencies(k: usize) -> usize {
-    side(k) * side(k)
-}
-
-/// Pixels that a tile sees along one side.
-fn side(k: usize) -> usize {
-    OUTPUTS + k - 1
-}
-
-/// How the result is cut into tiles.
+/// The cut of the output into tiles.
 #[derive(Clone, Copy)]
 struct Tiling {
     frequencies: usize,
@@ -62,112 +50,24 @@ impl Tiling {
     }
 }
 
-/// Multiply-adds of the products, which are nearly all.
+/// Multiply-adds of the products, which are nearly all of them.
 pub(super) fn products(g: &Geometry) -> usize {
     let Tiling { frequencies, all, .. } = Tiling::new(g);
     all * frequencies * g.c * g.oc
 }
 
-/// The time that it takes, in multiply-adds: with the transforms of a tile's channel there and back, and the three waits
-/// of all threads for one another. Found by timing.
+/// The estimated time, in multiply-adds: with the transforms of a tile's channels both ways, and three barriers of all
+/// threads. Found by timing.
 pub(super) fn cost(g: &Geometry) -> usize {
     let Tiling { frequencies, all, .. } = Tiling::new(g);
     let transforms = all * frequencies * (14 * g.c + 12 * g.oc);
     products(g) + transforms + FETCH * g.weights(frequencies) + 1_500_000
 }
 
-/// The time that the weights' gradient takes, likewise.
+/// The estimated time of the weights' gradient, likewise.
 pub(super) fn gradient_cost(g: &Geometry) -> usize {
     let Tiling { frequencies, all, .. } = Tiling::new(g);
     products(g) + all * frequencies * 14 * (g.c + g.oc) + 2 * FETCH * g.weights(frequencies) + 1_500_000
-}
-
-/// The transform of a tile's row or column of `T` pixels.
-#[inline(always)]
-fn analyse<S: Simd, const T: usize>(s: S, d: [S::V; T]) -> [S::V; T] {
-    let mut out = d;
-    // Of the two values at ±x: what is even in x, and what is odd.
-    let pair = |even: S::V, odd: S::V| (s.add(even, odd), s.sub(even, odd));
-    if T == 6 {
-        let (p, q) = (s.splat(std::f32::consts::FRAC_1_SQRT_2), s.splat(std::f32::consts::SQRT_2));
-        let middle = s.splat(-2.5);
-        out[0] = s.add(s.fma(middle, d[2], d[0]), d[4]);
-        (out[1], out[2]) = pair(s.fma(s.splat(-2.0), d[2], d[4]), s.sub(s.mul(p, d[3]), s.mul(q, d[1])));
-        (out[3], out[4]) = pair(s.fma(s.splat(-0.5), d[2], d[4]), s.sub(s.mul(q, d[3]), s.mul(p, d[1])));
-        out[5] = s.add(s.fma(middle, d[3], d[1]), d[5]);
-    } else {
-        let middle = s.splat(5.25);
-        out[0] = s.fma(middle, s.sub(d[4], d[2]), s.sub(d[0], d[6]));
-        let one = s.splat(-4.25);
-        (out[1], out[2]) = pair(s.fma(one, d[4], s.add(d[2], d[6])), s.fma(one, d[3], s.add(d[1], d[5])));
-        let (quarter, half, two, four) = (s.splat(0.25), s.splat(0.5), s.splat(2.0), s.splat(4.0));
-        let odd = s.mul(s.splat(-2.5), d[3]);
-        (out[3], out[4]) =
-            pair(s.fma(quarter, d[2], s.fma(s.splat(-1.25), d[4], d[6])), s.fma(half, d[1], s.fma(two, d[5], odd)));
-        (out[5], out[6]) =
-            pair(s.fma(four, d[2], s.fma(s.splat(-5.0), d[4], d[6])), s.fma(two, d[1], s.fma(half, d[5], odd)));
-        out[7] = s.fma(middle, s.sub(d[3], d[5]), s.sub(d[7], d[1]));
-    }
-    out
-}
-
-/// The way back: the outputs of a row or column of products.
-#[inline(always)]
-fn synthesise<S: Simd, const T: usize>(s: S, m: [S::V; T]) -> [S::V; OUTPUTS] {
-    let mut out = [m[0]; OUTPUTS];
-    if T == 6 {
-        let (p, q) = (std::f32::consts::FRAC_1_SQRT_2, std::f32::consts::SQRT_2);
-        let sums = [s.add(m[1], m[2]), s.add(m[3], m[4])];
-        let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4])];
-        out[0] = s.add(m[0], s.add(sums[0], sums[1]));
-        let (mut p_i, mut q_i) = (1.0, 1.0);
-        for i in 1..OUTPUTS {
-            (p_i, q_i) = (p_i * p, q_i * q);
-            let of = if i % 2 == 0 { &sums } else { &differences };
-            out[i] = s.fma(s.splat(p_i), of[0], s.mul(s.splat(q_i), of[1]));
-        }
-    } else {
-        let sums = [s.add(m[1], m[2]), s.add(m[3], m[4]), s.add(m[5], m[6])];
-        let differences = [s.sub(m[1], m[2]), s.sub(m[3], m[4]), s.sub(m[5], m[6])];
-        out[0] = s.add(s.add(m[0], sums[0]), s.add(sums[1], sums[2]));
-        let (mut two_i, mut half_i) = (1.0, 1.0);
-        for i in 1..OUTPUTS {
-            (two_i, half_i) = (two_i * 2.0, half_i * 0.5);
-            let of = if i % 2 == 0 { &sums } else { &differences };
-            out[i] = s.fma(s.splat(two_i), of[1], s.fma(s.splat(half_i), of[2], of[0]));
-        }
-    }
-    out[OUTPUTS - 1] = s.add(out[OUTPUTS - 1], m[T - 1]);
-    out
-}
-
-/// The points above 0 at which tiles for kernels of this size interpolate; their negatives are others, as are 0 and infinity.
-#[inline(always)]
-fn positive(k: usize) -> &'static [f64] {
-    use std::f64::consts::{FRAC_1_SQRT_2, SQRT_2};
-    if k == 3 { &[FRAC_1_SQRT_2, SQRT_2] } else { &[1.0, 2.0, 0.5] }
-}
-
-/// The transform of a kernel's row or column of `k` weights: its values at the points, each over the product of the point's
-/// distances to the others, which for tiles of 8x8 has its sign turned at 0, as [`analyse`] has.
-fn points(k: usize) -> Vec<[f32; 5]> {
-    let all: Vec<f64> = std::iter::once(0.0).chain(positive(k).iter().flat_map(|x| [*x, -x])).collect();
-    let mut rows: Vec<[f32; 5]> = all
-        .iter()
-        .map(|x| {
-            let distances: f64 = all.iter().map(|y| x - y).filter(|distance| distance.abs() > 0.0).product();
-            let scale = if *x == 0.0 { distances.abs() } else { distances };
-            let mut row = [0f32; 5];
-            for (i, value) in row[..k].iter_mut().enumerate() {
-                *value = (f64::powi(*x, i as i32) / scale) as f32;
-            }
-            row
-        })
-        .collect();
-    let mut infinity = [0f32; 5];
-    infinity[k - 1] = 1.0;
-    rows.push(infinity);
-    rows
 }
 
 /// The weights, transformed: (panel, frequency, c, channel in panel), c filled up with zeros to whole vectors.
@@ -217,7 +117,8 @@ pub(super) fn pack(level: Level, weight: &Weight<'_>) -> Scratch {
                                 sum = s.fma(s.splat(points[kx]), half[kx], sum);
                             }
                             let at = ((fy * side + fx) * depth + i) * width + n;
-                            // SAFETY: the panel is `frequencies` times `depth` times `width` long, and nobody else has it.
+                            // SAFETY: the panel is `frequencies` times `depth` times `width` long, and no other task
+                            // has it.
                             unsafe { s.store(packed.at(at, S::LANES), sum) };
                         }
                     }
@@ -254,7 +155,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What all parts of the work share.
+/// The operands that all tasks share.
 struct Job<'a> {
     input: Input<'a>,
     packed: &'a [f32],
@@ -266,15 +167,15 @@ struct Job<'a> {
 
 /// Numbers by frequency, tile and channel.
 #[derive(Clone, Copy)]
-struct Room<'a> {
+struct TileBuffer<'a> {
     data: Shared<'a>,
     tiles: usize,
     channels: usize,
 }
 
-impl<'a> Room<'a> {
-    /// Floats from one frequency to the next. A little more than they take: at a distance of whole pages all 36 would meet
-    /// in the same few lines of the cache.
+impl<'a> TileBuffer<'a> {
+    /// Floats from one frequency to the next. A little more than they take: at a distance of whole pages all 36 would
+    /// fall into the same few lines of the cache.
     #[inline(always)]
     fn stride(tiles: usize, channels: usize) -> usize {
         tiles * channels + 16
@@ -290,7 +191,7 @@ impl<'a> Room<'a> {
         Self { data: Shared::new(scratch), tiles, channels }
     }
 
-    /// The address of `count` channels of a tile's frequency. That there are such is for the caller to see to.
+    /// The address of `count` channels of a tile's frequency. The caller ensures that they exist.
     #[inline(always)]
     fn at(self, frequency: usize, tile: usize, channel: usize, count: usize) -> *mut f32 {
         debug_assert!(tile < self.tiles && channel + count <= self.channels);
@@ -298,7 +199,7 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Some tiles: the first in the whole batch that the rooms hold, and the range that is meant, counted from there.
+/// A range of tiles, counted from `origin`, the first tile in the whole batch that the buffers hold.
 #[derive(Clone, Copy)]
 struct Tiles {
     origin: usize,
@@ -325,94 +226,101 @@ pub(super) fn forward(level: Level, x: &[f32], packed: &[f32], bias: Option<&[f3
     }
 }
 
-/// Floats that a task of whole tiles may keep in the second-level cache.
+/// Floats of a task of whole tiles that fit the second-level cache.
 const CACHE: usize = 330_000;
-/// With fewer blocks of tiles for each thread, reading all weights for each of them costs too much.
+/// Blocks of tiles for each thread below which reading all weights for each of them costs too much.
 const ROUNDS: usize = 2;
-/// So does it with more weights, times their kernel's size.
+/// Input times output channels above which reading all weights for each block costs too much.
 const SMALL: usize = 256 * 256;
-/// Tiles times channels that are in work at a time where the frequencies are outermost.
+/// Tiles times channels that are processed at a time where the frequencies are outermost.
 const GROUP: usize = 1 << 18;
 
-/// Each task takes some tiles all the way: for many tiles, and weights that are soon read. Every thread has scratch space of its
-/// own, and takes the next task when it is done with one.
+/// Computes some tiles from input to output in each task: for many tiles and few weights. Every thread has scratch
+/// space of its own, and takes the next task when it is done with one.
 fn by_tiles(level: Level, job: &Job<'_>, count: usize) {
     let Tiling { frequencies, all, .. } = job.input.tiling;
     let (tasks, threads) = (all.div_ceil(count), rayon::current_num_threads());
-    let (v, m) = (Room::len(frequencies, count, job.input.depth), Room::len(frequencies, count, job.panel));
+    let (v, m) = (TileBuffer::len(frequencies, count, job.input.depth), TileBuffer::len(frequencies, count, job.panel));
     let mut scratch = Scratch::new(threads.min(tasks) * (v + m));
     let next = AtomicUsize::new(0);
     scratch.par_chunks_exact_mut(v + m).with_max_len(1).for_each(|scratch| {
         let (v, m) = scratch.split_at_mut(v);
-        let (v, m) = (Room::new(v, frequencies, count, job.input.depth), Room::new(m, frequencies, count, job.panel));
+        let (v, m) = (
+            TileBuffer::new(v, frequencies, count, job.input.depth),
+            TileBuffer::new(m, frequencies, count, job.panel),
+        );
         loop {
             let origin = next.fetch_add(1, Ordering::Relaxed) * count;
             if origin >= all {
                 break;
             }
-            level.run(Whole { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
+            level.run(TileTask { job, tiles: Tiles { origin, from: 0, to: count.min(all - origin) }, v, m });
         }
     });
 }
 
-struct Whole<'a> {
+struct TileTask<'a> {
     job: &'a Job<'a>,
     tiles: Tiles,
-    v: Room<'a>,
-    m: Room<'a>,
+    v: TileBuffer<'a>,
+    m: TileBuffer<'a>,
 }
 
-impl Kernel for Whole<'_> {
+impl Kernel for TileTask<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, v, m } = self;
-        // SAFETY: the rooms are this task's own, made for as many tiles; no other task has these.
+        // SAFETY: the buffers are this task's own, made for as many tiles; no other task has these.
         unsafe {
-            analyse_tiles(s, &job.input, tiles, v);
+            transform_input_tiles(s, &job.input, tiles, v);
             for panel in 0..job.input.g.oc.div_ceil(job.panel) {
                 for frequency in 0..job.input.tiling.frequencies {
                     multiply(s, job, tiles, frequency, panel, v, m, 0, job.input.depth * job.panel);
                 }
-                synthesise_tiles(s, job, tiles, panel, m, 0);
+                transform_output_tiles(s, job, tiles, panel, m, 0);
             }
         }
     }
 }
 
-/// First all tiles to frequencies, then the products, then back, all threads together at each: for few tiles and many
-/// weights, of which each thread reads its share only.
+/// Transforms all tiles, then computes the products, then transforms back, with all threads at each step: for few tiles
+/// and many weights, of which each thread reads its share only.
 fn by_frequencies(level: Level, job: &Job<'_>, origin: usize, count: usize) {
     let panels = job.input.g.oc.div_ceil(job.panel);
     let frequencies = job.input.tiling.frequencies;
     let width = panels * job.panel;
-    let [mut v, mut m] = [job.input.depth, width].map(|channels| Scratch::new(Room::len(frequencies, count, channels)));
-    let (v, m) = (Room::new(&mut v, frequencies, count, job.input.depth), Room::new(&mut m, frequencies, count, width));
+    let [mut v, mut m] =
+        [job.input.depth, width].map(|channels| Scratch::new(TileBuffer::len(frequencies, count, channels)));
+    let (v, m) = (
+        TileBuffer::new(&mut v, frequencies, count, job.input.depth),
+        TileBuffer::new(&mut m, frequencies, count, width),
+    );
     let share = count.div_ceil(4 * rayon::current_num_threads());
     let parts = count.div_ceil(share);
     let part = |at: usize| Tiles { origin, from: at * share, to: count.min((at + 1) * share) };
     let all = Tiles { origin, from: 0, to: count };
-    (0..parts).into_par_iter().for_each(|at| level.run(Analysis { input: &job.input, tiles: part(at), v }));
+    (0..parts).into_par_iter().for_each(|at| level.run(InputTransform { input: &job.input, tiles: part(at), v }));
     (0..frequencies * panels).into_par_iter().for_each(|at| {
         level.run(Products { job, tiles: all, frequency: at / panels, panel: at % panels, v, m });
     });
     (0..parts * panels).into_par_iter().for_each(|at| {
-        level.run(Synthesis { job, tiles: part(at / panels), panel: at % panels, m });
+        level.run(OutputTransform { job, tiles: part(at / panels), panel: at % panels, m });
     });
 }
 
-struct Analysis<'a> {
+struct InputTransform<'a> {
     input: &'a Input<'a>,
     tiles: Tiles,
-    v: Room<'a>,
+    v: TileBuffer<'a>,
 }
 
-impl Kernel for Analysis<'_> {
+impl Kernel for InputTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         // SAFETY: no other task has these tiles.
-        unsafe { analyse_tiles(s, self.input, self.tiles, self.v) }
+        unsafe { transform_input_tiles(s, self.input, self.tiles, self.v) }
     }
 }
 
@@ -421,8 +329,8 @@ struct Products<'a> {
     tiles: Tiles,
     frequency: usize,
     panel: usize,
-    v: Room<'a>,
-    m: Room<'a>,
+    v: TileBuffer<'a>,
+    m: TileBuffer<'a>,
 }
 
 impl Kernel for Products<'_> {
@@ -436,20 +344,20 @@ impl Kernel for Products<'_> {
     }
 }
 
-struct Synthesis<'a> {
+struct OutputTransform<'a> {
     job: &'a Job<'a>,
     tiles: Tiles,
     panel: usize,
-    m: Room<'a>,
+    m: TileBuffer<'a>,
 }
 
-impl Kernel for Synthesis<'_> {
+impl Kernel for OutputTransform<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { job, tiles, panel, m } = self;
         // SAFETY: the products of all tiles are there, and no other task has these tiles and this panel.
-        unsafe { synthesise_tiles(s, job, tiles, panel, m, panel * job.panel) }
+        unsafe { transform_output_tiles(s, job, tiles, panel, m, panel * job.panel) }
     }
 }
 
@@ -458,20 +366,20 @@ impl Kernel for Synthesis<'_> {
 /// # Safety
 /// `v` has these tiles, of the input's frequencies and depth, and no other task uses them.
 #[inline(always)]
-unsafe fn analyse_tiles<S: Simd>(s: S, input: &Input<'_>, tiles: Tiles, v: Room<'_>) {
+unsafe fn transform_input_tiles<S: Simd>(s: S, input: &Input<'_>, tiles: Tiles, v: TileBuffer<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
         match input.g.k {
-            3 => analyse_sides::<S, 6>(s, input, tiles, v),
-            _ => analyse_sides::<S, 8>(s, input, tiles, v),
+            3 => transform_input_sides::<S, 6>(s, input, tiles, v),
+            _ => transform_input_sides::<S, 8>(s, input, tiles, v),
         }
     }
 }
 
 /// # Safety
-/// As for [`analyse_tiles`].
+/// As for [`transform_input_tiles`].
 #[inline(always)]
-unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, input: &Input<'_>, tiles: Tiles, v: Room<'_>) {
+unsafe fn transform_input_sides<S: Simd, const T: usize>(s: S, input: &Input<'_>, tiles: Tiles, v: TileBuffer<'_>) {
     let g = input.g;
     for tile in tiles.from..tiles.to {
         let (n, oy, ox) = input.tiling.place(tiles.origin + tile);
@@ -508,13 +416,13 @@ unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, input: &Input<'_>, tiles:
                 for y in 0..T {
                     column[y] = d[y][x];
                 }
-                let column = analyse::<S, T>(s, column);
+                let column = transform_input::<S, T>(s, column);
                 for y in 0..T {
                     d[y][x] = column[y];
                 }
             }
             for y in 0..T {
-                let row = analyse::<S, T>(s, d[y]);
+                let row = transform_input::<S, T>(s, d[y]);
                 for x in 0..T {
                     // SAFETY: the caller's promise.
                     unsafe { s.store(v.at(y * T + x, tile, channel, S::LANES), row[x]) };
@@ -524,12 +432,12 @@ unsafe fn analyse_sides<S: Simd, const T: usize>(s: S, input: &Input<'_>, tiles:
     }
 }
 
-/// The products of one frequency of some tiles with a panel of weights; `channel` is the panel's place in `m`, and `next` the
-/// distance to the weights that will be used next.
+/// The products of one frequency of some tiles with a panel of weights; `channel` is the panel's place in `m`, and
+/// `next` the distance to the weights that are used next.
 ///
 /// # Safety
-/// `v` has these tiles' frequencies, of the job's depth, and `m` has room for them from `channel` on for a panel, which no other
-/// task uses at this frequency.
+/// `v` has these tiles' frequencies, of the job's depth, and `m` has room for them from `channel` on for a panel, which
+/// no other task uses at this frequency.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // They are one product's operands; a struct would name them a second time.
 unsafe fn multiply<S: Simd>(
@@ -538,8 +446,8 @@ unsafe fn multiply<S: Simd>(
     tiles: Tiles,
     frequency: usize,
     panel: usize,
-    v: Room<'_>,
-    m: Room<'_>,
+    v: TileBuffer<'_>,
+    m: TileBuffer<'_>,
     channel: usize,
     next: usize,
 ) {
@@ -551,7 +459,7 @@ unsafe fn multiply<S: Simd>(
     let next = weights.as_ptr().wrapping_add(next);
     for (i, (from, size)) in blocks(tiles.to - tiles.from).enumerate() {
         let tile = tiles.from + from;
-        // The blocks share out what will be used next.
+        // Each block prefetches a part of the weights that are used next.
         let ahead = next.wrapping_add(i * job.input.depth * LINE);
         // SAFETY: the slice of weights holds this panel's, the rest is the caller's promise.
         unsafe {
@@ -575,8 +483,8 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
     depth: usize,
     frequency: usize,
     tile: usize,
-    v: Room<'_>,
-    m: Room<'_>,
+    v: TileBuffer<'_>,
+    m: TileBuffer<'_>,
     channel: usize,
 ) {
     let mut x = [weights; M];
@@ -599,25 +507,32 @@ unsafe fn product<S: Simd, const M: usize, const N: usize>(
 /// # Safety
 /// `m` has these tiles' products with this panel from `channel` on, and no other task writes their outputs for it.
 #[inline(always)]
-unsafe fn synthesise_tiles<S: Simd>(s: S, job: &Job<'_>, tiles: Tiles, panel: usize, m: Room<'_>, channel: usize) {
+unsafe fn transform_output_tiles<S: Simd>(
+    s: S,
+    job: &Job<'_>,
+    tiles: Tiles,
+    panel: usize,
+    m: TileBuffer<'_>,
+    channel: usize,
+) {
     // SAFETY: the caller's promise.
     unsafe {
         match job.input.g.k {
-            3 => synthesise_to::<S, 6>(s, job, tiles, panel, m, channel),
-            _ => synthesise_to::<S, 8>(s, job, tiles, panel, m, channel),
+            3 => transform_output_sides::<S, 6>(s, job, tiles, panel, m, channel),
+            _ => transform_output_sides::<S, 8>(s, job, tiles, panel, m, channel),
         }
     }
 }
 
 /// # Safety
-/// As for [`synthesise_tiles`].
+/// As for [`transform_output_tiles`].
 #[inline(always)]
-unsafe fn synthesise_to<S: Simd, const T: usize>(
+unsafe fn transform_output_sides<S: Simd, const T: usize>(
     s: S,
     job: &Job<'_>,
     tiles: Tiles,
     panel: usize,
-    m: Room<'_>,
+    m: TileBuffer<'_>,
     channel: usize,
 ) {
     let g = job.input.g;
@@ -635,7 +550,7 @@ unsafe fn synthesise_to<S: Simd, const T: usize>(
                     // SAFETY: the caller's promise.
                     *value = unsafe { s.load(m.at(y * T + x, tile, channel + lane, S::LANES)) };
                 }
-                let column = synthesise::<S, T>(s, column);
+                let column = transform_output::<S, T>(s, column);
                 for y in 0..OUTPUTS {
                     half[y][x] = column[y];
                 }
@@ -643,7 +558,7 @@ unsafe fn synthesise_to<S: Simd, const T: usize>(
             // SAFETY: a panel has at most 64 channels, as has the array.
             let bias = unsafe { s.load(bias.as_ptr().add(lane)) };
             for y in 0..rows {
-                let row = synthesise::<S, T>(s, half[y]);
+                let row = transform_output::<S, T>(s, half[y]);
                 for x in 0..columns {
                     let pixel = (n * g.oh + oy + y) * g.ow + ox + x;
                     // SAFETY: the caller's promise.

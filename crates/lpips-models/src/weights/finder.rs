@@ -1,67 +1,29 @@
-//! Where weights come from.
+//! The search for weights in the usual places.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::{Archive, Weights};
+use super::archive::Archive;
+use super::origin::Origin;
+use super::progress::Progress;
+use super::tensors::Weights;
+use super::verify;
 use crate::Network;
 use crate::arch::Published;
 use crate::error::{Error, Result};
 
-/// Where a network's weights came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Origin {
-    /// A file that was asked for by path.
-    File(PathBuf),
-    /// A file in the folder named by `LPIPS_WEIGHTS_DIR`.
-    Folder(PathBuf),
-    /// The binary itself.
-    Bundled,
-    /// PyTorch's hub cache.
-    TorchCache(PathBuf),
-    /// The Hugging Face cache, from an earlier download by this or another program.
-    HubCache(PathBuf),
-    /// A download from the Hugging Face hub, now in its cache.
-    Download(PathBuf),
-    /// Made up from a seed; see [`Weights::random`].
-    Random(u64),
-}
-
-impl Origin {
-    /// The file, unless the weights are bundled or made up.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Bundled | Self::Random(_) => None,
-            Self::File(path)
-            | Self::Folder(path)
-            | Self::TorchCache(path)
-            | Self::HubCache(path)
-            | Self::Download(path) => Some(path),
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bundled => f.write_str("bundled"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Folder(path) => write!(f, "{} (LPIPS_WEIGHTS_DIR)", path.display()),
-            Self::TorchCache(path) => write!(f, "{} (PyTorch's cache)", path.display()),
-            Self::HubCache(path) => write!(f, "{} (Hugging Face cache)", path.display()),
-            Self::Download(path) => write!(f, "{} (downloaded)", path.display()),
-            Self::Random(seed) => write!(f, "made up (seed {seed})"),
-        }
-    }
-}
-
-/// A callback for the progress of a download: the file's name, the bytes that have arrived, and how many there will be where
-/// the server says so.
-pub type Progress = Arc<dyn Fn(&str, u64, Option<u64>) + Send + Sync>;
-
-/// Looks for a network's official weights in the usual places.
+/// Searches the usual places for a network's official weights.
+///
+/// ```
+/// # #[cfg(feature = "bundled")] {
+/// use lpips_models::Network;
+/// use lpips_models::weights::Finder;
+///
+/// let weights = Finder::default().offline().find(Network::AlexNet)?;
+/// assert_eq!(weights.is_official(), Some(true));
+/// # }
+/// # Ok::<(), lpips_models::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Finder {
     folder: Option<PathBuf>,
@@ -82,9 +44,9 @@ impl fmt::Debug for Finder {
 }
 
 impl Default for Finder {
-    /// The places that the environment names: `LPIPS_WEIGHTS_DIR`; `TORCH_HOME`, `XDG_CACHE_HOME` or the home folder for
-    /// PyTorch's cache; `HF_HUB_CACHE`, `HF_HOME` or the home folder for the Hugging Face cache; and a download, unless
-    /// `HF_HUB_OFFLINE` is set.
+    /// The places that the environment names: `LPIPS_WEIGHTS_DIR`; `TORCH_HOME`, `XDG_CACHE_HOME` or the home folder
+    /// for PyTorch's cache; `HF_HUB_CACHE`, `HF_HOME` or the home folder for the Hugging Face cache; and a download,
+    /// unless `HF_HUB_OFFLINE` is set.
     fn default() -> Self {
         let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let torch = env("TORCH_HOME").or_else(|| {
@@ -101,7 +63,7 @@ impl Default for Finder {
 }
 
 impl Finder {
-    /// Looks for PyTorch's downloads in `folder`, in place of the one that the environment names.
+    /// Searches for PyTorch's downloads in `folder`, in place of the one that the environment names.
     #[must_use]
     pub fn torch_cache(mut self, folder: impl Into<PathBuf>) -> Self {
         self.torch_cache = Some(folder.into());
@@ -115,33 +77,30 @@ impl Finder {
         self
     }
 
-    /// Never downloads.
+    /// Switches downloads off.
     #[must_use]
     pub fn offline(mut self) -> Self {
         self.download = false;
         self
     }
 
-    /// Looks into `folder` first, in place of what `LPIPS_WEIGHTS_DIR` names.
+    /// Searches `folder` first, in place of the one that `LPIPS_WEIGHTS_DIR` names.
     #[must_use]
     pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
-    /// The official weights of `network` from the first place that has them.
+    /// Finds the official weights of `network` in the first place that has them.
     ///
     /// # Errors
-    /// The folder that was named (`LPIPS_WEIGHTS_DIR`) is none, or its file for this network is damaged or not official; or
-    /// no place has the weights, and then the message says which places were tried and where to put which file.
+    /// The folder that was named (`LPIPS_WEIGHTS_DIR`) is none, or its file for this network is damaged or not
+    /// official; or no place has the weights, and then the message says which places were tried and where to put which
+    /// file.
     pub fn find(&self, network: Network) -> Result<Weights> {
         let arch = network.architecture();
         let Some(published) = arch.published else {
-            let message = format!(
-                "no hash of {}'s official weights is known, so they are not looked for: give a file by path",
-                arch.id
-            );
-            return Err(Error::NoWeights { message, unusable: false });
+            return Err(Error::Unpublished { network: arch.id });
         };
         if let Some(weights) = self.in_folder(network, &published)? {
             return Ok(weights);
@@ -207,7 +166,7 @@ impl Finder {
                 }
             }
         }
-        Err(self.not_found(network, published, &tried))
+        Err(self.not_found(network, published, tried))
     }
 
     #[cfg(not(feature = "hub"))]
@@ -215,29 +174,38 @@ impl Finder {
         if self.download {
             tried.reasons.push("this build has no downloads (feature `hub`)".to_string());
         }
-        Err(self.not_found(network, published, &tried))
+        Err(self.not_found(network, published, tried))
     }
 
-    fn not_found(&self, network: Network, published: &Published, tried: &Tried) -> Error {
-        let torch = self.torch_cache.as_ref().map_or_else(
+    fn not_found(&self, network: Network, published: &Published, tried: Tried) -> Error {
+        let torch_file = self.torch_cache.as_ref().map_or_else(
             || "PyTorch's cache".to_string(),
             |cache| cache.join(published.torchvision).display().to_string(),
         );
-        let reasons = if tried.reasons.is_empty() { String::new() } else { format!(" ({})", tried.reasons.join("; ")) };
-        let message = format!(
-            "the weights of {network} are not on this machine{reasons}: put {}.safetensors into a folder and name it in \
-             LPIPS_WEIGHTS_DIR, or put torchvision's file at {torch}",
-            network.architecture().id
-        );
-        Error::NoWeights { message, unusable: tried.unusable }
+        let file = format!("{}.safetensors", network.architecture().id);
+        let Tried { reasons: tried, unusable } = tried;
+        Error::NoWeights { network: network.name(), file, torch_file, tried, unusable }
     }
 }
 
-/// Why the places tried so far gave nothing.
+impl Weights {
+    /// Finds the official weights of `network` in the first of the usual places that has them.
+    ///
+    /// Same as [`Finder::default`] and [`Finder::find`].
+    ///
+    /// # Errors
+    /// No place has them (the message says which were tried and where to put which file), or a place that was named on
+    /// purpose has something else.
+    pub fn find(network: Network) -> Result<Self> {
+        Finder::default().find(network)
+    }
+}
+
+/// The reasons why the places tried so far were passed over.
 #[derive(Default)]
 struct Tried {
     reasons: Vec<String>,
-    /// Whether one had weights that can't be used.
+    /// Whether a place had weights that can't be used.
     unusable: bool,
 }
 
@@ -257,11 +225,11 @@ fn bundled(network: Network) -> Result<Option<Weights>> {
     let Some(bytes) = ALEXNET.filter(|_| network == Network::AlexNet) else { return Ok(None) };
     let archive = Archive::from_static("alexnet.safetensors (bundled)", bytes)?;
     // Part of the program, and checked by its tests: no need to hash at every start.
-    let tensors = super::verify::complete(network, &archive, network.architecture().features.len() - 1)?;
+    let tensors = verify::complete(network, &archive, network.architecture().features.len() - 1)?;
     Ok(Some(Weights { network, tensors, origin: Origin::Bundled, sha256: None }))
 }
 
-/// The weights in `path`, if they are the official ones.
+/// Reads the weights in `path`, and checks that they are the official ones.
 fn official(network: Network, path: &Path) -> Result<Weights> {
     let weights = Weights::from_archive(network, &Archive::open(path)?)?;
     if weights.is_official() == Some(false) {

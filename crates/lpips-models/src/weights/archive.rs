@@ -10,35 +10,14 @@ use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
 
 use super::pickle;
+use super::scalar::Scalar;
 use crate::error::{Error, Result};
 
-/// Larger files are no weights of these networks: the largest, VGG-19 with its classifier, has 0.6 GB.
+/// The size limit of a weights file: the largest of these networks, VGG-19 with its classifier, has 0.6 GB.
 pub(super) const LARGEST_FILE: u64 = 2 << 30;
 
-/// The first bytes that PyTorch wrote before version 1.6: a pickle, protocol 2, of a 10-byte magic number.
+/// The first bytes of files that PyTorch wrote before version 1.6: a pickle, protocol 2, of a 10-byte magic number.
 const BARE_PICKLE: [u8; 4] = [0x80, 0x02, 0x8a, 0x0a];
-
-/// What a number is stored as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scalar {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    /// Integers and the like, of which no network here has any; read by nobody.
-    Other,
-}
-
-impl Scalar {
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Self::F64 => 8,
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::Other => 0,
-        }
-    }
-}
 
 /// A tensor's place in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +42,23 @@ impl Entry {
     }
 }
 
-/// An opened file of tensors, read into memory, its names brought to torchvision's.
+/// A file of tensors, read into memory, with names converted to torchvision's.
 ///
 /// Names are understood as torchvision writes them (`features.0.weight`), as the published package does
 /// (`net.slice1.0.weight`, `lin0.model.1.weight`, `lins.0.model.1.weight`), and as this project does (`lin0.weight`).
+///
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use lpips_models::weights::Archive;
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("lin.safetensors");
+/// Tensor::new(&[0.5f32, 0.25], &Device::Cpu)?.save_safetensors("lin0.model.1.weight", &path)?;
+/// let archive = Archive::open(&path)?;
+/// assert_eq!(archive.names().collect::<Vec<_>>(), ["lin0.weight"]);
+/// assert_eq!(archive.tensor("lin0.weight", &[2])?, [0.5, 0.25]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Archive {
     path: PathBuf,
@@ -75,20 +67,28 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads a safetensors file or a zip file of PyTorch's (`.pth`, `.pt`, `.bin`), told apart by their first bytes.
+    /// Reads a safetensors file or a zip file of PyTorch's (`.pth`, `.pt`, `.bin`), distinguished by their first bytes.
     ///
     /// # Errors
     /// A file that can't be read, is neither of the two, is cut short, or is damaged. Nothing in it is ever executed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = read(path).map_err(|error| Error::file(path, reason(&error)))?;
+        let bytes = read(path).map_err(|source| Error::UnreadableFile { path: path.to_path_buf(), source })?;
         Self::parse(path.to_path_buf(), bytes.into())
+    }
+
+    /// Reads a file that is in memory already, with `name` as the path in errors.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        Self::parse(PathBuf::from(name), bytes.into())
     }
 
     /// Reads safetensors that are part of the program.
     ///
     /// # Errors
-    /// Those of [`Self::open`], `name` standing for the path.
+    /// Those of [`Self::open`], with `name` as the path.
     pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self> {
         Self::parse(PathBuf::from(name), bytes.into())
     }
@@ -187,15 +187,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_string(),
-        io::ErrorKind::IsADirectory => "is a folder: expected a weights file (safetensors or PyTorch .pth)".to_string(),
-        io::ErrorKind::FileTooLarge => "is over 2 GB, more than any of these networks' weights".to_string(),
-        _ => format!("can't be read: {error}"),
-    }
-}
-
 fn read_safetensors(bytes: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| {
         use safetensors::SafeTensorError as E;
@@ -221,7 +212,8 @@ fn read_safetensors(bytes: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     Ok(entries)
 }
 
-/// A zip file of PyTorch's: a pickle that describes the tensors, and one stored (never compressed) file for each storage.
+/// A zip file of PyTorch's: a pickle that describes the tensors, and one stored (never compressed) file for each
+/// storage.
 fn read_zip(bytes: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     let damaged = |error: zip::result::ZipError| format!("is a damaged zip file or cut short ({error})");
     let mut zip = zip::ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
@@ -266,11 +258,11 @@ fn read_zip(bytes: &[u8]) -> Result<Vec<(String, Entry)>, String> {
     Ok(entries)
 }
 
-/// A name as torchvision and this project write it.
+/// Converts a name to the form of torchvision and this project.
 fn canonical(name: &str) -> String {
     let name = name.strip_prefix("module.").unwrap_or(name);
-    let trunk = name.strip_prefix("net.").unwrap_or(name);
-    if let Some((slice, rest)) = trunk.strip_prefix("slice").and_then(|rest| rest.split_once('.'))
+    let backbone = name.strip_prefix("net.").unwrap_or(name);
+    if let Some((slice, rest)) = backbone.strip_prefix("slice").and_then(|rest| rest.split_once('.'))
         && slice.bytes().all(|b| b.is_ascii_digit())
     {
         return format!("features.{rest}");
@@ -282,7 +274,7 @@ fn canonical(name: &str) -> String {
     {
         return format!("lin{index}.weight");
     }
-    trunk.to_string()
+    backbone.to_string()
 }
 
 #[cfg(test)]
@@ -290,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_brought_to_one_form() {
+    fn tensor_names_are_converted_to_torchvision() {
         for (given, expected) in [
             ("features.0.weight", "features.0.weight"),
             ("net.slice2.3.bias", "features.3.bias"),
@@ -336,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn one_tensor_under_two_names_must_be_one() {
+    fn archive_refuses_two_names_with_different_numbers() {
         let (a, b) = ([1u8; 8], [2u8; 8]);
         let view = |data| safetensors::tensor::TensorView::new(Dtype::F32, vec![2], data).unwrap();
         let parse = |first, second| {
@@ -352,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_no_weights() {
+    fn archive_refuses_integer_tensors() {
         let data = [0u8; 4];
         let view = safetensors::tensor::TensorView::new(Dtype::I8, vec![4], &data).unwrap();
         let bytes = safetensors::serialize([("a", view)], None).unwrap();
@@ -361,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_types_are_widened_and_infinities_refused() {
+    fn archive_widens_f16_and_refuses_infinity() {
         let data: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect();
         let view = safetensors::tensor::TensorView::new(Dtype::F16, vec![2], &data).unwrap();
         let bytes = safetensors::serialize([("a", view)], None).unwrap();
