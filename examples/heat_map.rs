@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let lpips = Lpips::new(Network::AlexNet)?;
     let comparison = lpips.compare(&reference.to_tensor(&Device::Cpu)?, &candidate.to_tensor(&Device::Cpu)?)?;
-    let style = Style { over: Some(&reference), ..Style::default() };
+    let style = Style::default().over(&reference);
     heatmap::draw(&comparison.map()?, &style)?.save_png(&out)?;
     println!("{out}");
     Ok(())

@@ -20,7 +20,7 @@ fn distances_and_their_parts() {
         let version: Version = row["version"].as_str().unwrap().parse().unwrap();
         let mut builder = Lpips::builder(network).version(version);
         if !row["lin"].as_bool().unwrap() {
-            builder = builder.baseline();
+            builder = builder.lins(false);
         }
         let comparison = builder
             .build()

@@ -45,7 +45,7 @@ fn distances_and_their_parts() {
         let version: Version = row["version"].as_str().unwrap().parse().unwrap();
         let mut builder = builder(network, row["real"].as_bool().unwrap(), &folder).version(version);
         if !row["lin"].as_bool().unwrap() {
-            builder = builder.baseline();
+            builder = builder.lins(false);
         }
         let lpips = builder.build().unwrap();
         let (a, b) = (input(row["a"].as_str().unwrap()), input(row["b"].as_str().unwrap()));

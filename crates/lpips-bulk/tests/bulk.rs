@@ -91,8 +91,8 @@ fn in_batches_of_mixed_sizes_numbers_are_those_of_single_pairs_to_the_last_bit()
     let work =
         work(["alex", "alex-baseline", "l2"].map(metric).to_vec(), Options { layers: true, ..Options::default() });
     let rows = rows(work, pairs.iter().enumerate().map(|(i, (a, b))| pair(i, a, b)).collect());
-    let lpips = Lpips::builder(Network::AlexNet).batch_invariant().build().unwrap();
-    let baseline = Lpips::builder(Network::AlexNet).baseline().batch_invariant().build().unwrap();
+    let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
+    let baseline = Lpips::builder(Network::AlexNet).lins(false).batch_invariant(true).build().unwrap();
     assert_eq!(rows.len(), pairs.len());
     for (i, (row, (a, b))) in rows.iter().zip(&pairs).enumerate() {
         assert_eq!((row.index, &row.reference, &row.candidate), (i as u64, a, b));
@@ -158,7 +158,7 @@ fn pictures_of_16_bits_meet_those_of_8() {
     let wide = folder.path("wide.png");
     let values = (0..3 * 40 * 40).map(|at| ((at * 7919) % 65_536) as u16).collect::<Vec<_>>();
     image::ImageBuffer::<image::Rgb<u16>, _>::from_raw(40, 40, values).unwrap().save(&wide).unwrap();
-    let lpips = Lpips::builder(Network::AlexNet).batch_invariant().build().unwrap();
+    let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
     let pairs = [(&wide, &a), (&a, &wide), (&wide, &wide), (&a, &a)];
     let rows = rows(
         work(vec![metric("alex")], Options { keep: Keep::All(1 << 20), ..Options::default() }),
@@ -173,7 +173,7 @@ fn pictures_of_16_bits_meet_those_of_8() {
 fn a_triplet_is_one_row_and_tiles_are_averaged() {
     let folder = Folder::new();
     let [a, b, c] = [0, 1, 2].map(|i| folder.picture(&format!("{i}.png"), (64, 40), i));
-    let lpips = Lpips::builder(Network::AlexNet).batch_invariant().build().unwrap();
+    let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
     let triplet = Pair { second: Some(Input::File(Arc::from(c.as_path()))), ..pair(5, &a, &b) };
     let found = rows(work(vec![metric("alex")], Options::default()), vec![triplet.clone()]);
     let measured = &found[0].outcome.as_ref().unwrap()[0];

@@ -1,58 +1,42 @@
-//! The choices that make a metric.
+//! Builder of the metric: network, version, heads, weights, taps, device, type, memory.
 
-use std::fmt;
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Init, VarBuilder, VarMap};
 use lpips_models::weights::{Archive, Finder, Weights};
 use lpips_models::{Backbone, Network};
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::lpips::Lpips;
 use crate::tile::Memory;
+use crate::version::Version;
 
-/// The published package's versions of LPIPS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Version {
-    /// The input is scaled as ImageNet's pictures were; lin heads trained with that. The published default.
-    #[default]
-    V0_1,
-    /// The first release: the input is not scaled.
-    V0_0,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V0_1 => "0.1",
-            Self::V0_0 => "0.0",
-        })
-    }
-}
-
-impl FromStr for Version {
-    type Err = Error;
-
-    fn from_str(given: &str) -> Result<Self> {
-        match given {
-            "0.1" => Ok(Self::V0_1),
-            "0.0" => Ok(Self::V0_0),
-            _ => Err(Error::Choice(format!("unknown version '{given}': choose 0.1 or 0.0"))),
-        }
-    }
-}
-
-/// Chooses what a [`Lpips`] is made of; see [`Lpips::builder`].
+/// Builder of a [`Lpips`], made by [`Lpips::builder`].
+///
+/// ```
+/// use lpips_core::{Lpips, Network, Version};
+///
+/// // AlexNet tapped at two layers, every channel weighted 1, the same bits in batches of any size.
+/// let lpips = Lpips::builder(Network::AlexNet)
+///     .version(Version::V0_1)
+///     .taps(["conv2", "conv4"])
+///     .lins(false)
+///     .batch_invariant(true)
+///     .build()?;
+/// assert_eq!(lpips.tap_names(), ["conv2", "conv4"]);
+/// # Ok::<(), lpips_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Builder {
     network: Network,
     version: Version,
     lins: bool,
     files: Vec<PathBuf>,
-    trunk: Option<Weights>,
+    backbone: Option<Weights>,
     taps: Option<Vec<String>>,
     device: Device,
     dtype: DType,
@@ -61,14 +45,49 @@ pub struct Builder {
     batch_invariant: bool,
 }
 
+impl From<&Config> for Builder {
+    fn from(config: &Config) -> Self {
+        let builder = Self::new(config.network).version(config.version).lins(config.lins);
+        Self { taps: config.taps.clone(), batch_invariant: config.batch_invariant, ..builder }
+    }
+}
+
+impl Lpips {
+    /// Metric of version 0.1 with the published lin heads, on the CPU in f32, with the first official weights that
+    /// [`Weights::find`] finds.
+    ///
+    /// # Errors
+    /// No weights are found (AlexNet's are bundled by default), or the network has no published lin heads.
+    pub fn new(network: Network) -> Result<Self> {
+        Self::builder(network).build()
+    }
+
+    /// Builder with all choices: version, heads, weights, taps, device, type, memory.
+    pub fn builder(network: Network) -> Builder {
+        Builder::new(network)
+    }
+
+    /// Loads a metric of a configuration from the weights of `vb`: convolutions under torchvision's names
+    /// (`features.0.weight`), in `vb`'s type and on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32. Variables
+    /// stay variables.
+    ///
+    /// See [`Config`] for an example.
+    ///
+    /// # Errors
+    /// A layer that the network does not have; a weight that `vb` does not have or has in another shape.
+    pub fn load<'a>(config: &Config, vb: impl Borrow<VarBuilder<'a>>) -> Result<Self> {
+        Builder::from(config).build_on(vb.borrow())
+    }
+}
+
 impl Builder {
-    pub(crate) fn new(network: Network) -> Self {
+    fn new(network: Network) -> Self {
         Self {
             network,
             version: Version::default(),
             lins: true,
             files: Vec::new(),
-            trunk: None,
+            backbone: None,
             taps: None,
             device: Device::Cpu,
             dtype: DType::F32,
@@ -78,90 +97,91 @@ impl Builder {
         }
     }
 
-    /// The version: how the input is scaled, and which published lin heads are used. Default: 0.1.
+    /// Sets the version: the scaling of the input and the set of published lin heads. Default: 0.1.
     #[must_use]
     pub fn version(mut self, version: Version) -> Self {
         self.version = version;
         self
     }
 
-    /// No lin heads: every channel counts 1. The published package's `lpips=False`.
+    /// Sets whether channels are weighted by lin heads. Without, every channel counts 1: the published package's `lpips=False`.
+    /// Default: true.
     #[must_use]
-    pub fn baseline(mut self) -> Self {
-        self.lins = false;
+    #[doc(alias = "baseline")]
+    pub fn lins(mut self, lins: bool) -> Self {
+        self.lins = lins;
         self
     }
 
-    /// Weights from a file (safetensors or PyTorch's `.pth`), which may hold the network's convolutions, lin heads, or both,
-    /// a whole trained model; what it holds takes the place of what is published. May be called several times.
+    /// Adds a weights file (safetensors or PyTorch's `.pth`) with the network's convolutions, lin heads, or both, a whole trained
+    /// model. Its tensors replace the published ones. May be called several times.
     ///
-    /// Weights that are not the official ones are used all the same, and a line in the log says so.
+    /// Weights other than the official ones are used with a warning in the log.
     #[must_use]
     pub fn weights(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
         self
     }
 
-    /// These convolution weights, already loaded, in place of what would be looked for.
+    /// Sets convolution weights that are already loaded, in place of those that would be searched for.
     #[must_use]
     pub fn network_weights(mut self, weights: Weights) -> Self {
-        self.trunk = Some(weights);
+        self.backbone = Some(weights);
         self
     }
 
-    /// Taps these layers in place of the published ones; see
+    /// Sets the tapped layers, in place of the published ones; see
     /// [`Architecture::layer_names`](lpips_models::arch::Architecture::layer_names). Other taps need other lin heads, or
-    /// [`Self::baseline`].
+    /// [none](Self::lins).
     #[must_use]
     pub fn taps(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.taps = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Where to compute. Default: the CPU.
+    /// Sets the device. Default: the CPU.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
         self.device = device;
         self
     }
 
-    /// The type of the network's weights and activations: f32 (default), f16 or bf16. The head always computes in f32.
+    /// Sets the type of the network's weights and activations: f32 (default), f16 or bf16. The head always computes in f32.
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
         self
     }
 
-    /// Where to look for weights. Default: [`Finder::default`].
+    /// Sets where weights are searched for. Default: [`Finder::default`].
     #[must_use]
     pub fn finder(mut self, finder: Finder) -> Self {
         self.finder = finder;
         self
     }
 
-    /// The memory that a comparison may take, in bytes, with the program, the weights and the pictures' tensors counted in.
+    /// Sets the memory that a comparison may take, in bytes, including the program, the weights and the pictures' tensors.
     /// Default: half of what is free on the machine, or in the control group, at each comparison; on a GPU all that it has.
     ///
     /// Pictures that would take more go through the network band by band, which changes no number (on a GPU less than 1e-5),
-    /// and takes hardly longer. Where even the lowest bands take more, they are used all the same, and a line in the
-    /// log says so. Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
+    /// and takes hardly longer. Where even the lowest bands take more, they are used with a warning in the log. Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Memory::Bytes(bytes);
         self
     }
 
-    /// A pair's distance is the same, on the CPU to the last bit, whatever is computed beside it: in a batch of one or of many,
-    /// in parts or in one go. Otherwise the number of pictures may change the last bits (about 1e-7) of small ones, up to about
-    /// 200 pixels a side, as it decides how convolutions are computed. Costs nothing in large batches; a small pair alone
-    /// takes up to half as long again.
+    /// Sets whether a pair's distance is independent of the rest of its batch, on the CPU to the last bit. Default: false.
+    ///
+    /// Otherwise the number of pictures may change the last bits (about 1e-7) of small ones, up to about 200 pixels a side, as it
+    /// decides how convolutions are computed. Costs nothing in large batches; a small pair alone takes up to half as long again.
     #[must_use]
-    pub fn batch_invariant(mut self) -> Self {
-        self.batch_invariant = true;
+    pub fn batch_invariant(mut self, batch_invariant: bool) -> Self {
+        self.batch_invariant = batch_invariant;
         self
     }
 
-    /// The metric, with its weights as constants.
+    /// Builds the metric, with its weights as constants.
     ///
     /// # Errors
     /// Weights that are not found or can't be used; a layer that the network does not have; lin heads that are not
@@ -173,9 +193,9 @@ impl Builder {
         self.assemble(&parts.taps, &vb, lins.transpose()?)
     }
 
-    /// The metric, with all its weights as variables: what [`Self::build`] gives, to be trained further.
+    /// Builds the metric of [`Self::build`] with all its weights as variables, to be trained further.
     ///
-    /// The map names the variables as torchvision does (`features.0.weight`), and the lin heads `lin0.weight` and so on.
+    /// The variables have torchvision's names (`features.0.weight`), the lin heads `lin0.weight` and so on.
     ///
     /// # Errors
     /// Those of [`Self::build`].
@@ -198,16 +218,16 @@ impl Builder {
         for (i, lin) in parts.lins.iter().flatten().enumerate() {
             insert(lin_name(i), &lin.to_device(&self.device)?)?;
         }
-        let lpips = self.build_on(&VarBuilder::from_varmap(&vars, self.dtype, &self.device))?;
+        let vb = VarBuilder::from_varmap(&vars, self.dtype, &self.device);
+        let lpips = self.build_on(&vb)?;
         Ok((lpips, vars))
     }
 
-    /// The metric on the weights that `vb` has: convolutions under torchvision's names (`features.0.weight`), in `vb`'s type and
-    /// on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32. Variables stay variables.
+    /// Builds the metric on the weights of `vb`, as [`Lpips::load`] does.
     ///
     /// # Errors
     /// A layer that the network does not have; a weight that `vb` does not have or has in another shape.
-    pub fn build_on(&self, vb: &VarBuilder<'_>) -> Result<Lpips> {
+    pub fn build_on(self, vb: &VarBuilder<'_>) -> Result<Lpips> {
         let arch = self.network.architecture();
         let taps = self.tap_names();
         let channels = arch.channels();
@@ -230,10 +250,10 @@ impl Builder {
         Ok(Lpips::from_parts(backbone, Head::new(lins), self.version, self.memory))
     }
 
-    /// What the choices come to; takes the weights that were given.
+    /// Resolves the choices to taps, weights and lin heads.
     fn parts(&mut self) -> Result<Parts> {
         if !matches!(self.dtype, DType::F32 | DType::F16 | DType::BF16) {
-            return Err(Error::Choice(format!("the type {:?} is not supported: choose F32, F16 or BF16", self.dtype)));
+            return Err(Error::UnsupportedType { dtype: self.dtype });
         }
         let arch = self.network.architecture();
         let published: Vec<String> = arch.taps.iter().map(ToString::to_string).collect();
@@ -242,20 +262,25 @@ impl Builder {
         let channels = arch.channels();
         let channels: Vec<usize> = positions.iter().map(|&at| channels[at]).collect();
 
-        let (mut trunk, mut own) = (None, None);
+        let (mut convolutions, mut own) = (None, None);
         for file in &self.files {
             let archive = Archive::open(file)?;
-            let has_trunk = archive.names().any(|name| name.starts_with("features."));
+            let has_convolutions = archive.names().any(|name| name.starts_with("features."));
             let has_lins = archive.names().any(|name| lin_index(name).is_some());
-            if has_trunk {
+            if has_convolutions {
                 let last = positions.iter().copied().max().unwrap_or_default();
-                once(&mut trunk, Weights::from_archive_up_to(self.network, &archive, last)?, file, "convolutions")?;
+                once(
+                    &mut convolutions,
+                    Weights::from_archive_up_to(self.network, &archive, last)?,
+                    file,
+                    "convolutions",
+                )?;
             }
             if has_lins && self.lins {
                 tracing::warn!("using the lin heads of {} in place of the published ones", file.display());
                 once(&mut own, lins_of(&archive, &channels)?, file, "lin heads")?;
             }
-            if !has_trunk && !has_lins {
+            if !has_convolutions && !has_lins {
                 let reason = "holds neither a network's convolutions (features.0.weight and so on) nor lin heads \
                               (lin0.weight and so on)";
                 return Err(Error::weights(file, reason));
@@ -266,32 +291,22 @@ impl Builder {
             (true, Some(own)) => Some(own),
             (true, None) if taps_equal(&taps, &published) => Some(self.published_lins(&channels)?),
             (true, None) => {
-                return Err(Error::Choice(format!(
-                    "the published lin heads belong to the taps {}: for other taps give lin heads of your own, or choose \
-                     the baseline without any",
-                    published.join(", ")
-                )));
+                return Err(Error::LinsOfOtherTaps { published });
             }
         };
-        if let Some(weights) = &trunk
+        if let Some(weights) = &convolutions
             && weights.is_official() != Some(true)
         {
             tracing::warn!("using weights that are not {}'s published ones: {}", arch.id, weights.origin());
         }
-        let weights = match (trunk, self.trunk.take()) {
+        let weights = match (convolutions, self.backbone.take()) {
             (Some(_), Some(_)) => {
-                let message = "convolution weights were given twice, loaded and as a file: give them once".to_string();
-                return Err(Error::Choice(message));
+                return Err(Error::WeightsGivenTwice);
             }
             (Some(weights), None) => weights,
             (None, Some(given)) if given.network() == self.network => given,
             (None, Some(given)) => {
-                let message = format!(
-                    "weights of {} were given for {}: give those of the same network",
-                    given.network(),
-                    self.network
-                );
-                return Err(Error::Choice(message));
+                return Err(Error::WeightsOfOtherNetwork { given: given.network(), expected: self.network });
             }
             (None, None) => self.finder.find(self.network)?,
         };
@@ -312,15 +327,14 @@ impl Builder {
             (Network::SqueezeNet1_1, Version::V0_1) => head!("squeeze-v0.1"),
             (Network::SqueezeNet1_1, Version::V0_0) => head!("squeeze-v0.0"),
             (other, _) => {
-                return Err(Error::Choice(format!(
-                    "no lin heads are published for {other}: give lin heads of your own, or choose the baseline without any"
-                )));
+                return Err(Error::NoPublishedLins { network: other });
             }
         };
         lins_of(&Archive::from_static(name, bytes)?, channels)
     }
 }
 
+/// Taps, weights and lin heads of a metric to be built.
 struct Parts {
     taps: Vec<String>,
     weights: Weights,
@@ -331,16 +345,17 @@ fn lin_name(index: usize) -> String {
     format!("lin{index}.weight")
 }
 
-/// The N of `linN.weight`.
+/// N of `linN.weight`.
 fn lin_index(name: &str) -> Option<usize> {
     name.strip_prefix("lin")?.strip_suffix(".weight")?.parse().ok()
 }
 
-/// Whether both name the same layers, in whatever order.
+/// Whether both name the same layers, in any order.
 fn taps_equal(a: &[String], b: &[String]) -> bool {
     a.len() == b.len() && a.iter().all(|name| b.contains(name))
 }
 
+/// Puts a value where there must not be one yet.
 fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<()> {
     if place.replace(value).is_some() {
         let reason = format!("holds {what}, and so does a file given before it: give each part once");
@@ -349,7 +364,7 @@ fn once<T>(place: &mut Option<T>, value: T, file: &Path, what: &str) -> Result<(
     Ok(())
 }
 
-/// The lin heads `lin0.weight`, `lin1.weight` and so on, (1, C, 1, 1) each, for taps with these channels.
+/// Lin heads `lin0.weight`, `lin1.weight` and so on, (1, C, 1, 1) each, for taps with these channels.
 fn lins_of(archive: &Archive, channels: &[usize]) -> Result<Vec<Tensor>> {
     if let Some(surplus) = archive.names().find(|name| lin_index(name).is_some_and(|index| index >= channels.len())) {
         let reason = format!("holds {surplus}, but only {} layers are tapped", channels.len());

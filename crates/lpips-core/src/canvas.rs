@@ -1,14 +1,24 @@
-//! A sheet to draw pictures and words on.
+//! Canvas with pictures and text, rendered to a [`Picture`].
 
 use font8x8::UnicodeFonts;
 
 use crate::error::Result;
 use crate::image::Picture;
 
-/// The side of a letter in pixels.
+/// Side of a letter in pixels.
 pub const GLYPH: usize = 8;
 
-/// A sheet, white at first. Drawing past its borders leaves out what lies there.
+/// Canvas of RGB pixels, white at first. Drawing is clipped at its borders.
+///
+/// ```
+/// use lpips_core::canvas::{Canvas, GLYPH};
+///
+/// let mut canvas = Canvas::new(80, 30);
+/// canvas.text(2, 2, "a pixel");
+/// canvas.paste(2, 4 + GLYPH, &[255, 0, 0], 1, 16);
+/// assert_eq!(canvas.into_picture()?.size().to_string(), "80x30");
+/// # Ok::<(), lpips_core::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Canvas {
     width: usize,
@@ -17,7 +27,7 @@ pub struct Canvas {
 }
 
 impl Canvas {
-    /// A white sheet of so many pixels.
+    /// White canvas of this size in pixels.
     pub fn new(width: usize, height: usize) -> Self {
         Self { width, height, rgb: vec![255; 3 * width * height] }
     }
@@ -27,7 +37,7 @@ impl Canvas {
         self.height
     }
 
-    /// Gives a pixel its colour.
+    /// Sets the colour of a pixel.
     pub fn set(&mut self, x: usize, y: usize, rgb: [u8; 3]) {
         if x < self.width && y < self.height {
             let at = 3 * (y * self.width + x);
@@ -58,10 +68,10 @@ impl Canvas {
         }
     }
 
-    /// The sheet as a picture.
+    /// Picture of the canvas.
     ///
     /// # Errors
-    /// A sheet without pixels.
+    /// A canvas without pixels.
     pub fn into_picture(self) -> Result<Picture> {
         Picture::from_rgb8(self.width, self.height, self.rgb)
     }
@@ -72,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pasted_picture_is_enlarged_and_cut_off_at_the_border() {
+    fn canvas_paste_zooms_and_clips_at_the_border() {
         let mut canvas = Canvas::new(5, 4);
         canvas.paste(1, 1, &[9, 0, 0, 0, 9, 0], 2, 2);
         let picture = canvas.into_picture().unwrap();

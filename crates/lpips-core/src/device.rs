@@ -1,5 +1,6 @@
-//! Where to compute.
+//! Device selection and CPU threads.
 
+use std::fmt;
 use std::str::FromStr;
 
 use candle_core::utils::{cuda_is_available, metal_is_available};
@@ -8,8 +9,19 @@ use lpips_models::ops::Level;
 
 use crate::error::{Error, Result};
 
-/// `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Choice of a device, written `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+///
+/// ```
+/// use lpips_core::{DeviceChoice, Lpips, Network};
+///
+/// let choice: DeviceChoice = "cpu".parse()?;
+/// let lpips = Lpips::builder(Network::AlexNet).device(choice.open()?).build()?;
+/// assert!(lpips.device().is_cpu());
+/// assert_eq!("cuda".parse::<DeviceChoice>()?, DeviceChoice::Cuda(0));
+/// # Ok::<(), lpips_core::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// The first GPU that this build can use, or the CPU.
     Auto,
@@ -31,7 +43,7 @@ impl FromStr for DeviceChoice {
             None if given == "cuda" => Ok(Self::Cuda(0)),
             None if given == "metal" => Ok(Self::Metal),
             Some(("cuda", index)) if let Ok(index) = index.parse() => Ok(Self::Cuda(index)),
-            _ => Err(Error::Choice("choose auto, cpu, cuda, cuda:N or metal".to_string())),
+            _ => Err(Error::UnknownDevice { given: given.to_string() }),
         }
     }
 }
@@ -43,7 +55,8 @@ impl DeviceChoice {
     /// A device that this build or this machine does not have.
     pub fn open(self) -> Result<Device> {
         let open = |name: &str, device: candle_core::Result<Device>| {
-            device.map_err(|error| Error::Device(format!("{name} can't be used: {}", lpips_models::Error::from(error))))
+            device
+                .map_err(|error| Error::DeviceUnavailable { device: name.to_string(), source: Box::new(error.into()) })
         };
         match self {
             Self::Cpu => Ok(Device::Cpu),
@@ -61,19 +74,26 @@ impl DeviceChoice {
                     Device::Cpu
                 }))
             }
-            Self::Cuda(_) if !cuda_is_available() => Err(missing("CUDA", "cuda")),
+            Self::Cuda(_) if !cuda_is_available() => Err(Error::DeviceNotSupported { name: "CUDA", feature: "cuda" }),
             Self::Cuda(index) => open(&format!("CUDA device {index}"), Device::new_cuda(index)),
-            Self::Metal if !metal_is_available() => Err(missing("Metal", "metal")),
+            Self::Metal if !metal_is_available() => Err(Error::DeviceNotSupported { name: "Metal", feature: "metal" }),
             Self::Metal => open("the Metal device", Device::new_metal(0)),
         }
     }
 }
 
-fn missing(name: &str, feature: &str) -> Error {
-    Error::Choice(format!("this build has no {name}: build it with --features {feature}, or choose the CPU"))
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Metal => f.write_str("metal"),
+        }
+    }
 }
 
-/// A device's name, as [`DeviceChoice`] takes it.
+/// Name of a device, as [`DeviceChoice`] reads it.
 pub fn name(device: &Device) -> String {
     match device.location() {
         DeviceLocation::Cpu => "cpu".to_string(),
@@ -82,24 +102,24 @@ pub fn name(device: &Device) -> String {
     }
 }
 
-/// Bytes of memory that are free, for this process too if it may not use all, or `None` where the system does not say.
+/// Free memory in bytes, within the limits of the process's control groups; `None` where the system does not report it.
 pub fn free_memory() -> Option<usize> {
-    crate::tile::available()
+    crate::memory::available()
 }
 
-/// Starts the threads that the CPU's operators share, all cores' where no number is given; says how many there are.
+/// Starts the threads shared by the CPU operators, one a core by default, and returns their number.
 ///
-/// Refuses what `LPIPS_SIMD` asks for in vain here, before any work is done.
+/// Also checks `LPIPS_SIMD`, before any work is done.
 ///
 /// # Errors
-/// `LPIPS_SIMD` names vector instructions that are not there; or threads run already.
+/// Vector instructions in `LPIPS_SIMD` that the machine does not have; threads that run already.
 pub fn start_threads(threads: Option<usize>) -> Result<usize> {
-    Level::current().map_err(|error| Error::Choice(lpips_models::Error::from(error).to_string()))?;
+    Level::current().map_err(|error| Error::Simd(Box::new(error.into())))?;
     if let Some(threads) = threads {
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build_global()
-            .map_err(|error| Error::Device(format!("can't start {threads} threads: {error}")))?;
+            .map_err(|error| Error::Threads { threads, source: error.into() })?;
     }
     Ok(rayon::current_num_threads())
 }

@@ -1,11 +1,10 @@
-//! The head as the paper writes it (Zhang et al., 2018, equation 1): unit-normalised taps, their squared difference,
-//! weighted by channel.
+//! Head of the metric (Zhang et al., 2018, equation 1): unit-normalised taps, their squared difference, weighted by channel.
 
 use candle_core::{Result, Tensor};
 use lpips_models::ops::dropout::Dropout;
 use lpips_models::ops::head;
 
-/// The weights of each tapped layer's channels, (1, C, 1, 1), or none: then every channel counts 1.
+/// Weights of each tapped layer's channels, (1, C, 1, 1), or none for the baseline, in which every channel counts 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     lins: Option<Vec<Tensor>>,
@@ -25,7 +24,19 @@ impl Head {
         self.lins.iter().flatten().any(Tensor::track_op)
     }
 
-    /// The distance at each pixel of layer `layer`, (P, H, W), from taps (Na, H, W, C) and (Nb, H, W, C) and the pairs of
+    /// Distances at each pixel of each layer, (P, h, w), from the taps of two batches and the pairs to compare.
+    pub(crate) fn distances(
+        &self,
+        a: &[Tensor],
+        b: &[Tensor],
+        pairs: &[(usize, usize)],
+        dropout: Option<Dropout>,
+    ) -> Result<Vec<Tensor>> {
+        let layers = a.iter().zip(b).enumerate();
+        layers.map(|(layer, (a, b))| self.distance(layer, a, b, pairs, dropout)).collect()
+    }
+
+    /// Distance at each pixel of layer `layer`, (P, H, W), from taps (Na, H, W, C) and (Nb, H, W, C) and the pairs of
     /// pictures to compare.
     pub(crate) fn distance(
         &self,
@@ -38,8 +49,8 @@ impl Head {
         head::distance(a, b, self.lin(layer), pairs, stream(dropout, layer))
     }
 
-    /// The gradients of layer `layer`'s taps, where they are wanted, and of its weights, from that of the distance at each pixel
-    /// between pictures of one stack.
+    /// Gradients of layer `layer`'s taps, if `wants_taps`, and of its weights, from that of the distance at each pixel between
+    /// pictures of one stack.
     pub(crate) fn gradients(
         &self,
         layer: usize,
@@ -57,7 +68,7 @@ impl Head {
     }
 }
 
-/// A layer's own draws.
+/// Dropout of one layer.
 fn stream(dropout: Option<Dropout>, layer: usize) -> Option<Dropout> {
     dropout.map(|dropout| dropout.stream(layer as u64))
 }

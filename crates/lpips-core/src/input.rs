@@ -1,48 +1,44 @@
-//! Batches of pictures as tensors, with their range of values stated.
+//! Batches of pictures as inputs: tensors with a stated range of values, or decoded pictures.
 
 use candle_core::{DType, Device, Tensor};
+use lpips_models::ops::input::{self, Affine};
 
 use crate::error::{Error, Result};
+#[cfg(feature = "image")]
+use crate::image::Picture;
+use crate::pairs::{self, Pairs};
+use crate::range::Range;
+use crate::size::Size;
+use crate::version::Version;
 
-/// Which numbers stand for black and white.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Range {
-    /// Black is -1, white is 1: the published package's default.
-    #[default]
-    Signed,
-    /// Black is 0, white is 1: the published package's `normalize=True`.
-    Unit,
-    /// Black is 0, white is 255, as a u8 tensor or as floats.
-    Bytes,
-}
-
-impl Range {
-    /// What takes a value v into [-1, 1]: the factor and the summand of v * factor + summand.
-    pub(crate) fn to_signed(self) -> (f64, f64) {
-        match self {
-            Self::Signed => (1.0, 0.0),
-            Self::Unit => (2.0, -1.0),
-            Self::Bytes => (1.0 / 127.5, -1.0),
-        }
-    }
-}
-
-/// A batch of RGB pictures, (N, 3, H, W), and the range of their values.
+/// Batch of RGB pictures: a tensor (N, 3, H, W) with the range of its values, or a decoded picture.
 ///
 /// A plain `&Tensor` is taken as [`Range::Signed`]. The range is never guessed from the values.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use lpips_core::Images;
+/// use lpips_core::{Images, Lpips, Network, Picture};
 ///
-/// let decoded = Tensor::zeros((1, 3, 64, 64), DType::U8, &Device::Cpu)?;
-/// let images = Images::bytes(&decoded);
-/// # Ok::<(), candle_core::Error>(())
+/// let lpips = Lpips::new(Network::AlexNet)?;
+/// let bytes = Tensor::full(200u8, (1, 3, 64, 64), &Device::Cpu)?;
+/// let unit = (bytes.to_dtype(DType::F32)? / 255.0)?;
+/// let picture = Picture::from_rgb8(64, 64, vec![200; 64 * 64 * 3])?;
+///
+/// assert!(lpips.compare(Images::bytes(&bytes), Images::unit(&unit))?.values()?[0] < 1e-6);
+/// assert_eq!(lpips.compare(Images::bytes(&bytes), &picture)?.values()?, [0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Images<'a> {
-    tensor: &'a Tensor,
-    range: Range,
+    source: Source<'a>,
+}
+
+/// Holder of the pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Tensor(&'a Tensor, Range),
+    #[cfg(feature = "image")]
+    Picture(&'a Picture),
 }
 
 impl<'a> From<&'a Tensor> for Images<'a> {
@@ -51,84 +47,164 @@ impl<'a> From<&'a Tensor> for Images<'a> {
     }
 }
 
+#[cfg(feature = "image")]
+impl<'a> From<&'a Picture> for Images<'a> {
+    /// A batch of one picture, which goes to the network without a tensor in between.
+    fn from(picture: &'a Picture) -> Self {
+        Self { source: Source::Picture(picture) }
+    }
+}
+
 impl<'a> Images<'a> {
-    /// Values in this range.
+    /// Batch with values in this range.
     pub fn new(tensor: &'a Tensor, range: Range) -> Self {
-        Self { tensor, range }
+        Self { source: Source::Tensor(tensor, range) }
     }
 
-    pub(crate) fn parts(self) -> (&'a Tensor, Range) {
-        (self.tensor, self.range)
-    }
-
-    /// Values in [-1, 1].
+    /// Batch with values in [-1, 1].
     pub fn signed(tensor: &'a Tensor) -> Self {
-        Self { tensor, range: Range::Signed }
+        Self::new(tensor, Range::Signed)
     }
 
-    /// Values in [0, 1].
+    /// Batch with values in [0, 1]: the published package's `normalize=True`.
+    #[doc(alias = "normalize")]
     pub fn unit(tensor: &'a Tensor) -> Self {
-        Self { tensor, range: Range::Unit }
+        Self::new(tensor, Range::Unit)
     }
 
-    /// Values in [0, 255].
+    /// Batch with values in [0, 255], as u8 or as floats.
     pub fn bytes(tensor: &'a Tensor) -> Self {
-        Self { tensor, range: Range::Bytes }
+        Self::new(tensor, Range::Bytes)
     }
 
-    /// Height and width in pixels, if this is a batch of RGB pictures.
-    pub(crate) fn size(&self) -> Result<(usize, usize)> {
-        match *self.tensor.dims() {
-            [n, 3, height, width] if n > 0 => Ok((height, width)),
-            [_, channels, _, _] if channels != 3 => Err(Error::Input(format!(
-                "the pictures have {channels} channels: expected 3 (RGB), in a tensor of shape (N, 3, H, W)"
-            ))),
-            _ => Err(Error::Input(format!(
-                "a tensor of shape {:?} is no batch of pictures: expected (N, 3, H, W)",
-                self.tensor.dims()
-            ))),
+    pub(crate) fn source(&self) -> Source<'a> {
+        self.source
+    }
+
+    /// Size of the pictures.
+    ///
+    /// # Errors
+    /// A tensor that is not a batch of RGB pictures.
+    pub(crate) fn size(&self) -> Result<Size> {
+        let tensor = match self.source {
+            Source::Tensor(tensor, _) => tensor,
+            #[cfg(feature = "image")]
+            Source::Picture(picture) => return Ok(picture.size()),
+        };
+        match *tensor.dims() {
+            [n, 3, height, width] if n > 0 => Ok(Size { width, height }),
+            [_, channels, _, _] if channels != 3 => Err(Error::Channels { given: channels }),
+            _ => Err(Error::Shape {
+                given: tensor.dims().to_vec(),
+                what: "no batch of pictures",
+                expected: "(N, 3, H, W)",
+            }),
+        }
+    }
+
+    /// Number of pictures.
+    pub(crate) fn batch(&self) -> usize {
+        match self.source {
+            Source::Tensor(tensor, _) => tensor.dims().first().copied().unwrap_or_default(),
+            #[cfg(feature = "image")]
+            Source::Picture(_) => 1,
         }
     }
 
     /// Whether gradients flow back to the pictures.
     pub(crate) fn is_tracked(&self) -> bool {
-        self.tensor.track_op()
-    }
-
-    /// Bytes of the tensor.
-    pub(crate) fn bytes_held(&self) -> usize {
-        self.tensor.elem_count() * self.tensor.dtype().size_in_bytes()
-    }
-
-    /// Some rows of each picture, as a tensor of the same type and range.
-    pub(crate) fn rows(&self, from: usize, count: usize) -> Result<Tensor> {
-        Ok(self.tensor.narrow(2, from, count)?)
-    }
-
-    /// Another tensor, with the same range.
-    pub(crate) fn with<'b>(&self, tensor: &'b Tensor) -> Images<'b> {
-        Images { tensor, range: self.range }
-    }
-
-    /// How many pictures.
-    pub(crate) fn batch(&self) -> usize {
-        self.tensor.dims().first().copied().unwrap_or_default()
-    }
-
-    /// The pictures' values as they are, as f32 on `device`.
-    pub(crate) fn to_values(self, device: &Device) -> Result<Tensor> {
-        self.size()?;
-        let dtype = self.tensor.dtype();
-        if !dtype.is_float() && self.range != Range::Bytes {
-            return Err(Error::Input(format!(
-                "a tensor of type {dtype:?} can't hold values in [-1, 1]: for 0..255 say Images::bytes, or convert to f32"
-            )));
+        match self.source {
+            Source::Tensor(tensor, _) => tensor.track_op(),
+            #[cfg(feature = "image")]
+            Source::Picture(_) => false,
         }
-        // Not a no-op's copy: `to_dtype` and `to_device` return the same tensor where nothing changes.
-        Ok(self.tensor.to_dtype(DType::F32)?.to_device(device)?)
     }
 
-    pub(crate) fn range(&self) -> Range {
-        self.range
+    /// Bytes of memory that the pixels take.
+    pub(crate) fn size_in_bytes(&self) -> usize {
+        match self.source {
+            Source::Tensor(tensor, _) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
+            #[cfg(feature = "image")]
+            Source::Picture(picture) => picture.size_in_bytes(),
+        }
+    }
+
+    /// Values of some rows as they are, (N, 3, rows, W) in f32 on `device`, with their range.
+    fn values(&self, (from, rows): (usize, usize), device: &Device) -> Result<(Tensor, Range)> {
+        let (tensor, range) = match self.source {
+            Source::Tensor(tensor, range) => (tensor, range),
+            #[cfg(feature = "image")]
+            Source::Picture(picture) => {
+                let (tensor, range) = picture.crop(0, from, picture.width(), rows)?.to_values(device)?;
+                return Ok((tensor.to_dtype(DType::F32)?, range));
+            }
+        };
+        let size = self.size()?;
+        let dtype = tensor.dtype();
+        if !dtype.is_float() && range != Range::Bytes {
+            return Err(Error::IntegerValues { dtype, range });
+        }
+        let tensor = if rows == size.height { tensor.clone() } else { tensor.narrow(2, from, rows)? };
+        // Not a no-op's copy: `to_dtype` and `to_device` return the same tensor where nothing changes.
+        Ok((tensor.to_dtype(DType::F32)?.to_device(device)?, range))
+    }
+
+    /// Red, green and blue bytes of some rows side by side, of a decoded picture of 8 bits.
+    fn interleaved(&self, (from, rows): (usize, usize)) -> Option<&'a [u8]> {
+        match self.source {
+            Source::Tensor(..) => None,
+            #[cfg(feature = "image")]
+            Source::Picture(picture) => {
+                let width = picture.width();
+                Some(&picture.bytes_of_eight()?[3 * width * from..3 * width * (from + rows)])
+            }
+        }
+    }
+}
+
+/// Size of two batches, and the pairs of both stacked.
+pub(crate) fn broadcast(a: Images<'_>, b: Images<'_>) -> Result<(Size, Pairs)> {
+    let size = a.size()?;
+    pairs::same_size(size, b.size()?)?;
+    let na = a.batch();
+    Ok((size, pairs::broadcast(na, b.batch())?.into_iter().map(|(i, j)| (i, na + j)).collect()))
+}
+
+/// Some rows, (from, count), of batches of pictures of one size, scaled and stacked for the network: (N, rows, W, 3).
+pub(crate) fn channels_last(
+    batches: &[Images<'_>],
+    rows: (usize, usize),
+    version: Version,
+    device: &Device,
+) -> Result<Tensor> {
+    let size = batches.first().ok_or(Error::NoPictures)?.size()?;
+    if let Some(bytes) = batches.iter().map(|images| images.interleaved(rows)).collect::<Option<Vec<_>>>() {
+        return Ok(input::from_bytes(&bytes, (rows.1, size.width), affine(Range::Bytes, version), device)?);
+    }
+    let is_tensor = |images: &Images<'_>| matches!(images.source, Source::Tensor(..));
+    if batches.len() <= 3 && batches.iter().all(is_tensor) {
+        return from_tensors(batches, rows, version, device);
+    }
+    let parts = batches.iter().map(|images| match images.interleaved(rows) {
+        Some(bytes) => Ok(input::from_bytes(&[bytes], (rows.1, size.width), affine(Range::Bytes, version), device)?),
+        None => from_tensors(&[*images], rows, version, device),
+    });
+    Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// [`channels_last`] of one to three batches.
+fn from_tensors(batches: &[Images<'_>], rows: (usize, usize), version: Version, device: &Device) -> Result<Tensor> {
+    let values = batches.iter().map(|images| images.values(rows, device)).collect::<Result<Vec<_>>>()?;
+    let batches: Vec<_> = values.iter().map(|(tensor, range)| (tensor, affine(*range, version))).collect();
+    Ok(input::channels_last(&batches)?)
+}
+
+/// Conversion from a range to the network's input, in one step.
+fn affine(range: Range, version: Version) -> Affine {
+    let (factor, summand) = range.to_signed();
+    let (shift, scale) = (version.shift(), version.scale());
+    Affine {
+        scale: scale.map(|scale| (factor / scale) as f32),
+        shift: std::array::from_fn(|c| ((summand - shift[c]) / scale[c]) as f32),
     }
 }

@@ -1,4 +1,4 @@
-//! 2AFC losses: how badly two distances explain people's choice between two pictures.
+//! 2AFC losses: cross entropy between two distances and the fraction of people who preferred either picture.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,15 @@ use candle_nn::VarBuilder;
 
 use crate::error::{Error, Result};
 
-/// Channels of the small networks' two hidden layers.
+/// Channels of the ranking networks' two hidden layers.
 const HIDDEN: usize = 32;
 
-/// Added to a distance before another is divided by it, as in the published package.
+/// Summand of the denominators of the ratios of distances, as in the published package.
 const OFFSET: f64 = 0.1;
 
-/// Which loss.
+/// Kind of 2AFC loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum LossKind {
     /// The published `BCERankingLoss`: a network from (d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)) over 32 and 32
     /// channels with leaky rectifiers (slope 0.2) to the logit of preferring p1.
@@ -23,15 +24,15 @@ pub enum LossKind {
     Ranking,
     /// A network from (d0, d1) over 32 and 32 channels with rectifiers to the logit of preferring p1.
     Mlp,
-    /// d0 - d1 is the logit of preferring p1: nothing to learn but the distance.
+    /// d0 - d1 is the logit of preferring p1: no weights of its own.
     Logistic,
 }
 
 impl LossKind {
-    /// Every loss.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Ranking, Self::Mlp, Self::Logistic];
 
-    /// The name it goes by: `ranking`, `mlp`, `logistic`.
+    /// Name: `ranking`, `mlp` or `logistic`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ranking => "ranking",
@@ -77,11 +78,12 @@ impl FromStr for LossKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name() == given)
-            .ok_or_else(|| Error::Choice(format!("unknown loss '{given}': choose ranking, mlp or logistic")))
+            .ok_or_else(|| Error::UnknownLoss { given: given.to_string() })
     }
 }
 
-/// A loss with its weights: from the distances of p0 and p1 to a reference, and the fraction of people who preferred p1.
+/// 2AFC loss with its weights: cross entropy between the distances of p0 and p1 to a reference and the fraction of people
+/// who preferred p1.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -102,7 +104,7 @@ pub struct Loss {
 }
 
 impl Loss {
-    /// A loss with the weights that `vb` has under the names of [`LossKind::tensors`].
+    /// Loss with the weights of `vb` under the names of [`LossKind::tensors`].
     ///
     /// # Errors
     /// A weight that `vb` does not have or has in another shape.
@@ -115,15 +117,15 @@ impl Loss {
         Ok(Self { kind, layers })
     }
 
-    /// Which loss this is.
+    /// Kind of the loss.
     pub fn kind(&self) -> LossKind {
         self.kind
     }
 
-    /// The logit of preferring p1, (N), for distances `d0` of p0 and `d1` of p1, N elements each in any shape.
+    /// Logit of preferring p1, (N), for distances `d0` of p0 and `d1` of p1, N elements each in any shape.
     ///
     /// # Errors
-    /// Those of candle: tensors that do not fit each other.
+    /// Tensors that do not fit each other.
     pub fn logits(&self, d0: &Tensor, d1: &Tensor) -> Result<Tensor> {
         let (d0, d1) = (d0.flatten_all()?.to_dtype(DType::F32)?, d1.flatten_all()?.to_dtype(DType::F32)?);
         let difference = (&d0 - &d1)?;
@@ -145,7 +147,7 @@ impl Loss {
         Ok(x.flatten_all()?)
     }
 
-    /// The probability of preferring p1, (N), in [0, 1].
+    /// Probability of preferring p1, (N), in [0, 1].
     ///
     /// # Errors
     /// Those of [`Self::logits`].
@@ -153,35 +155,35 @@ impl Loss {
         Ok(candle_nn::ops::sigmoid(&self.logits(d0, d1)?)?)
     }
 
-    /// The mean binary cross entropy between the probabilities and `judge`, a scalar of at least 0: finite for whatever
-    /// finite distances, with gradients that are.
+    /// Mean binary cross entropy between the probabilities and `judge`, a scalar of at least 0: finite for all finite distances,
+    /// with finite gradients.
     ///
-    /// `judge` holds for each triplet the fraction of people who preferred p1, in [0, 1].
+    /// `judge` holds, for each triplet, the fraction of people who preferred p1, in [0, 1].
     ///
     /// # Errors
     /// Those of [`Self::logits`].
     pub fn forward(&self, d0: &Tensor, d1: &Tensor, judge: &Tensor) -> Result<Tensor> {
         let logits = self.logits(d0, d1)?;
         let judge = judge.flatten_all()?.to_dtype(DType::F32)?.to_device(logits.device())?;
-        // log(1 + e^z) with e^m taken out, m = max(z, 0): whatever m is the value is the same, so that it takes no gradient.
+        // log(1 + e^z) with e^m taken out, m = max(z, 0): the value does not depend on m, so that m takes no gradient.
         let m = logits.detach().maximum(0f64)?;
         let softplus = (&m + (m.neg()?.exp()? + (&logits - &m)?.exp()?)?.log()?)?;
         Ok((softplus - (logits * judge)?)?.mean_all()?)
     }
 }
 
-/// x where it is above 0, and else `slope` times x.
+/// x where above 0, and otherwise `slope` times x.
 fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     // candle's own gradients at and below 0 are not PyTorch's.
     let factor = x.detach().gt(0f64)?.to_dtype(x.dtype())?.affine(1.0 - slope, slope)?;
     Ok((x * factor)?)
 }
 
-/// The share of judgments that agree with the choice of the nearer picture, the published trainer's accuracy, in [0, 1]: at equal distances p0
-/// counts as chosen.
+/// Fraction of judgments that agree with the nearer picture, the published trainer's accuracy, in [0, 1]: at equal distances
+/// p0 counts as nearer.
 ///
 /// # Errors
-/// Those of candle: tensors that do not fit each other.
+/// Tensors that do not fit each other.
 pub fn accuracy(d0: &Tensor, d1: &Tensor, judge: &Tensor) -> Result<f64> {
     let values = |x: &Tensor| -> Result<Vec<f32>> { Ok(x.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?) };
     let (d0, d1, judge) = (values(d0)?, values(d1)?, values(judge)?);
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_are_slopes() {
+    fn loss_gradient_equals_finite_difference() {
         for kind in LossKind::ALL {
             let (loss, vars) = loss(kind);
             let judge = tensor(&[0.0, 0.3, 1.0]);
@@ -233,7 +235,7 @@ mod tests {
                     of(&tensor(&moved)).to_scalar::<f32>().unwrap()
                 };
                 let slope = |step: f32| (at(step) - at(-step)) / (2.0 * step);
-                // Where the two differ there is a kink between.
+                // The two differ where a kink lies between.
                 let (near, far) = (slope(5e-3), slope(1e-2));
                 if (near - far).abs() < 5e-4 {
                     assert!((near - got[i]).abs() < 2e-3, "{kind}: {near} and {}", got[i]);
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_finite_far_out() {
+    fn logistic_loss_is_finite_at_extreme_distances() {
         let (loss, _) = loss(LossKind::Logistic);
         for (d0, d1) in [(1e4f32, 0.0), (0.0, 1e4), (88.8, 0.0), (3e38, 0.0)] {
             for judge in [0f32, 0.5, 1.0] {
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn at_equal_distances_the_gradient_is_that_of_a_coin() {
+    fn logistic_gradient_at_equal_distances_is_half_minus_judge() {
         let (loss, _) = loss(LossKind::Logistic);
         let x = Var::new(&[0.5f32], &Device::Cpu).unwrap();
         let value = loss.forward(&x, &tensor(&[0.5]), &tensor(&[0.2])).unwrap();

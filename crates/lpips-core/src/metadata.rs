@@ -1,40 +1,44 @@
-//! What a model that was trained says of itself.
+//! Metadata of weights written by lpips-train.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use lpips_models::Network;
 use serde_json::Value;
 
-use crate::{Builder, Lpips, Network, Version};
+use crate::builder::Builder;
+use crate::config::Config;
+use crate::version::Version;
 
-/// The key of the file's metadata.
+/// Key of the metadata in a safetensors header.
 const KEY: &str = "lpips";
-/// Far more than a network's names and shapes take.
+/// Largest header read, in bytes: far more than a network's names and shapes take.
 const LARGEST_HEADER: u64 = 1 << 24;
 
-/// What a `model.safetensors` of `lpips-train` was trained as.
+/// Metadata of a `model.safetensors` written by `lpips-train`: network, version and taps.
 ///
 /// ```no_run
 /// # use lpips_core::ModelMetadata;
 /// let path = "run/model.safetensors";
-/// if let Some(trained) = ModelMetadata::read(path) {
-///     let lpips = trained.builder().weights(path).build()?;
+/// if let Some(metadata) = ModelMetadata::read(path) {
+///     let lpips = metadata.builder().weights(path).build()?;
 /// }
 /// # Ok::<(), lpips_core::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ModelMetadata {
-    /// The network.
+    /// Network.
     pub network: Network,
-    /// The version, which decides how the input is scaled.
+    /// Version, which decides the scaling of the input.
     pub version: Version,
-    /// The tapped layers.
+    /// Names of the tapped layers.
     pub taps: Vec<String>,
 }
 
 impl ModelMetadata {
-    /// What the file's metadata says; `None` for weights from elsewhere, and for what can't be read.
+    /// Reads the metadata of a file; `None` for weights from elsewhere, and for a file that can't be read.
     pub fn read(path: impl AsRef<Path>) -> Option<Self> {
         let mut file = File::open(path).ok()?;
         let mut length = [0; 8];
@@ -54,10 +58,18 @@ impl ModelMetadata {
         })
     }
 
-    /// The metric as it was trained, but for its weights.
+    /// Configuration of the metric as it was trained.
+    pub fn config(&self) -> Config {
+        let published = self.network.architecture().taps.iter().eq(&self.taps);
+        let mut config = Config::new(self.network);
+        config.version = self.version;
+        config.taps = (!published).then(|| self.taps.clone());
+        config
+    }
+
+    /// Builder of the metric as it was trained, to which its weights are to be added.
     pub fn builder(&self) -> Builder {
-        let builder = Lpips::builder(self.network).version(self.version);
-        if self.network.architecture().taps.iter().eq(&self.taps) { builder } else { builder.taps(self.taps.clone()) }
+        Builder::from(&self.config())
     }
 }
 
@@ -66,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_files_say_nothing() {
+    fn metadata_is_read_from_trained_models_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         assert_eq!(ModelMetadata::read(&path), None);
@@ -86,8 +98,8 @@ mod tests {
         }
         let about = r#"{"__metadata__":{"lpips":"{\"net\":\"vgg\",\"version\":\"0.0\",\"taps\":[\"conv1_2\"]}"}}"#;
         std::fs::write(&path, header(about)).unwrap();
-        let trained = ModelMetadata::read(&path).unwrap();
-        assert_eq!((trained.network, trained.version), (Network::Vgg16, Version::V0_0));
-        assert_eq!(trained.taps, ["conv1_2"]);
+        let metadata = ModelMetadata::read(&path).unwrap();
+        assert_eq!((metadata.network, metadata.version), (Network::Vgg16, Version::V0_0));
+        assert_eq!(metadata.taps, ["conv1_2"]);
     }
 }

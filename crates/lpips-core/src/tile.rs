@@ -1,5 +1,7 @@
-//! Large pictures, exactly, in little memory: the pictures go through the network band by band, top to bottom, and each
-//! layer keeps the rows that it will see again, so that nothing is computed twice and nothing is cut off.
+//! Memory limits and the band-by-band forward pass of large pictures.
+//!
+//! Bands go through the network from top to bottom, and each layer holds the rows that the next band needs, so that nothing is
+//! computed twice and the results are those of the whole picture.
 
 use std::sync::Once;
 
@@ -8,56 +10,58 @@ use lpips_models::{Backbone, Bands, ops};
 
 use crate::error::Result;
 use crate::head::Head;
+use crate::memory;
+use crate::size::Size;
 
-/// How much memory a comparison may take.
+/// Limit on the memory of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Memory {
-    /// Half of what is free on the machine when it is asked for; on a GPU, what there is.
+    /// Half of what is free on the machine at each comparison; on a GPU, all of it.
     #[default]
     Automatic,
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
 }
 
-/// So little is not worth asking for.
+/// Bytes that are taken without reading how much memory is free.
 const ALWAYS: usize = 256 << 20;
-/// Bytes of the program itself.
+/// Bytes of the program.
 const PROGRAM: usize = 32 << 20;
-/// Where the system does not say how much memory is free.
+/// Limit where the system does not report how much memory is free.
 const UNKNOWN: usize = 4 << 30;
 
 impl Memory {
-    /// Whether so many bytes may be taken.
+    /// Whether this many bytes may be taken.
     pub(crate) fn allows(self, bytes: usize, backbone: &Backbone) -> bool {
         bytes <= self.limit(bytes, backbone)
     }
 
-    /// How many bytes may be taken, when `wanted` would be best.
+    /// Bytes that may be taken, given that `wanted` would be best.
     fn limit(self, wanted: usize, backbone: &Backbone) -> usize {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Automatic if wanted <= ALWAYS || !backbone.device().is_cpu() => wanted,
-            Self::Automatic => available().map_or(UNKNOWN, |bytes| bytes / 2),
+            Self::Automatic => memory::available().map_or(UNKNOWN, |bytes| bytes / 2),
         }
     }
 }
 
-/// What a comparison of some pictures takes, in bytes.
+/// Memory of a comparison, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Need {
-    /// Whatever is done: the program, its weights, the pictures and the layers' maps.
+    /// The part that bands do not reduce: the program, its weights, the pictures and the layers' maps.
     pub(crate) fixed: usize,
     /// The activations of all pictures at once.
     pub(crate) whole: usize,
 }
 
 impl Need {
-    /// Of `pictures` pictures of this height and width in `pairs` pairs, held by tensors of `held` bytes.
+    /// Memory for `pictures` pictures of this size in `pairs` pairs, held in `held` bytes.
     pub(crate) fn of(
         backbone: &Backbone,
         pictures: usize,
         pairs: usize,
-        (height, width): (usize, usize),
+        Size { width, height }: Size,
         held: usize,
     ) -> Result<Self> {
         let layers = backbone.layers(pictures, height, width)?;
@@ -74,17 +78,17 @@ impl Need {
         self.fixed + self.whole
     }
 
-    /// What is left for activations.
+    /// Bytes left for activations.
     pub(crate) fn room(self, memory: Memory, backbone: &Backbone) -> usize {
         memory.limit(self.all(), backbone).saturating_sub(self.fixed)
     }
 
-    /// How pictures go through the network where activations may take `room` bytes.
+    /// Bands in which pictures go through the network where activations may take `room` bytes.
     pub(crate) fn bands(
         self,
         backbone: &Backbone,
         pictures: usize,
-        (height, width): (usize, usize),
+        Size { width, height }: Size,
         room: usize,
     ) -> Result<Bands> {
         static ONCE: Once = Once::new();
@@ -95,8 +99,8 @@ impl Need {
         if bands.bytes > room {
             ONCE.call_once(|| {
                 tracing::warn!(
-                    "{pictures} pictures of {width}x{height} pixels need about {} MB, more than memory allows: going on with \
-                     the least that can be done",
+                    "{pictures} pictures of {width}x{height} pixels need about {} MB, more than memory allows: continuing \
+                     with the lowest bands",
                     (self.fixed + bands.bytes) / 1_000_000
                 );
             });
@@ -105,10 +109,17 @@ impl Need {
     }
 }
 
-/// Below this, less room makes no lower bands.
+/// Bytes below which less room makes no lower bands.
 const LEAST: usize = 64 << 20;
 
-/// Calls `attempt` with `room` bytes, and with half as many each time that the device has run out of memory.
+/// Whether `pictures` pictures of this size, one of which is compared with the others, fit in memory as a whole.
+pub(crate) fn fits(memory: Memory, backbone: &Backbone, pictures: usize, size: Size) -> Result<bool> {
+    let held = pictures * 3 * size.height * size.width * size_of::<f32>();
+    let need = Need::of(backbone, pictures, pictures - 1, size, held)?;
+    Ok(memory.allows(need.all(), backbone))
+}
+
+/// Calls `attempt` with `room` bytes, and again with half as many each time that the device runs out of memory.
 pub(crate) fn with_less<T>(room: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> Result<T> {
     let mut room = room;
     loop {
@@ -116,34 +127,31 @@ pub(crate) fn with_less<T>(room: usize, mut attempt: impl FnMut(usize) -> Result
             Err(error) if room > LEAST && error.is_out_of_memory() => {
                 ops::release_memory();
                 room /= 2;
-                tracing::warn!(
-                    "the device is out of memory ({error}): trying again with {} MB for activations",
-                    room / 1_000_000
-                );
+                tracing::warn!("{error}: trying again with {} MB for activations", room / 1_000_000);
             }
             result => return result,
         }
     }
 }
 
-/// Nothing where the device has run out of memory, with a line in the log.
+/// Turns an error of a device out of memory into `None`, with a line in the log.
 pub(crate) fn unless_out_of_memory<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Err(error) if error.is_out_of_memory() => {
             ops::release_memory();
-            tracing::warn!("the device is out of memory ({error}): going on in bands");
+            tracing::warn!("{error}: continuing in bands");
             Ok(None)
         }
         result => result.map(Some),
     }
 }
 
-/// The distances at each pixel of each tapped layer, (P, h, w), of pairs of pictures that come in bands: `rows` gives so
-/// many rows of all pictures from a row on, (N, rows, W, 3).
+/// Distances at each pixel of each tapped layer, (P, h, w), of pairs of pictures that come in bands: `rows(from, count)`
+/// returns rows of all pictures, (N, count, W, 3).
 pub(crate) fn maps(
     (backbone, head): (&Backbone, &Head),
     pairs: &[(usize, usize)],
-    (height, width): (usize, usize),
+    Size { width, height }: Size,
     bands: &Bands,
     rows: impl Fn(usize, usize) -> Result<Tensor>,
 ) -> Result<Vec<Tensor>> {
@@ -164,7 +172,7 @@ pub(crate) fn maps(
                 maps[tap] = Some((map, 0));
                 return Ok(is_free);
             }
-            // Where it belongs at once: put together at the end, the bands would take their memory twice.
+            // Copied into place at once: concatenated at the end, the bands would take their memory twice.
             let (pairs, count, width) = map.dims3()?;
             let (whole, filled) = match maps[tap].take() {
                 Some(begun) => begun,
@@ -174,7 +182,7 @@ pub(crate) fn maps(
             maps[tap] = Some((whole, filled + count));
             Ok(is_free)
         })?;
-        // What the network did not keep of its input.
+        // The input, unless the network still holds it.
         if bands.rows >= height
             && let Some(map) = last
         {
@@ -185,59 +193,17 @@ pub(crate) fn maps(
     Ok(maps.into_iter().flatten().map(|(map, _)| map).collect())
 }
 
-/// The head on some rows of a tap, (N, rows, W, C), that lie apart from picture to picture where they are a band's.
+/// Applies the head to some rows of a tap, (N, rows, W, C), which are not contiguous where they belong to a band.
 fn distance(head: &Head, tap: usize, rows: &Tensor, pairs: &[(usize, usize)]) -> candle_core::Result<Tensor> {
     if rows.is_contiguous() || !rows.device().is_cpu() {
         return head.distance(tap, rows, rows, pairs, None);
     }
-    // Without the copy that would bring them together.
+    // Without the copy that would make them contiguous.
     let maps = pairs.iter().map(|&(i, j)| {
         let (a, b) = (rows.narrow(0, i, 1)?, rows.narrow(0, j, 1)?);
         head.distance(tap, &a, &b, &[(0, 0)], None)
     });
     Tensor::cat(&maps.collect::<candle_core::Result<Vec<_>>>()?, 0)
-}
-
-/// Bytes of memory that are free, for this process too if it may not use all, or `None` where the system does not say.
-pub(crate) fn available() -> Option<usize> {
-    if !cfg!(target_os = "linux") {
-        return None;
-    }
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let machine = field(&text, "MemAvailable:")? * 1024;
-    Some(group_available().map_or(machine, |group| group.min(machine)))
-}
-
-/// The number after a name, in a text of such lines.
-fn field(text: &str, name: &str) -> Option<usize> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
-}
-
-/// What the control groups that this process is in leave it: the least of them.
-fn group_available() -> Option<usize> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let number = |path: std::path::PathBuf| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
-    let mut least = None;
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
-        let (root, names) = match controllers {
-            "" => ("/sys/fs/cgroup", ["memory.max", "memory.current"]),
-            "memory" => ("/sys/fs/cgroup/memory", ["memory.limit_in_bytes", "memory.usage_in_bytes"]),
-            _ => continue,
-        };
-        for group in std::path::Path::new(path).ancestors() {
-            let folder = std::path::Path::new(root).join(group.strip_prefix("/").unwrap_or(group));
-            let [limit, used] = names.map(|name| number(folder.join(name)));
-            let (Some(limit), Some(used)) = (limit, used) else { continue };
-            // Cached files make way.
-            let stat = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-            let cached = field(&stat, "inactive_file ").unwrap_or(0);
-            let free = limit.saturating_sub(used.saturating_sub(cached));
-            least = Some(least.map_or(free, |least: usize| least.min(free)));
-        }
-    }
-    least
 }
 
 #[cfg(test)]
@@ -246,7 +212,7 @@ mod tests {
     use crate::error::Error;
 
     #[test]
-    fn a_device_without_memory_is_given_less_to_do() {
+    fn out_of_memory_is_retried_with_half_the_room() {
         let mut tried = Vec::new();
         let done = with_less(1 << 30, |room| {
             tried.push(room);
@@ -257,32 +223,21 @@ mod tests {
         });
         assert_eq!(done.unwrap(), 128 << 20);
         assert_eq!(tried, [1 << 30, 512 << 20, 256 << 20, 128 << 20]);
-        // It does not go on for ever, and other errors are no reason.
+        // The retries end, and other errors cause none.
         let mut count = 0;
         let never = with_less(usize::MAX, |_| -> Result<()> {
             count += 1;
             Err(candle_core::Error::Msg("out of memory".to_string()).into())
         });
         assert!(never.is_err() && count < 64);
-        assert!(
-            with_less(1 << 40, |room| if room == 1 << 40 { Err(Error::Input("no".into())) } else { Ok(()) }).is_err()
-        );
+        assert!(with_less(1 << 40, |room| if room == 1 << 40 { Err(Error::NoPairs) } else { Ok(()) }).is_err());
     }
 
     #[test]
-    fn only_a_lack_of_memory_is_made_nothing() {
+    fn unless_out_of_memory_passes_other_errors_on() {
         let lack = candle_core::Error::Msg("DriverError(CUDA_ERROR_OUT_OF_MEMORY)".to_string());
         assert_eq!(unless_out_of_memory(Err::<(), _>(lack.into())).unwrap(), None);
         assert_eq!(unless_out_of_memory(Ok(1)).unwrap(), Some(1));
-        assert!(unless_out_of_memory(Err::<(), _>(Error::Input("no".into()))).is_err());
-    }
-
-    #[test]
-    fn free_memory_is_known_on_linux() {
-        if cfg!(target_os = "linux") {
-            assert!(available().is_some_and(|bytes| bytes > 1 << 20));
-        }
-        assert_eq!(field("MemTotal:  12 kB\nMemAvailable:    34 kB\n", "MemAvailable:"), Some(34));
-        assert_eq!(field("MemTotal:  12 kB\n", "MemAvailable:"), None);
+        assert!(unless_out_of_memory(Err::<(), _>(Error::NoPairs)).is_err());
     }
 }

@@ -83,7 +83,7 @@ fn one_reference_meets_many() {
         close(&alone, &together.narrow(0, i, 1).unwrap(), 1e-6);
     }
     let error = lpips.forward(&pictures(2, 40, 50, 3), &many).unwrap_err();
-    assert!(matches!(error, Error::Batches(2, 3)), "{error}");
+    assert!(matches!(error, Error::BatchMismatch { a: 2, b: 3, .. }), "{error}");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn sixteen_bits_are_close() {
 
 #[test]
 fn any_layers_can_be_tapped() {
-    let lpips = Lpips::builder(Network::AlexNet).taps(["pool1", "conv4"]).baseline().build().unwrap();
+    let lpips = Lpips::builder(Network::AlexNet).taps(["pool1", "conv4"]).lins(false).build().unwrap();
     let layers = lpips.compare(&pictures(1, 40, 40, 11), &pictures(1, 40, 40, 12)).unwrap().layers().unwrap();
     assert_eq!(layers.iter().map(|layer| layer.name).collect::<Vec<_>>(), ["pool1", "conv4"]);
     let error = Lpips::builder(Network::AlexNet).taps(["pool1"]).build().unwrap_err().to_string();
@@ -260,7 +260,7 @@ fn own_heads_and_whole_models_come_from_files() {
     let late = part(&|key| key.starts_with("lin") && key != "lin0.weight", "late.safetensors");
     let error = Lpips::builder(Network::AlexNet).weights(&late).build().unwrap_err().to_string();
     assert!(error.contains("no tensor lin0.weight"), "{error}");
-    let baseline = Lpips::builder(Network::AlexNet).weights(&heads).baseline().build().unwrap();
+    let baseline = Lpips::builder(Network::AlexNet).weights(&heads).lins(false).build().unwrap();
     assert!(!baseline.has_lins());
     let fewer =
         Lpips::builder(Network::AlexNet).taps(["conv1", "conv2"]).weights(&heads).build().unwrap_err().to_string();
@@ -283,7 +283,7 @@ fn negative_heads_are_refused() {
 fn features_of_another_maker_are_refused() {
     let picture = pictures(1, 40, 40, 23);
     let build = |builder: lpips_core::Builder| builder.build().unwrap();
-    let tapped = |layer: &str| build(Lpips::builder(Network::AlexNet).taps([layer]).baseline());
+    let tapped = |layer: &str| build(Lpips::builder(Network::AlexNet).taps([layer]).lins(false));
     let (four, five) = (tapped("conv4"), tapped("conv5"));
     let error = four
         .compare_features(&four.features(&picture).unwrap(), &five.features(&picture).unwrap())
@@ -354,7 +354,7 @@ fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize
         let weights = lpips_core::weights::Weights::random(network, 3);
         let builder = Lpips::builder(network).network_weights(weights);
         // Lin heads are published for three networks.
-        if Network::PUBLISHED.contains(&network) { builder } else { builder.baseline() }
+        if Network::PUBLISHED.contains(&network) { builder } else { builder.lins(false) }
     };
     let (whole, banded) = (builder().memory(1 << 40).build().unwrap(), builder().memory(memory).build().unwrap());
     let size = Size { width, height };
@@ -383,7 +383,7 @@ fn little_memory_changes_no_number() {
         same_in_little_memory(network, 1, 150, 67, 1);
         same_in_little_memory(network, 2, 47, 90, 100 << 20);
         let least =
-            Lpips::builder(network).network_weights(lpips_core::weights::Weights::random(network, 3)).baseline();
+            Lpips::builder(network).network_weights(lpips_core::weights::Weights::random(network, 3)).lins(false);
         let least = least.build().unwrap().backbone().minimum_size();
         same_in_little_memory(network, 1, least, least, 1);
     }

@@ -94,7 +94,7 @@ fn transparency_shows_the_background() {
     let sixteen = folder.save("alpha16.png", &DynamicImage::ImageRgba16(DynamicImage::ImageRgba8(image).into_rgba16()));
     for path in [&eight, &sixteen] {
         assert_eq!(rgb(&Picture::open(path).unwrap()), [10, 20, 30, 255, 255, 255, 177, 177, 177]);
-        let black = Decoder { background: [0, 0, 0], ..Decoder::default() };
+        let black = Decoder::default().background([0, 0, 0]);
         assert_eq!(rgb(&black.open(path).unwrap()), [10, 20, 30, 0, 0, 0, 50, 50, 50]);
     }
 }
@@ -158,10 +158,10 @@ fn the_exif_orientation_is_applied() {
 fn too_many_pixels_are_refused_before_they_are_decoded() {
     let folder = Folder::new();
     let path = folder.save("a.png", &colours());
-    let small = Decoder { max_pixels: 14, ..Decoder::default() };
+    let small = Decoder::default().max_pixels(14);
     let error = small.open(&path).unwrap_err().to_string();
     assert!(error.contains("5x3") && error.contains("limit of 14"), "{error}");
-    assert!(Decoder { max_pixels: 15, ..Decoder::default() }.open(&path).is_ok());
+    assert!(Decoder::default().max_pixels(15).open(&path).is_ok());
 
     // A header that claims four billion pixels, and nothing behind it.
     let mut bytes = Vec::new();

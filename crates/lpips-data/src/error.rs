@@ -165,17 +165,9 @@ impl Error {
             | Self::UnknownDistortion { .. }
             | Self::InvalidArgument { .. }
             | Self::Choice(_) => true,
-            Self::Metric(error) => is_usage_of_core(error),
+            Self::Metric(error) => error.is_usage(),
             _ => false,
         }
-    }
-}
-
-fn is_usage_of_core(error: &lpips_core::Error) -> bool {
-    match error {
-        lpips_core::Error::Choice(_) => true,
-        lpips_core::Error::Model(error) => error.is_usage(),
-        _ => false,
     }
 }
 

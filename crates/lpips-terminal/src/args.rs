@@ -84,7 +84,7 @@ pub struct DecodeArgs {
 impl DecodeArgs {
     /// The decoder with these settings.
     pub fn decoder(&self) -> Decoder {
-        Decoder { background: self.background.0, max_pixels: self.max_pixels }
+        Decoder::default().background(self.background.0).max_pixels(self.max_pixels)
     }
 }
 

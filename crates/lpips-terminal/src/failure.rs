@@ -80,11 +80,7 @@ impl From<lpips_models::Error> for Failure {
 
 impl From<lpips_core::Error> for Failure {
     fn from(error: lpips_core::Error) -> Self {
-        use lpips_core::Error as Core;
-        match error {
-            Core::Model(model) => model.into(),
-            other => Self::of(&other, matches!(other, Core::Choice(_))),
-        }
+        Self::of(&error, error.is_usage())
     }
 }
 

@@ -104,7 +104,7 @@ impl Error {
             | Self::Conflict { .. }
             | Self::Weights { .. } => true,
             Self::Checkpoint { .. } | Self::Locked { .. } | Self::Diverged { .. } => false,
-            Self::Data(lpips_data::Error::Metric(error)) | Self::Metric(error) => is_metric_usage(error),
+            Self::Data(lpips_data::Error::Metric(error)) | Self::Metric(error) => error.is_usage(),
             Self::Data(error) => error.is_usage(),
         }
     }
@@ -122,12 +122,5 @@ impl Error {
     /// An error of a checkpoint: which, and what is wrong with it.
     pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Checkpoint { path: path.as_ref().to_path_buf(), reason: reason.into() }
-    }
-}
-
-fn is_metric_usage(error: &lpips_core::Error) -> bool {
-    match error {
-        lpips_core::Error::Model(error) => error.is_usage(),
-        other => matches!(other, lpips_core::Error::Choice(_)),
     }
 }

@@ -43,7 +43,7 @@ impl Maps {
             std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
         }
         let map = map.to_device(&candle_core::Device::Cpu).map_err(|error| failed(&error))?;
-        let style = Style { top: self.top, over: None };
+        let style = Style::default().top(self.top);
         heatmap::draw(&map, &style).and_then(|picture| picture.save_png(&path)).map_err(|error| error.to_string())
     }
 }

@@ -159,7 +159,7 @@ fn jpeg(picture: &Picture, quality: u8) -> lpips_core::Result<Vec<u8>> {
     let (width, height) = (picture.width() as u32, picture.height() as u32);
     JpegEncoder::new_with_quality(&mut bytes, quality)
         .write_image(&picture.to_rgb8(), width, height, ExtendedColorType::Rgb8)
-        .map_err(|error| lpips_core::Error::Input(error.to_string()))?;
+        .map_err(|error| lpips_core::Error::Encode { source: error.into() })?;
     Ok(bytes)
 }
 

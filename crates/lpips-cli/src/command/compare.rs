@@ -124,7 +124,7 @@ impl Compare {
         let maps = self.map_paths()?;
         device::start_threads(self.threads.map(usize::from))?;
         let lpips = self.metric()?;
-        let decoder = Decoder { background: self.background.0, max_pixels: self.max_pixels };
+        let decoder = Decoder::default().background(self.background.0).max_pixels(self.max_pixels);
         let reference = self.reference(&lpips, &decoder)?;
 
         if let Some(folder) = self.map.as_ref().filter(|_| self.candidates.len() > 1) {
@@ -189,7 +189,7 @@ impl Compare {
             builder = builder.version(version);
         }
         if self.baseline {
-            builder = builder.baseline();
+            builder = builder.lins(false);
         }
         if !self.taps.is_empty() {
             builder = builder.taps(self.taps.clone());
@@ -240,12 +240,7 @@ impl Compare {
             let (tensor, range) = picture.to_values(lpips.device())?;
             drop(picture);
             let comparison = lpips.compare_to(&reference.seen, Images::new(&tensor, range))?;
-            let distance = scalar(&comparison.distance()?)?;
-            if !distance.is_finite() {
-                return Err(lpips_core::Error::Input(format!(
-                    "the distance came out as {distance}: the weights are too large, or damaged"
-                )));
-            }
+            let distance = comparison.values()?[0];
             let layers = comparison.layers()?;
             let layers = layers.iter().map(|layer| Ok((layer.name, scalar(&layer.distance)?)));
             let row = Row { candidate, distance, layers: layers.collect::<lpips_core::Result<_>>()? };
@@ -255,7 +250,7 @@ impl Compare {
     }
 
     fn draw(&self, comparison: &Comparison, reference: &Reference, to: &Path) -> lpips_core::Result<()> {
-        let style = Style { top: self.map_max, over: reference.picture.as_ref() };
+        let style = Style::default().top(self.map_max).over(reference.picture.as_ref());
         heatmap::draw(&comparison.map()?.to_device(&candle_core::Device::Cpu)?, &style)?.save_png(to)
     }
 

@@ -1,7 +1,7 @@
-//! An entry's file: safetensors, with the entry's key and the CRC-32 of its numbers as metadata.
+//! File format of an entry: safetensors with the entry's key and the CRC-32 of its numbers as metadata.
 //!
-//! All but the checksum is known before the file is read, so that it is compared, not understood. Numbers go through a
-//! small buffer: the memory for whole entries takes the system longer to give than the work on them takes.
+//! Everything but the checksum is known before the file is read, so the header is compared, not parsed. Numbers go through a
+//! small buffer, as the allocation of whole entries would take longer than the work on them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,24 +14,24 @@ use serde_json::{Map, Value, json};
 
 use super::{Key, Precision};
 use crate::error::Result;
-use crate::lpips::Features;
+use crate::features::Features;
 
-/// A tapped layer's name, and the shape of what it puts out for one picture, (1, H', W', C).
+/// Name of a tapped layer and shape of its output for one picture, (1, H', W', C).
 pub(super) type Shape = (&'static str, [usize; 4]);
 
-/// Numbers that are read or written at once.
+/// Numbers read or written at once.
 const CHUNK: usize = 1 << 12;
 
-/// An entry to be written.
+/// Entry to be written.
 pub(super) struct Entry {
     header: Vec<u8>,
-    /// In f32 on the CPU.
+    /// Taps in f32 on the CPU.
     taps: Vec<Tensor>,
     halved: bool,
 }
 
 impl Entry {
-    /// Of one picture's features; nothing where these hold NaN or infinity.
+    /// Entry of one picture's features; `None` where these hold NaN or infinity.
     pub(super) fn new(key: &Key, features: &Features, precision: Precision) -> Result<Option<Self>> {
         let plain = |tap: &Tensor| tap.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous();
         let taps = features.taps.iter().map(plain).collect::<candle_core::Result<Vec<_>>>()?;
@@ -44,13 +44,13 @@ impl Entry {
         for tap in &taps {
             numbers(tap, |values| write(&mut checksum, values, halved))?.map_err(candle_core::Error::from)?;
         }
-        let shapes = features.maker.taps.iter().zip(&taps).map(|(name, tap)| Ok((*name, tap.dims4()?.into())));
+        let shapes = features.spec.taps.iter().zip(&taps).map(|(name, tap)| Ok((*name, tap.dims4()?.into())));
         let shapes = shapes.collect::<candle_core::Result<Vec<_>>>()?;
         let header = header(key, &shapes, halved, checksum.0.finalize());
         Ok(Some(Self { header, taps, halved }))
     }
 
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub(super) fn length(&self) -> u64 {
         let numbers: usize = self.taps.iter().map(Tensor::elem_count).sum();
         (self.header.len() + numbers * size(self.halved)) as u64
@@ -64,7 +64,7 @@ impl Entry {
         Ok(())
     }
 
-    /// The taps as the entry has them, in f32 on the CPU, where these are not quite those given.
+    /// Taps as stored, in f32 on the CPU, where rounding to f16 changed them.
     pub(super) fn rounded(&self) -> Result<Option<Vec<Tensor>>> {
         let round = |tap| Tensor::from_vec(numbers(tap, rounded)?, tap.shape(), &Device::Cpu);
         let taps = self.halved.then(|| self.taps.iter().map(round).collect::<candle_core::Result<_>>());
@@ -72,7 +72,7 @@ impl Entry {
     }
 }
 
-/// Takes note of what would be written.
+/// Writer that only computes a CRC-32.
 struct Checksum(Hasher);
 
 impl Write for Checksum {
@@ -86,27 +86,27 @@ impl Write for Checksum {
     }
 }
 
-/// Why there are no numbers to be had from a file.
-pub(super) enum Trouble {
-    /// It can't be read.
+/// Error of reading an entry.
+pub(super) enum ReadError {
+    /// A file that can't be read.
     Unreadable(io::Error),
-    /// It is not the whole and sound entry of the key.
+    /// A file that is not the complete, undamaged entry of the key.
     Damaged,
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof { Self::Damaged } else { Self::Unreadable(error) }
     }
 }
 
-/// The numbers of each tap of an entry.
+/// Reads the numbers of each tap of an entry.
 pub(super) fn read(
     mut file: File,
     key: &Key,
     shapes: &[Shape],
     precision: Precision,
-) -> std::result::Result<Vec<Vec<f32>>, Trouble> {
+) -> std::result::Result<Vec<Vec<f32>>, ReadError> {
     let counts: Vec<usize> = shapes.iter().map(|(_, shape)| shape.iter().product()).collect();
     let length = file.metadata()?.len();
     let is_whole = |halved: &bool| {
@@ -114,7 +114,7 @@ pub(super) fn read(
         (header + counts.iter().sum::<usize>() * size(*halved)) as u64 == length
     };
     let kinds: &[bool] = if precision == Precision::F16 { &[true, false] } else { &[false] };
-    let halved = kinds.iter().copied().find(is_whole).ok_or(Trouble::Damaged)?;
+    let halved = kinds.iter().copied().find(is_whole).ok_or(ReadError::Damaged)?;
     let mut given = header(key, shapes, halved, 0);
     file.read_exact(&mut given)?;
     let mut checksum = Hasher::new();
@@ -128,15 +128,15 @@ pub(super) fn read(
             checksum.update(bytes);
             from_bytes(bytes, values, halved);
             if !largest(values).is_finite() {
-                return Err(Trouble::Damaged);
+                return Err(ReadError::Damaged);
             }
         }
         taps.push(values);
     }
-    if given == header(key, shapes, halved, checksum.finalize()) { Ok(taps) } else { Err(Trouble::Damaged) }
+    if given == header(key, shapes, halved, checksum.finalize()) { Ok(taps) } else { Err(ReadError::Damaged) }
 }
 
-/// What stands before the numbers: the header's length, and the header, filled up with spaces to a multiple of 8 bytes.
+/// Length of the header, and the header, padded with spaces to a multiple of 8 bytes.
 fn header(key: &Key, shapes: &[Shape], halved: bool, checksum: u32) -> Vec<u8> {
     let about = json!({ "key": key.to_string(), "crc32": format!("{checksum:08x}") });
     let mut header = Map::from_iter([("__metadata__".to_string(), about)]);
@@ -152,26 +152,27 @@ fn header(key: &Key, shapes: &[Shape], halved: bool, checksum: u32) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
 }
 
-/// Bytes of a number.
+/// Size of a number in bytes.
 fn size(halved: bool) -> usize {
     if halved { size_of::<f16>() } else { size_of::<f32>() }
 }
 
-/// The largest absolute value; NaN where any is NaN.
+/// Largest absolute value; NaN where any is NaN.
 fn largest(values: &[f32]) -> f32 {
     // Without a sign, floats are ordered as their bits are, infinity and NaN above all others.
     f32::from_bits(values.iter().map(|value| value.abs().to_bits()).fold(0, u32::max))
 }
 
-/// Calls `use_them` with a tensor's numbers where they are.
-fn numbers<T>(tap: &Tensor, use_them: impl FnOnce(&[f32]) -> T) -> candle_core::Result<T> {
+/// Calls `f` with the numbers of a contiguous CPU tensor, without a copy.
+fn numbers<T>(tap: &Tensor, f: impl FnOnce(&[f32]) -> T) -> candle_core::Result<T> {
     let (storage, layout) = tap.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(storage), Some((from, to))) => Ok(use_them(&storage.as_slice()?[from..to])),
+        (Storage::Cpu(storage), Some((from, to))) => Ok(f(&storage.as_slice()?[from..to])),
         _ => bail!("the tap is not on the CPU in one piece"),
     }
 }
 
+/// Writes numbers in chunks.
 fn write(file: &mut impl Write, values: &[f32], halved: bool) -> io::Result<()> {
     let mut bytes = [0; CHUNK * size_of::<f32>()];
     values.chunks(CHUNK).try_for_each(|values| {
@@ -181,7 +182,7 @@ fn write(file: &mut impl Write, values: &[f32], halved: bool) -> io::Result<()> 
     })
 }
 
-/// To f16 and back.
+/// Rounds to f16.
 fn rounded(values: &[f32]) -> Vec<f32> {
     let mut values = values.to_vec();
     for values in values.chunks_mut(CHUNK) {
@@ -193,7 +194,7 @@ fn rounded(values: &[f32]) -> Vec<f32> {
     values
 }
 
-/// Little-endian.
+/// Writes numbers as little-endian bytes.
 fn to_bytes(values: &[f32], bytes: &mut [u8], halved: bool) {
     if halved {
         let mut halves = [f16::ZERO; CHUNK];
@@ -205,6 +206,7 @@ fn to_bytes(values: &[f32], bytes: &mut [u8], halved: bool) {
     }
 }
 
+/// Reads numbers from little-endian bytes.
 fn from_bytes(bytes: &[u8], values: &mut [f32], halved: bool) {
     if halved {
         let mut halves = [f16::ZERO; CHUNK];

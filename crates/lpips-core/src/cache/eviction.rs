@@ -1,30 +1,30 @@
-//! How much a cache holds, and what goes when that is too much.
+//! Eviction of the least recently used entries when a cache is over its limit.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// How the names of entries end.
+use crate::files;
+
+/// Extension of entries.
 pub(super) const EXTENSION: &str = ".safetensors";
-/// How the names of entries begin that are still being written.
-pub(super) const UNFINISHED: &str = ".unfinished";
-/// Held by the process that removes entries, and by the system let go of when that is killed.
+/// Lock of the process that evicts entries; released by the system when the process is killed.
 const LOCK: &str = ".lock";
-/// No entry takes so long to write: a process that was killed has left it.
+/// Age from which an unfinished entry was left by a process that was killed.
 const ABANDONED: Duration = Duration::from_hours(1);
 
-/// What a cache's entries take.
+/// Bytes taken by the entries of a cache.
 #[derive(Debug)]
 pub(super) struct Usage {
     limit: u64,
-    /// Bytes of all entries when they were last counted, and of those that were added since.
+    /// Bytes of all entries when last counted, and of those added since.
     held: u64,
-    /// The latter alone.
+    /// Bytes of the entries added since the last count.
     added: u64,
 }
 
-/// An entry in the folder.
+/// Entry in the folder.
 struct Entry {
     used: SystemTime,
     path: PathBuf,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 impl Usage {
-    /// Of a folder, from which what is too much is removed.
+    /// Counts the entries of a folder and evicts those over the limit.
     ///
     /// # Errors
     /// A folder that can't be read.
@@ -44,7 +44,7 @@ impl Usage {
         self.held
     }
 
-    /// Counts an entry in, and removes others if it is one too many.
+    /// Counts an added entry, and evicts others if the limit is passed.
     pub(super) fn add(&mut self, folder: &Path, bytes: u64, replaced: u64) {
         self.held = (self.held + bytes).saturating_sub(replaced);
         self.added += bytes;
@@ -59,8 +59,7 @@ impl Usage {
     }
 }
 
-/// Removes entries, where they take more than the limit, until they take four fifths of it, and gives what they take
-/// then.
+/// Evicts the least recently used entries, if all take more than the limit, down to four fifths of it. Returns the bytes left.
 fn trim(folder: &Path, limit: u64) -> io::Result<u64> {
     let mut entries = entries(folder)?;
     let mut held = entries.iter().map(|entry| entry.bytes).sum();
@@ -68,7 +67,7 @@ fn trim(folder: &Path, limit: u64) -> io::Result<u64> {
         return Ok(held);
     }
     let lock = File::options().write(true).create(true).truncate(false).open(folder.join(LOCK));
-    // Where files can't be locked, or not this one, two processes may remove more than one would: no harm.
+    // Where the file can't be locked, two processes may evict more than one would, which is harmless.
     if let Ok(lock) = &lock
         && matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
     {
@@ -83,14 +82,14 @@ fn trim(folder: &Path, limit: u64) -> io::Result<u64> {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::debug!("{}: can't be removed: {error}", entry.path.display());
             }
-            // Gone, by whomever.
+            // Removed by this or another process.
             _ => held -= entry.bytes,
         }
     }
     Ok(held)
 }
 
-/// All entries of a cache. What was left unfinished is removed on the way; what else is there is left alone.
+/// Lists the entries of a cache and removes abandoned unfinished ones. Other files are left alone.
 fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for part in fs::read_dir(folder)? {
@@ -107,7 +106,7 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
                 remove_abandoned(&file);
                 continue;
             }
-            // What has vanished meanwhile was removed by another process.
+            // An entry that has vanished was evicted by another process.
             if let Ok(metadata) = file.metadata()
                 && let Ok(used) = metadata.modified()
                 && metadata.is_file()
@@ -123,9 +122,9 @@ fn is_hex(name: &str) -> bool {
     name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Removes an unfinished entry that nobody writes any more.
+/// Removes an unfinished entry whose process was killed.
 fn remove_abandoned(file: &fs::DirEntry) {
-    let is_unfinished = file.file_name().to_string_lossy().starts_with(UNFINISHED);
+    let is_unfinished = file.file_name().to_string_lossy().starts_with(files::UNFINISHED);
     let age = || file.metadata().ok()?.modified().ok()?.elapsed().ok();
     if is_unfinished && age().is_some_and(|age| age > ABANDONED) {
         drop(fs::remove_file(file.path()));

@@ -1,4 +1,4 @@
-//! What an entry is known by.
+//! Keys of cache entries.
 
 use std::fmt;
 
@@ -10,39 +10,41 @@ use super::Precision;
 use crate::error::Result;
 use crate::image::{Picture, Pixels};
 use crate::lpips::Lpips;
+use crate::size::Size;
 
-/// To be raised when a change makes other bits of the same pictures, or writes entries otherwise.
+/// Version of the entries: raised when a change computes other bits for the same pictures, or writes entries in another form.
 const FORMAT: u32 = 1;
 
-/// The name of what a network sees in a picture: a hash of all that decides the bits of it.
+/// SHA-256 over pixels, network, weights, taps, type and batch mode: the key of a picture's features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     hash: [u8; 32],
-    size: (usize, usize),
+    size: Size,
 }
 
 impl Key {
-    /// The picture's height and width in pixels.
-    pub(super) fn size(&self) -> (usize, usize) {
+    /// Size of the picture.
+    pub(super) fn size(&self) -> Size {
         self.size
     }
 }
 
 impl fmt::Display for Key {
-    /// In hex, 64 digits.
+    /// Writes 64 hex digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// Gives pictures their keys for one network. Made by [`FeatureCache::keyer`](super::FeatureCache::keyer).
+/// Computes the keys of pictures for one network. Made by [`FeatureCache::keyer`](super::FeatureCache::keyer).
 ///
 /// The key is the SHA-256 of the network's name, weights, version, taps, type and kind of device (on the CPU the vector
 /// instructions too), of this crate's version, of the entries' precision, and of the picture's size, bits and pixels.
 /// Lin heads have no part in it: they come after the features.
 #[derive(Debug, Clone)]
 pub struct Keyer {
-    begun: Sha256,
+    /// Hash of everything but the picture.
+    prefix: Sha256,
 }
 
 impl Keyer {
@@ -63,19 +65,18 @@ impl Keyer {
             backbone.dtype(),
             backbone.is_batch_invariant(),
         );
-        Ok(Self { begun: Sha256::new_with_prefix(about) })
+        Ok(Self { prefix: Sha256::new_with_prefix(about) })
     }
 
-    /// The key of a picture.
+    /// Key of a picture.
     pub fn key(&self, picture: &Picture) -> Key {
-        let mut hash = self.begun.clone();
-        let (height, width) = (picture.height(), picture.width());
-        let bits = match &picture.pixels {
+        let mut hash = self.prefix.clone();
+        let bits = match picture.pixels() {
             Pixels::Eight(_) => 8,
             Pixels::Sixteen(_) => 16,
         };
-        hash.update(format!("{width}x{height} {bits}\n"));
-        match &picture.pixels {
+        hash.update(format!("{} {bits}\n", picture.size()));
+        match picture.pixels() {
             Pixels::Eight(values) => hash.update(values),
             Pixels::Sixteen(values) => {
                 let mut bytes = Vec::with_capacity(1 << 16);
@@ -86,6 +87,6 @@ impl Keyer {
                 }
             }
         }
-        Key { hash: hash.finalize().into(), size: (height, width) }
+        Key { hash: hash.finalize().into(), size: picture.size() }
     }
 }

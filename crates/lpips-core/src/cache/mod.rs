@@ -1,12 +1,11 @@
-//! What networks see in pictures, kept on disk from one run to the next.
+//! On-disk cache of features, shared by runs and processes.
 //!
-//! A picture that was met before, under whatever name, is not taken through the network again: a [`Keyer`] gives each
-//! picture a key by its pixels and the network, and a [`FeatureCache`] holds features by their keys.
+//! A picture that was cached before, under any name, does not go through the network again: a [`Keyer`] computes a key of its
+//! pixels and the network, and a [`FeatureCache`] stores features by their keys.
 //!
 //! ```
-//! use candle_core::Device;
 //! use lpips_core::cache::{FeatureCache, Precision};
-//! use lpips_core::{Images, Lpips, Network, Picture};
+//! use lpips_core::{Lpips, Network, Picture};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
@@ -18,10 +17,7 @@
 //! let key = keyer.key(&picture);
 //! let features = match cache.get(&key, &lpips) {
 //!     Some(features) => features,
-//!     None => {
-//!         let (values, range) = picture.to_values(&Device::Cpu)?;
-//!         cache.put(&key, &lpips.features(Images::new(&values, range))?)?
-//!     }
+//!     None => cache.put(&key, &lpips.features(&picture)?)?,
 //! };
 //! # assert_eq!(features.batch(), 1);
 //! # assert!(cache.get(&key, &lpips).is_some());
@@ -32,12 +28,12 @@
 //! C), and a checksum. At 256x256 pixels it takes 2.6 MB for AlexNet, 8.8 MB for SqueezeNet and 32.0 MB for VGG-16, and
 //! half of that at [`Precision::F16`].
 //!
-//! Several threads and several processes may use one folder at once. When the entries take more than the limit, those
-//! go that were not used for longest, until four fifths of the limit are left; as each process looks at what the others
-//! have stored only after a twentieth of the limit, the folder may be larger by that much for each of them for a while.
+//! Several threads and several processes may use one folder at once. When the entries take more than the limit, the least
+//! recently used are evicted, down to four fifths of the limit; as each process counts the entries of the others only after
+//! storing a twentieth of the limit, the folder may be larger by that much for each of them for a while.
 //!
-//! The numbers are those that were put in, bit for bit, at [`Precision::F32`]. Which numbers a network computes
-//! depends, in the last bits, on the number of pictures that it is given at once (see [`Lpips::features`]).
+//! The numbers are those that were stored, bit for bit, at [`Precision::F32`]. The last bits that a network computes depend on
+//! the number of pictures in its batch (see [`Lpips::features`]).
 
 mod entry;
 mod eviction;
@@ -55,80 +51,82 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use candle_core::Tensor;
-use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::image::{self, ErrorText};
-use crate::lpips::{Features, Lpips};
-use crate::size::Size;
-use entry::{Entry, Shape, Trouble};
+use crate::features::Features;
+use crate::files;
+use crate::lpips::Lpips;
+use entry::{Entry, ReadError, Shape};
 use eviction::Usage;
 
-/// How an entry's numbers are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Precision of an entry's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum Precision {
-    /// As f32: as they were computed.
+    /// f32, as computed.
     #[default]
     F32,
-    /// As f16, in half the space: distances change, by less than 4e-5 on the pictures that were tried. An entry with a
-    /// number that f16 does not reach, above 65,504, is stored as f32.
+    /// f16, in half the space: distances change, by less than 4e-5 on the pictures tried. An entry with a number above 65,504,
+    /// the largest of f16, is stored as f32.
     F16,
 }
 
-/// Features on disk; see the [module](self).
+/// Features on disk by key; see the [module](self) for an example.
 #[derive(Debug)]
 pub struct FeatureCache {
     folder: PathBuf,
     limit: u64,
     precision: Precision,
-    room: Mutex<Usage>,
+    usage: Mutex<Usage>,
     hits: AtomicU64,
     misses: AtomicU64,
     stored: AtomicU64,
-    /// Whether the log says already that an entry could not be stored.
+    /// Whether the warning that an entry could not be stored was logged.
     has_warned: AtomicBool,
 }
 
-/// What a cache has done since it was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Statistics of a cache since it was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Stats {
-    /// Pictures whose features were there.
+    /// Pictures with a cached entry.
     pub hits: u64,
-    /// Pictures whose features were not there, or damaged.
+    /// Pictures without one, or with a damaged one.
     pub misses: u64,
-    /// Entries that were stored.
+    /// Entries stored.
     pub stored: u64,
-    /// Bytes of all entries in the folder, as far as is known: other processes may have stored and removed some of
-    /// late.
+    /// Bytes of all entries in the folder at the last count: other processes may have stored and evicted some since.
     pub bytes: u64,
 }
 
 impl FeatureCache {
-    /// A cache of at most `limit_bytes` in a folder, which is made where it is not there. Entries of earlier runs are
-    /// kept, as far as they fit.
+    /// Opens a cache of at most `limit_bytes` in a folder, which is created if missing. Entries of earlier runs stay, as far as
+    /// they fit.
     ///
     /// # Errors
-    /// A folder that can't be made, read or written to.
+    /// [`Error::Cache`]: a folder that can't be created, read or written to.
     pub fn open(folder: impl Into<PathBuf>, limit_bytes: u64, precision: Precision) -> Result<Self> {
         let folder = folder.into();
-        let fail = |what: &str, error: &io::Error| {
-            let error = error.error_text();
+        let fail = |what: &str, error: io::Error| {
+            let reason = files::reason(&error);
             let reason =
-                format!("can't be {what} as a cache of features ({error}): name a folder that can be written to");
-            Error::Cache { path: folder.clone(), reason }
+                format!("can't be {what} as a cache of features ({reason}): name a folder that can be written to");
+            Error::Cache { path: folder.clone(), reason, source: Some(error) }
         };
         if folder.is_file() {
             let reason = "is a file: expected a folder for the cache of features, which is made if it is not there";
-            return Err(Error::Cache { path: folder, reason: reason.to_string() });
+            return Err(Error::Cache { path: folder, reason: reason.to_string(), source: None });
         }
-        fs::create_dir_all(&folder).map_err(|error| fail("made", &error))?;
-        unfinished(&folder).map_err(|error| fail("written to", &error))?;
-        let room = Usage::open(&folder, limit_bytes).map_err(|error| fail("read", &error))?;
+        fs::create_dir_all(&folder).map_err(|error| fail("made", error))?;
+        files::begin(&folder).map_err(|error| fail("written to", error))?;
+        let usage = Usage::open(&folder, limit_bytes).map_err(|error| fail("read", error))?;
         Ok(Self {
             folder,
             limit: limit_bytes,
             precision,
-            room: Mutex::new(room),
+            usage: Mutex::new(usage),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             stored: AtomicU64::new(0),
@@ -136,18 +134,17 @@ impl FeatureCache {
         })
     }
 
-    /// What gives pictures their keys for this network. To be made once, as it reads all weights, and anew when these
-    /// change.
+    /// Keyer of pictures for this network. To be created once, as it hashes all weights, and again when these change.
     ///
     /// # Errors
-    /// Those of candle: a device that can't be read from.
+    /// A device that can't be read from.
     pub fn keyer(&self, lpips: &Lpips) -> Result<Keyer> {
         Keyer::new(lpips, self.precision)
     }
 
-    /// What `lpips` sees in the picture of a key that was made for it, if that is here. The entry counts as used.
+    /// Cached features of the picture of a key, which must come from a keyer of `lpips`. The entry counts as used.
     ///
-    /// A damaged entry is removed, with a line in the log, and as good as not there.
+    /// A damaged entry is removed, with a line in the log, and is a miss.
     pub fn get(&self, key: &Key, lpips: &Lpips) -> Option<Features> {
         let features = self.read(key, lpips);
         let counter = if features.is_some() { &self.hits } else { &self.misses };
@@ -156,22 +153,22 @@ impl FeatureCache {
     }
 
     fn read(&self, key: &Key, lpips: &Lpips) -> Option<Features> {
-        let (height, width) = key.size();
-        let layers = lpips.backbone().layers(1, height, width).ok()?;
+        let size = key.size();
+        let layers = lpips.backbone().layers(1, size.height, size.width).ok()?;
         let tapped = layers.iter().filter(|layer| layer.tapped);
         let shapes: Vec<Shape> = tapped.map(|layer| (layer.name, layer.output)).collect();
         let path = self.path(key);
-        let taps = File::open(&path).map_err(Trouble::from);
+        let taps = File::open(&path).map_err(ReadError::from);
         let taps = match taps.and_then(|file| entry::read(file, key, &shapes, self.precision)) {
             Ok(taps) => taps,
-            Err(Trouble::Unreadable(error)) => {
+            Err(ReadError::Unreadable(error)) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     tracing::debug!("{}: can't be read from the cache: {error}", path.display());
                 }
                 return None;
             }
-            Err(Trouble::Damaged) => {
-                tracing::warn!("{}: is damaged: removed from the cache, to be computed anew", path.display());
+            Err(ReadError::Damaged) => {
+                tracing::warn!("{}: is damaged: removed from the cache, to be computed again", path.display());
                 drop(fs::remove_file(&path));
                 return None;
             }
@@ -181,28 +178,23 @@ impl FeatureCache {
         };
         let taps = taps.into_iter().zip(&shapes).map(tensor).collect::<candle_core::Result<_>>();
         let taps = taps.inspect_err(|error| tracing::debug!("features can't be taken from the cache: {error}")).ok()?;
-        // What can't be marked, in somebody else's folder, is still good.
+        // An entry that can't be marked as used, in a read-only folder, is still good.
         drop(File::options().append(true).open(&path).and_then(|file| file.set_modified(SystemTime::now())));
-        Some(Features { taps, size: (height, width), maker: lpips.maker() })
+        Some(Features { taps, size, spec: lpips.spec() })
     }
 
-    /// Stores what the network of the key sees in the one picture of the key, and gives it as [`Self::get`] is going
-    /// to: with that, it makes no difference to a distance whether a picture was in the cache.
+    /// Stores the features of the picture of the key, and returns them as [`Self::get`] will: with these, a distance does not
+    /// depend on whether the picture was cached.
     ///
-    /// What can't be stored, on a full disk for one, is left out, with one line in the log for all; what is larger than
-    /// the limit, or holds NaN or infinity, is left out too.
+    /// An entry that can't be stored, on a full disk for one, is left out, with one line in the log for all; one that is larger
+    /// than the limit, or holds NaN or infinity, is left out too.
     ///
     /// # Errors
-    /// Features of several pictures or of a picture of another size, and those of candle: a device that can't be read
-    /// from.
+    /// [`Error::CacheEntry`]: features of several pictures or of a picture of another size; a device that can't be read from.
     pub fn put(&self, key: &Key, features: &Features) -> Result<Features> {
-        let (height, width) = key.size();
-        if features.batch() != 1 || features.size() != (Size { width, height }) {
-            return Err(Error::Input(format!(
-                "features of {} pictures of {} pixels were given to a cache: expected one of {width}x{height}",
-                features.batch(),
-                features.size()
-            )));
+        if features.batch() != 1 || features.size() != key.size() {
+            let (pictures, size) = (features.batch(), features.size());
+            return Err(Error::CacheEntry { pictures, size, expected: key.size() });
         }
         let Some(entry) = Entry::new(key, features, self.precision)? else { return Ok(features.clone()) };
         if entry.length() <= self.limit {
@@ -218,54 +210,49 @@ impl FeatureCache {
         match self.write(&self.path(key), entry) {
             Ok(replaced) => {
                 self.stored.fetch_add(1, Ordering::Relaxed);
-                self.room().add(&self.folder, entry.length(), replaced);
+                self.usage().add(&self.folder, entry.length(), replaced);
             }
             Err(error) if self.has_warned.swap(true, Ordering::Relaxed) => {
                 tracing::debug!("an entry can't be stored in the cache: {error}");
             }
             Err(error) => {
-                let error = error.error_text();
-                tracing::warn!("{}: features can't be kept here, going on without: {error}", self.folder.display());
+                let reason = files::reason(&error);
+                tracing::warn!("{}: features can't be cached here: {reason}", self.folder.display());
             }
         }
     }
 
-    fn room(&self) -> MutexGuard<'_, Usage> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes an entry whole or not at all; gives the bytes of what was there before. One that a broken machine leaves
-    /// torn is told by its checksum.
+    /// Writes an entry whole or not at all, and returns the bytes of the one it replaces. There is no sync: an entry torn by a
+    /// power failure is recognised by its checksum.
     fn write(&self, path: &Path, entry: &Entry) -> io::Result<u64> {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;
-        let file = unfinished(folder)?;
+        let file = files::begin(folder)?;
         entry.write_to(file.as_file())?;
-        // The system's own times are too coarse to order entries by.
+        // The system's own times are too coarse to order entries.
         file.as_file().set_modified(SystemTime::now())?;
         let replaced = fs::metadata(path).map_or(0, |metadata| metadata.len());
         file.persist(path)?;
         Ok(replaced)
     }
 
-    /// What was done since the cache was opened, and what it holds.
+    /// Statistics since the cache was opened.
     pub fn stats(&self) -> Stats {
         Stats {
             hits: self.hits.load(Ordering::Relaxed),
             misses: self.misses.load(Ordering::Relaxed),
             stored: self.stored.load(Ordering::Relaxed),
-            bytes: self.room().held(),
+            bytes: self.usage().held(),
         }
     }
 
-    /// The file of a key's entry.
+    /// Path of a key's entry.
     pub fn path(&self, key: &Key) -> PathBuf {
         let name = key.to_string();
         self.folder.join(&name[..2]).join(name + eviction::EXTENSION)
     }
-}
-
-/// A new file, removed when it is dropped before it has got its name.
-fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
-    image::temporary().prefix(eviction::UNFINISHED).tempfile_in(folder)
 }

@@ -1,4 +1,4 @@
-//! What must hold of a cache, with weights drawn at random.
+//! Tests of the feature cache, with random weights.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -11,13 +11,13 @@ use lpips_models::Network;
 use lpips_models::weights::Weights;
 
 use super::*;
-use crate::builder::{Builder, Version};
+use crate::builder::Builder;
 use crate::image::Picture;
-use crate::input::Images;
+use crate::version::Version;
 
 fn builder(seed: u64, taps: &[&str]) -> Builder {
     let weights = Weights::random(Network::AlexNet, seed);
-    Lpips::builder(Network::AlexNet).network_weights(weights).taps(taps.iter().copied()).baseline()
+    Lpips::builder(Network::AlexNet).network_weights(weights).taps(taps.iter().copied()).lins(false)
 }
 
 /// A small network: an entry of a small picture takes some kilobytes.
@@ -35,8 +35,7 @@ fn picture(seed: u64, width: usize, height: usize) -> Picture {
 }
 
 fn seen(lpips: &Lpips, picture: &Picture) -> Features {
-    let (values, range) = picture.to_values(&Device::Cpu).unwrap();
-    lpips.features(Images::new(&values, range)).unwrap()
+    lpips.features(picture).unwrap()
 }
 
 fn values(features: &Features) -> Vec<Vec<f32>> {
@@ -54,10 +53,7 @@ fn bytes_in(folder: &Path) -> u64 {
 }
 
 #[test]
-fn gives_back_what_was_put_bit_for_bit() {
-    fn is_shared<T: Send + Sync>() {}
-    is_shared::<FeatureCache>();
-    is_shared::<Keyer>();
+fn cached_features_roundtrip_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     for dtype in [DType::F32, DType::F16, DType::BF16] {
         let lpips = builder(1, &["conv5", "conv2", "pool1"]).dtype(dtype).build().unwrap();
@@ -70,7 +66,7 @@ fn gives_back_what_was_put_bit_for_bit() {
             cache.put(&key, &features).unwrap();
         }
         assert_eq!((cache.stats().hits, cache.stats().misses, cache.stats().stored), (0, 3, 3));
-        // What is there already takes no more room.
+        // Storing an entry again takes no more room.
         cache.put(&keyer.key(&pictures[0]), &seen(&lpips, &pictures[0])).unwrap();
         assert_eq!(cache.stats().bytes, bytes_in(folder.path()));
         let later = FeatureCache::open(folder.path(), 1 << 30, Precision::F32).unwrap();
@@ -93,7 +89,7 @@ fn gives_back_what_was_put_bit_for_bit() {
 }
 
 #[test]
-fn a_damaged_entry_is_removed_and_no_hit() {
+fn damaged_entry_is_removed_and_misses() {
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::open(folder.path(), 1 << 30, Precision::F32).unwrap();
     let lpips = small();
@@ -120,7 +116,7 @@ fn a_damaged_entry_is_removed_and_no_hit() {
     bad.push(("another picture's".to_string(), fs::read(cache.path(&keys[1])).unwrap()));
     let foreign = HashMap::from([("conv1", Tensor::zeros((1, 7, 7, 64), DType::F32, &Device::Cpu).unwrap())]);
     candle_core::safetensors::save(&foreign, folder.path().join("foreign")).unwrap();
-    bad.push(("of somebody else".to_string(), fs::read(folder.path().join("foreign")).unwrap()));
+    bad.push(("foreign".to_string(), fs::read(folder.path().join("foreign")).unwrap()));
     bad.push(("text".to_string(), b"not found\n".to_vec()));
     for (what, bytes) in bad {
         fs::write(&path, bytes).unwrap();
@@ -133,7 +129,7 @@ fn a_damaged_entry_is_removed_and_no_hit() {
 }
 
 #[test]
-fn numbers_that_are_none_are_not_taken_from_a_file_with_a_good_checksum() {
+fn entry_with_nan_and_good_checksum_misses() {
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::open(folder.path(), 1 << 30, Precision::F32).unwrap();
@@ -156,7 +152,7 @@ fn numbers_that_are_none_are_not_taken_from_a_file_with_a_good_checksum() {
 }
 
 #[test]
-fn an_entry_is_a_safetensors_file() {
+fn entry_is_a_safetensors_file() {
     let lpips = builder(1, &["conv1", "conv3"]).build().unwrap();
     let picture = picture(1, 37, 50);
     let features = seen(&lpips, &picture);
@@ -177,13 +173,13 @@ fn an_entry_is_a_safetensors_file() {
 }
 
 #[test]
-fn whatever_decides_the_numbers_decides_the_key() {
+fn key_depends_on_everything_that_decides_the_features() {
     let folder = tempfile::tempdir().unwrap();
     let open = |precision| FeatureCache::open(folder.path(), 1 << 20, precision).unwrap();
     let cache = open(Precision::F32);
     let picture = picture(1, 32, 48);
     let key = |lpips: &Lpips| cache.keyer(lpips).unwrap().key(&picture);
-    let network = |network| Lpips::builder(network).network_weights(Weights::random(network, 1)).baseline();
+    let network = |network| Lpips::builder(network).network_weights(Weights::random(network, 1)).lins(false);
     let lpips = builder(1, &["conv1"]).build().unwrap();
     let keyer = cache.keyer(&lpips).unwrap();
 
@@ -236,7 +232,7 @@ fn lpips_tensors(seed: u64) -> HashMap<String, Tensor> {
 }
 
 #[test]
-fn what_was_not_used_for_longest_goes_first() {
+fn eviction_removes_least_recently_used_first() {
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -262,7 +258,7 @@ fn what_was_not_used_for_longest_goes_first() {
     assert_eq!(there(), [0, 4, 5, 6, 7, 8, 9, 10]);
     assert_eq!(cache.stats().bytes, bytes_in(path));
 
-    // A lower limit holds from the start, and what was removed is not there, no error.
+    // A lower limit holds from the start; an evicted entry is a miss.
     FeatureCache::open(path, 5 * size, Precision::F32).unwrap();
     assert_eq!(there(), [0, 4, 9, 10]);
     assert!(cache.get(&keys[5], &lpips).is_none());
@@ -274,7 +270,7 @@ fn what_was_not_used_for_longest_goes_first() {
 }
 
 #[test]
-fn what_others_store_is_counted() {
+fn entries_of_other_processes_are_counted() {
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
     let limit = 1 << 20;
@@ -284,7 +280,7 @@ fn what_others_store_is_counted() {
         let picture = picture(seed, 31, 31);
         caches[seed as usize % 3].put(&keyer.key(&picture), &seen(&lpips, &picture)).unwrap();
         let held = bytes_in(folder.path());
-        // Each may have stored a twentieth that the others do not know of, and one entry.
+        // Each may have stored a twentieth that the others have not counted, and one entry.
         assert!(held <= limit + 3 * (limit / 20 + 20_000), "{held} after {seed}");
     }
     assert!(caches.iter().all(|cache| cache.stats().stored > 100));
@@ -300,7 +296,7 @@ fn use_it(folder: &Path, limit: u64, from: u64) {
             let (cache, keyer, lpips) = (&cache, &keyer, &lpips);
             scope.spawn(move || {
                 for seed in 0..150 {
-                    // Every third picture is everybody's.
+                    // Every third picture is shared by all threads.
                     let seed = if seed % 3 == 0 { seed } else { from + 1000 * thread + seed };
                     let picture = picture(seed, 31, 31);
                     let key = keyer.key(&picture);
@@ -321,24 +317,24 @@ fn use_it(folder: &Path, limit: u64, from: u64) {
     assert!(!cache.has_warned.load(Ordering::Relaxed));
 }
 
-/// The folder of [`several_processes_use_one_folder`], where this is one of them.
+/// The folder of [`processes_share_one_cache_folder`], where this is one of them.
 const FOLDER: &str = "LPIPS_TEST_CACHE_FOLDER";
 const LIMIT: u64 = 1 << 20;
 
 #[test]
-#[ignore = "run by several_processes_use_one_folder"]
-fn one_of_several_processes() {
+#[ignore = "run by processes_share_one_cache_folder"]
+fn cache_process_of_several() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     use_it(Path::new(&folder), LIMIT, 10_000 + 10_000 * u64::from(std::process::id()));
 }
 
 #[test]
-fn several_processes_use_one_folder() {
+fn processes_share_one_cache_folder() {
     let folder = tempfile::tempdir().unwrap();
     let children: Vec<_> = (0..3)
         .map(|_| {
             Command::new(std::env::current_exe().unwrap())
-                .args(["--ignored", "--exact", "cache::tests::one_of_several_processes"])
+                .args(["--ignored", "--exact", "cache::tests::cache_process_of_several"])
                 .env(FOLDER, folder.path())
                 .stdout(Stdio::piped())
                 .spawn()
@@ -359,7 +355,7 @@ fn several_processes_use_one_folder() {
 }
 
 #[test]
-fn what_can_not_be_kept_is_gone_without() {
+fn unwritable_entry_is_skipped_with_one_warning() {
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
@@ -372,7 +368,7 @@ fn what_can_not_be_kept_is_gone_without() {
     let cache = FeatureCache::open(folder.path(), 1 << 20, Precision::F32).unwrap();
     let picture = picture(1, 31, 31);
     let key = cache.keyer(&lpips).unwrap().key(&picture);
-    // Where its folder would be, there is a file.
+    // A file in place of its folder.
     let part = cache.path(&key).parent().unwrap().to_path_buf();
     fs::write(&part, "in the way").unwrap();
     for _ in 0..2 {
@@ -381,7 +377,7 @@ fn what_can_not_be_kept_is_gone_without() {
     }
     assert!(cache.has_warned.load(Ordering::Relaxed));
     assert_eq!((cache.stats().stored, cache.stats().bytes), (0, 0));
-    // The trouble over, it is used again; a folder that has vanished is made anew.
+    // Later it is stored again, and a folder that has vanished is created again.
     fs::remove_file(&part).unwrap();
     for _ in 0..2 {
         cache.put(&key, &seen(&lpips, &picture)).unwrap();
@@ -393,7 +389,7 @@ fn what_can_not_be_kept_is_gone_without() {
 
 #[cfg(unix)]
 #[test]
-fn a_folder_without_permission_is_refused_at_the_start_and_gone_without_later() {
+fn read_only_folder_is_refused_by_open_and_skipped_by_put() {
     use std::os::unix::fs::PermissionsExt;
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
@@ -413,7 +409,7 @@ fn a_folder_without_permission_is_refused_at_the_start_and_gone_without_later() 
 }
 
 #[test]
-fn features_of_something_else_are_refused() {
+fn put_refuses_features_of_other_size_or_several_pictures() {
     let lpips = small();
     let folder = tempfile::tempdir().unwrap();
     let cache = FeatureCache::open(folder.path(), 1 << 20, Precision::F32).unwrap();
@@ -426,7 +422,7 @@ fn features_of_something_else_are_refused() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_removed_and_nothing_else() {
+fn abandoned_temporary_files_are_removed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let part = folder.path().join("ab");
     fs::create_dir_all(&part).unwrap();
@@ -454,7 +450,7 @@ fn what_a_killed_process_left_is_removed_and_nothing_else() {
 }
 
 #[test]
-fn f16_takes_half_the_room_and_keeps_what_it_can_not_hold_as_f32() {
+fn f16_halves_entries_and_falls_back_to_f32_on_overflow() {
     let folder = tempfile::tempdir().unwrap();
     let lpips = small();
     let picture = picture(1, 31, 31);
@@ -488,7 +484,7 @@ fn f16_takes_half_the_room_and_keeps_what_it_can_not_hold_as_f32() {
     for (scale, is_kept) in [(1e6, true), (3e38, false)] {
         let tensors = lpips_tensors(1).into_iter().map(|(name, tensor)| (name, (tensor * scale).unwrap())).collect();
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
-        let lpips = Lpips::builder(Network::AlexNet).taps(["conv1"]).baseline().build_on(&vb).unwrap();
+        let lpips = Lpips::builder(Network::AlexNet).taps(["conv1"]).lins(false).build_on(&vb).unwrap();
         let cache = FeatureCache::open(folder.path(), 1 << 30, Precision::F16).unwrap();
         let (key, features) = (cache.keyer(&lpips).unwrap().key(&picture), seen(&lpips, &picture));
         let largest = values(&features)[0].iter().copied().fold(0f32, f32::max);

@@ -72,7 +72,7 @@ impl Metric {
             let archive = Archive::open(file).map_err(lpips_core::Error::from)?;
             own_network = archive.names().any(|name| name.starts_with("features.")).then(|| Arc::from(file));
         }
-        let builder = builder.finder(finder.clone()).device(device.clone()).batch_invariant();
+        let builder = builder.finder(finder.clone()).device(device.clone()).batch_invariant(true);
         let lpips = memory.map_or(builder.clone(), |memory| builder.memory(memory)).build()?;
         Ok(Self { name: name.to_string(), identity, kind: Kind::Lpips(Arc::new(lpips), own_network) })
     }
@@ -111,7 +111,7 @@ fn published(name: &str) -> Option<Builder> {
     let (network, version) = name.split_once('-').unwrap_or((name, "0.1"));
     let network: Network = network.parse().ok()?;
     let builder = Lpips::builder(network).version(version.parse().ok()?);
-    Some(if lins { builder } else { builder.baseline() })
+    Some(if lins { builder } else { builder.lins(false) })
 }
 
 fn from_file(name: &str) -> Result<(Builder, Option<&Path>)> {

@@ -228,7 +228,7 @@ impl Options {
     }
 
     fn decoder(&self) -> Decoder {
-        Decoder { background: self.background.0, max_pixels: self.max_pixels }
+        Decoder::default().background(self.background.0).max_pixels(self.max_pixels)
     }
 
     /// What is measured. `strip` is left out of the names of heat maps, or they are numbered.

@@ -1,4 +1,4 @@
-//! The metric over a whole set of pairs, batch by batch.
+//! Accumulation of the metric over a set of pairs, batch by batch.
 
 use candle_core::Tensor;
 
@@ -6,19 +6,21 @@ use crate::error::{Error, Result};
 use crate::input::Images;
 use crate::lpips::Lpips;
 
-/// What [`Accumulator::compute`] makes of the distances so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Reduction of the distances by [`Accumulator::compute`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
 pub enum Reduction {
-    /// Their mean.
+    /// Mean.
     #[default]
     Mean,
-    /// Their sum.
+    /// Sum.
     Sum,
-    /// All of them, in the order they came.
+    /// All distances, in the order of the updates.
     None,
 }
 
-/// Collects distances batch by batch, as `LearnedPerceptualImagePatchSimilarity` of torchmetrics does.
+/// Accumulates distances batch by batch, as `LearnedPerceptualImagePatchSimilarity` of torchmetrics does.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -42,15 +44,15 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
-    /// Nothing collected yet.
+    /// Accumulator without distances.
     pub fn new(lpips: Lpips, reduction: Reduction) -> Self {
         Self { lpips, reduction, sum: 0.0, count: 0, distances: Vec::new() }
     }
 
-    /// Adds the distances of a batch of pairs and returns them, (N, 1, 1, 1). No graph is kept.
+    /// Adds the distances of a batch of pairs and returns them, (N, 1, 1, 1). They are detached from the graph.
     ///
     /// # Errors
-    /// Those of [`Lpips::forward`]; nothing is added then.
+    /// Those of [`Lpips::forward`]; then nothing is added.
     pub fn update<'a>(&mut self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Tensor> {
         let distances = self.lpips.forward(a, b)?.detach();
         let values = distances.flatten_all()?.to_vec1::<f32>()?;
@@ -62,15 +64,15 @@ impl Accumulator {
         Ok(distances)
     }
 
-    /// The mean or the sum of all distances so far as a scalar, or all of them as a vector; f32, on the CPU.
+    /// Mean or sum of all distances so far as a scalar, or all of them as a vector; f32, on the CPU.
     ///
     /// # Errors
-    /// A mean of nothing: call [`Self::update`] first.
+    /// A mean of no distances: call [`Self::update`] first.
     pub fn compute(&self) -> Result<Tensor> {
         let cpu = &candle_core::Device::Cpu;
         Ok(match self.reduction {
             Reduction::Mean if self.count == 0 => {
-                return Err(Error::Input("there is no mean of no distances: call update first".to_string()));
+                return Err(Error::NoDistances);
             }
             Reduction::Mean => Tensor::new((self.sum / self.count as f64) as f32, cpu)?,
             Reduction::Sum => Tensor::new(self.sum as f32, cpu)?,
@@ -78,12 +80,12 @@ impl Accumulator {
         })
     }
 
-    /// How many distances were collected.
+    /// Number of distances accumulated.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Forgets what was collected.
+    /// Drops all distances.
     pub fn reset(&mut self) {
         self.sum = 0.0;
         self.count = 0;
