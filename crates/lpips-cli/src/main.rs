@@ -1,4 +1,4 @@
-//! The `lpips` command; see the crate's README.
+//! The command `lpips`; see the crate's README.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -8,9 +8,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use lpips_terminal::{self as output, Verbosity};
 
-/// How far apart two pictures look to people: LPIPS, the learned perceptual image patch similarity.
+const EXAMPLES: &str = "Examples:
+  lpips compare reference.png candidate.png
+  lpips dirs ground-truth renders --out results.jsonl --report report.html
+  lpips help compare";
+
+/// Measure how far apart two pictures look to people: LPIPS, the learned perceptual image patch similarity.
 #[derive(Debug, Parser)]
-#[command(name = "lpips", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "lpips", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(flatten)]
     verbosity: Verbosity,
@@ -53,4 +58,30 @@ fn main() -> ExitCode {
         Command::Completions(completions) => completions.run(),
     };
     output::exit_code(&result)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Cli;
+
+    fn check(command: &mut Command, path: &str) {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Example"), "`{path} --help` has no example:\n{help}");
+        for child in command.get_subcommands_mut() {
+            let path = format!("{path} {}", child.get_name());
+            check(child, &path);
+        }
+    }
+
+    #[test]
+    fn long_help_of_every_subcommand_has_an_example() {
+        check(&mut Cli::command(), "lpips");
+    }
+
+    #[test]
+    fn command_line_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

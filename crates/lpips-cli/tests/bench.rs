@@ -29,7 +29,7 @@ fn keys(object: &Value) -> Vec<&str> {
 
 #[test]
 fn json_has_one_line_a_case() {
-    let (text, notes) = bench("--net alex,squeeze --size 64x64,40x48 --batch 2 --threads 1 --json");
+    let (text, notes) = bench("--net alex,squeeze --size 64x64,48x40 --batch 2 --threads 1 --json");
     let cases = objects(&text);
     let named: Vec<_> = cases.iter().map(|case| (case["net"].as_str().unwrap(), number(case, "width"))).collect();
     assert_eq!(named, [("alex", 64.0), ("alex", 48.0), ("squeeze", 64.0), ("squeeze", 48.0)]);
@@ -133,7 +133,7 @@ fn operators_name_every_layer() {
 fn refusals_come_before_any_work() {
     let sandbox = Sandbox::new();
     for (arguments, said) in [
-        ("--size 256", "such as 256x256"),
+        ("--size 256x", "such as 256x256"),
         ("--size axb", "such as 256x256"),
         ("--size 0x0", "such as 256x256"),
         ("--size 64x-64", "such as 256x256"),

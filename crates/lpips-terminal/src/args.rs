@@ -32,12 +32,12 @@ impl ThreadArgs {
     }
 }
 
-/// Where and within which memory to compute: `--device`, `--threads`, `--memory`.
+/// Device, CPU threads and memory limit: `--device`, `--threads`, `--memory`.
 ///
 /// Use with `#[command(flatten)]`; `#[command(flatten, next_help_heading = "...")]` puts the flags under a heading.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ComputeArgs {
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal [default: auto].
+    /// Device to compute on: auto, cpu, cuda, cuda:N or metal [default: auto].
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
 
@@ -69,7 +69,7 @@ impl ComputeArgs {
     }
 }
 
-/// How picture files are decoded: `--background`, `--max-pixels`.
+/// Settings of the picture decoder: `--background`, `--max-pixels`.
 #[derive(Debug, Clone, Args)]
 pub struct DecodeArgs {
     /// Colour behind the transparent parts of a picture: white, black or #rrggbb.

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use clap::{ArgAction, Args};
 use tracing::level_filters::LevelFilter;
 
-/// How much a command reports on standard error: `--verbose`, `--quiet`.
+/// Amount of log on standard error: `--verbose`, `--quiet`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Verbosity {
     /// Log more of what is done (twice: everything).

@@ -5,10 +5,14 @@ use clap_complete::Shell;
 
 use crate::output::Result;
 
-/// Print a completion script for a shell, to be put where that shell looks for them.
+/// Print a completion script for a shell.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  lpips completions bash > ~/.local/share/bash-completion/completions/lpips
+  lpips completions zsh > ~/.zfunc/_lpips
+  lpips completions fish > ~/.config/fish/completions/lpips.fish")]
 pub(crate) struct Completions {
-    /// The shell to complete for.
+    /// Shell that reads the script.
     shell: Shell,
 }
 

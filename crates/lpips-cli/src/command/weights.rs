@@ -8,12 +8,20 @@ use lpips_models::{Error, Network};
 
 use crate::output::{self, Failure, Result};
 
-/// See, fetch and check the networks' weights.
+const EXAMPLES: &str = "Examples:
+  lpips weights list
+  lpips weights fetch vgg
+  lpips weights verify
+  lpips weights path alex";
+
+const ORDER: &str = "Weights are looked up in this order: a path given with --weights; the folder named by LPIPS_WEIGHTS_DIR \
+    (alexnet.safetensors, vgg16.safetensors, squeezenet1_1.safetensors, or torchvision's .pth files under their own names); the \
+    binary itself (alex); PyTorch's hub cache; the Hugging Face cache; and a download from the Hugging Face hub. HF_ENDPOINT, \
+    HF_HUB_CACHE, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have their usual meaning.";
+
+/// List, download and verify the weights of networks.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Weights are looked for in this order: a path given with --weights; the folder named by \
-    LPIPS_WEIGHTS_DIR (alexnet.safetensors, vgg16.safetensors, squeezenet1_1.safetensors, or torchvision's .pth files under \
-    their own names); the binary itself (alex); PyTorch's hub cache; the Hugging Face cache; and a download from the Hugging \
-    Face hub. HF_ENDPOINT, HF_HUB_CACHE, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have their usual meaning.")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ORDER}"))]
 pub(crate) struct Weights {
     #[command(subcommand)]
     action: Action,
@@ -21,24 +29,28 @@ pub(crate) struct Weights {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show where each network's weights are on this machine.
+    /// List each network with the place of its weights on this machine.
+    #[command(after_help = "Example:\n  lpips weights list")]
     List,
-    /// Get weights that are not on this machine yet from the Hugging Face hub.
+    /// Download weights that are not on this machine yet from the Hugging Face hub.
+    #[command(after_help = "Examples:\n  lpips weights fetch\n  lpips weights fetch vgg squeeze")]
     Fetch {
-        /// The networks: alex, vgg, squeeze. All three by default.
+        /// Networks: alex, vgg, squeeze [default: all three].
         networks: Vec<Network>,
     },
-    /// Read weights, check every tensor and compare them with the official ones by SHA-256.
+    /// Read weights, check every tensor and compare the SHA-256 with that of the official weights.
+    #[command(after_help = "Examples:\n  lpips weights verify\n  lpips weights verify --file vgg16-397923af.pth vgg")]
     Verify {
-        /// The networks: alex, vgg, squeeze. By default those that are on this machine.
+        /// Networks: alex, vgg, squeeze [default: those with weights on this machine].
         networks: Vec<Network>,
-        /// Check this file in place of the usual places; name one network with it.
+        /// Verify this file in place of the usual places; needs exactly one network.
         #[arg(long, value_name = "PATH", requires = "networks")]
         file: Option<PathBuf>,
     },
     /// Print the path of a network's weights.
+    #[command(after_help = "Example:\n  lpips weights path vgg")]
     Path {
-        /// The network: alex, vgg or squeeze.
+        /// Network: alex, vgg or squeeze.
         network: Network,
     },
 }
@@ -114,7 +126,7 @@ fn verify(weights: &Loaded) -> Result {
     }
 }
 
-/// Goes through all networks and fails in the end if one did.
+/// Runs a step for every network, and fails at the end if one of them failed.
 fn each(networks: &[Network], run: impl Fn(Network) -> Result) -> Result {
     let mut failed = false;
     for &network in networks {

@@ -3,14 +3,13 @@
 mod operators;
 mod timing;
 
-use std::str::FromStr;
-
 use candle_core::{Device, Tensor};
 use clap::Args;
-use lpips_core::device::{self, DeviceChoice};
+use lpips_core::device;
 use lpips_core::weights::{Finder, Weights};
-use lpips_core::{Lpips, Network};
+use lpips_core::{Lpips, Network, Size};
 use lpips_models::Error;
+use lpips_terminal::ComputeArgs;
 use serde_json::json;
 
 use self::timing::{Timing, rounded};
@@ -22,38 +21,38 @@ const EXAMPLES: &str = "Examples:
   lpips bench --net alex --operators
   lpips bench --net alex --size 256x256 --threads 2 --json";
 
-const DETAILS: &str = "What is measured: the distance of random pairs in f32, both pictures of every pair computed every time and \
-    the result read back, with the weights loaded before. Two calls warm up; then calls are timed until the seconds have \
-    passed and there are at least three. No weights are downloaded: a network without weights on this machine gets random \
-    ones, since the time does not depend on their values.
+const DETAILS: &str = "Measured is the distance of random pairs in f32: both pictures of every pair are computed every time and the result is \
+    read back; weights are loaded before. Two calls warm up; then calls are timed until the seconds have passed and there are at \
+    least three. No weights are downloaded: a network without weights on this machine gets random ones, since the time does not \
+    depend on their values.
 
-GFLOP/s effective (gflops_effective) counts every convolution as it is defined, whatever algorithm computes it; gflops counts \
-    the multiply-adds that are executed. Peak memory (peak_rss_mb, in 10^6 bytes) is the whole process's so far, so that of \
-    a later case includes earlier ones; it is known on Linux only, and null elsewhere.
+GFLOP/s effective (gflops_effective) counts every convolution by its definition, whatever algorithm computes it; gflops counts \
+    the multiply-adds that are executed. Peak memory (peak_rss_mb, in 10^6 bytes) is that of the whole process so far, so that a \
+    later case includes earlier ones; it is known on Linux only, and null elsewhere.
 
-With --operators the seconds are shared out among the layers. The row input checks, scales and stacks the pictures, the row \
-    head makes the distance of the tapped layers, and total is the distance measured as a whole. A layer's share is that of \
+With --operators the seconds are divided among the layers. The row input checks, scales and stacks the pictures, the row head \
+    computes the distance from the tapped layers, and total is the distance measured as a whole. A layer's share is relative to \
     this machine's rate for a matrix product of 1024x1024x1024, which is measured first: on the CPU with the kernel of the \
     direct convolutions, as a 1x1 convolution of 1024 channels at 1024 pixels.";
 
-const EXIT: &str = "Exit codes: 0 fine; 1 a weight or the device failed; 2 wrong usage.";
+const EXIT: &str = "Exit codes: 0 success; 1 a weight or the device failed; 2 wrong usage.";
 
-/// The cases without --net, --size and --json, small to large: the peak memory is that of all cases so far.
+/// Cases without --net, --size and --json, in ascending order: the peak memory is that of all cases so far.
 const NETS: [Network; 3] = [Network::AlexNet, Network::SqueezeNet1_1, Network::Vgg16];
 const SIDES: [usize; 3] = [64, 256, 512];
 
-/// Measure how fast distances are computed on this machine.
+/// Measure the speed of distances on this machine.
 ///
 /// Without --net, --size, --operators and --json: a table of all networks at 64x64, 256x256 and 512x512 pixels.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{DETAILS}\n\n{}\n\n{EXIT}", super::ENVIRONMENT))]
 pub(crate) struct Bench {
-    /// The networks: alex, vgg, squeeze [default: alex].
+    /// Networks: alex, vgg, squeeze [default: alex].
     #[arg(long, value_name = "NET,...", value_delimiter = ',', value_parser = published)]
     net: Vec<Network>,
 
-    /// The pictures' sizes, height first [default: 256x256].
-    #[arg(long, value_name = "HxW,...", value_delimiter = ',')]
+    /// Sizes of the pictures, width first [default: 256x256].
+    #[arg(long, value_name = "WxH,...", value_delimiter = ',')]
     size: Vec<Size>,
 
     /// Pairs of pictures in a batch.
@@ -68,65 +67,28 @@ pub(crate) struct Bench {
     #[arg(long)]
     operators: bool,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: DeviceChoice,
-
-    /// Threads on the CPU [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    compute: ComputeArgs,
 
     /// Print one JSON object a line: one a case, or with --operators one a layer.
     #[arg(long)]
     json: bool,
 }
 
-/// A picture's size in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size {
-    height: usize,
-    width: usize,
-}
-
-impl Size {
-    /// Far beyond any picture, and far below what overflows.
-    const MAX: usize = 16384;
-}
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(given: &str) -> std::result::Result<Self, String> {
-        let side = |side: &str| side.parse().ok().filter(|side| (1..=Self::MAX).contains(side));
-        given
-            .split_once('x')
-            .and_then(|(height, width)| Some(Self { height: side(height)?, width: side(width)? }))
-            .ok_or_else(|| {
-                format!("expected height x width in pixels, each between 1 and {}, such as 256x256", Self::MAX)
-            })
-    }
-}
-
-impl std::fmt::Display for Size {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&format!("{}x{}", self.height, self.width))
-    }
-}
-
-/// A network that lin heads are published for.
+/// Parses a network with published lin heads.
 fn published(given: &str) -> std::result::Result<Network, String> {
     let network = given.parse().ok().filter(|network| Network::PUBLISHED.contains(network));
     network.ok_or_else(|| format!("choose from {}", Network::PUBLISHED.map(Network::name).join(", ")))
 }
 
-/// What stays the same over all cases.
+/// Settings common to all cases.
 struct Setting {
     device: Device,
     threads: usize,
 }
 
 impl Setting {
-    /// What each line of JSON starts with.
+    /// Leading fields of each line of JSON.
     fn json_head(&self, net: Network, batch: usize, size: Size) -> serde_json::Value {
         json!({
             "engine": "lpips",
@@ -158,14 +120,14 @@ impl Bench {
         if self.operators && (nets.len() > 1 || sizes.len() > 1) {
             return Err(Failure::usage("--operators measures one network at one size: name one of each"));
         }
-        let threads = device::start_threads(self.threads.map(usize::from))?;
-        let setting = Setting { device: self.device.open()?, threads };
+        let threads = self.compute.start_threads()?;
+        let setting = Setting { device: self.compute.open_device()?, threads };
         if !self.json && !self.operators {
             output::line(&setting.to_string())?;
             output::line(&row(["net", "size", "batch", "median ms", "pairs/s", "GFLOP/s effective", "peak MB"]))?;
         }
         for net in nets {
-            let lpips = metric(net, &setting.device)?;
+            let lpips = metric(net, &setting.device, self.compute.memory)?;
             for &size in &sizes {
                 if self.operators {
                     operators::run(self, &setting, &lpips, size)?;
@@ -226,12 +188,12 @@ impl Bench {
     }
 }
 
-/// A line of the table. Of fixed width, so that each case can be shown when it is done.
+/// Formats a line of the table, in fixed widths, so that each case is printed when it is done.
 fn row([net, size, batch, median, pairs, gflops, peak]: [&str; 7]) -> String {
     format!("{net:<7}  {size:>9}  {batch:>5}  {median:>9}  {pairs:>8}  {gflops:>17}  {peak:>7}")
 }
 
-/// Fine if the network can look at pictures of this size.
+/// Checks that the network accepts pictures of this size.
 fn fits(net: Network, size: Size) -> Result {
     let arch = net.architecture();
     let last = arch.positions(arch.taps)?.into_iter().max().unwrap_or_default();
@@ -244,8 +206,8 @@ fn fits(net: Network, size: Size) -> Result {
     Ok(())
 }
 
-/// The metric with the weights that are on this machine, or with random ones.
-fn metric(net: Network, device: &Device) -> Result<Lpips> {
+/// Builds the metric from the weights on this machine, or from random ones.
+fn metric(net: Network, device: &Device, memory: Option<usize>) -> Result<Lpips> {
     let weights = match Finder::default().offline().find(net) {
         Err(Error::NoWeights { unusable: false, .. } | Error::Unpublished { .. }) => {
             output::note(&format!(
@@ -255,7 +217,8 @@ fn metric(net: Network, device: &Device) -> Result<Lpips> {
         }
         found => found?,
     };
-    Ok(Lpips::builder(net).device(device.clone()).network_weights(weights).build()?)
+    let builder = Lpips::builder(net).device(device.clone()).network_weights(weights);
+    Ok(memory.into_iter().fold(builder, lpips_core::Builder::memory).build()?)
 }
 
 /// Two batches of random pictures, (N, 3, H, W) in [-1, 1].
@@ -265,7 +228,7 @@ fn pair(batch: usize, size: Size, device: &Device) -> Result<(Tensor, Tensor)> {
     make().map_err(|error| Error::from(error).into())
 }
 
-/// The distance of each pair, on the host: a GPU has done its work by then.
+/// Computes the distance of each pair and copies it to the host, which waits for a GPU.
 fn distance(lpips: &Lpips, a: &Tensor, b: &Tensor) -> Result<Vec<f32>> {
     let values = |distance: Tensor| distance.flatten_all()?.to_vec1::<f32>();
     values(lpips.forward(a, b)?).map_err(|error| Error::from(error).into())

@@ -1,4 +1,4 @@
-//! `lpips bench --operators`: each layer by itself.
+//! `lpips bench --operators`: time of each layer.
 
 use candle_core::{Device, Tensor};
 use lpips_core::Lpips;
@@ -11,7 +11,7 @@ use super::timing::{Timing, rounded};
 use super::{Bench, Setting, Size};
 use crate::output::{self, Progress, Result};
 
-/// Rows, columns and depth of the matrix product that the layers are held against.
+/// Rows, columns and depth of the matrix product that layers are compared with.
 const SIDE: usize = 1024;
 
 /// A row of the table.
@@ -21,7 +21,7 @@ struct Row {
     output: Option<[usize; 3]>,
     algorithm: Option<String>,
     time: Timing,
-    /// Operations as defined, and as executed; 0 where there is no convolution.
+    /// Operations by definition, and as executed; 0 without a convolution.
     flops: f64,
     executed: f64,
 }
@@ -102,7 +102,7 @@ pub(super) fn run(bench: &Bench, setting: &Setting, lpips: &Lpips, size: Size) -
     output::table(&lines).iter().try_for_each(|line| output::line(line))
 }
 
-/// The input's preparation, every layer on what really comes out of the one before it, the head, and the whole.
+/// Measures the input stage, every layer on the output of the layer before it, the head, and the whole distance.
 fn measure(bench: &Bench, setting: &Setting, lpips: &Lpips, size: Size) -> Result<Vec<Row>> {
     let batch = bench.batch();
     let (a, b) = super::pair(batch, size, &setting.device)?;
@@ -137,7 +137,7 @@ fn measure(bench: &Bench, setting: &Setting, lpips: &Lpips, size: Size) -> Resul
     Ok(rows)
 }
 
-/// The machine's best rate for a product of square matrices, in GFLOP/s: on the CPU our own kernel's, as a 1x1 convolution.
+/// Measures the machine's best rate for a product of square matrices, in GFLOP/s: on the CPU our kernel's, as a 1x1 convolution.
 fn sgemm_peak(seconds: f32, device: &Device) -> Result<f64> {
     let _progress = Progress::start("sgemm");
     let mut product = product(device).map_err(Error::from)?;
@@ -145,7 +145,7 @@ fn sgemm_peak(seconds: f32, device: &Device) -> Result<f64> {
     Ok(2.0 * (SIDE * SIDE * SIDE) as f64 / time.min_ms / 1e6)
 }
 
-/// What computes one such product at each call.
+/// Returns a closure that computes one such product at each call.
 fn product(device: &Device) -> candle_core::Result<Box<dyn FnMut() -> candle_core::Result<()>>> {
     let random = |shape: &[usize]| Tensor::rand(-1f32, 1f32, shape, device);
     if !device.is_cpu() {

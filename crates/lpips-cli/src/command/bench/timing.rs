@@ -1,4 +1,4 @@
-//! Time and memory.
+//! Measurement of time and memory.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use crate::output::Result;
 
-/// Calls that are not timed: the first ones pack weights, start threads and touch memory.
+/// Untimed calls: the first calls pack weights, start threads and touch memory.
 const WARM_UP: usize = 2;
-/// Calls that are timed at least.
+/// Minimum number of timed calls.
 const LEAST: usize = 3;
 
-/// How long a call took, over many calls.
+/// Duration of a call, over many calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
     pub(super) median_ms: f64,
@@ -20,7 +20,7 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// Calls `f` to warm up, and then until `seconds` have passed and enough calls were timed.
+    /// Times `f` for at least `seconds` and [`LEAST`] calls, after [`WARM_UP`] calls.
     pub(super) fn of<T>(seconds: f32, mut f: impl FnMut() -> Result<T>) -> Result<Self> {
         for _ in 0..WARM_UP {
             black_box(f()?);
@@ -41,18 +41,18 @@ impl Timing {
         Ok(Self { median_ms: at_least_a_tick(median_ms), min_ms: at_least_a_tick(times[0]) })
     }
 
-    /// The rate of `flops` operations at the median, in 10^9 a second.
+    /// Rate of `flops` operations at the median, in 10^9 a second.
     pub(super) fn gflops(&self, flops: f64) -> f64 {
         flops / self.median_ms / 1e6
     }
 }
 
-/// A number for JSON, without digits that say nothing.
+/// A number for JSON, rounded to four decimals.
 pub(super) fn rounded(value: f64) -> Value {
     json!((value * 1e4).round() / 1e4)
 }
 
-/// The most memory that this process held so far, in 10^6 bytes; known on Linux only.
+/// Peak resident memory of this process so far, in 10^6 bytes; known on Linux only.
 pub(super) fn peak_rss_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
