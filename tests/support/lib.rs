@@ -1,5 +1,7 @@
 //! What the tests across crates share: where the reference data is, and inputs that any language can rebuild.
 
+pub mod fuzz;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -23,16 +25,35 @@ pub fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// A sequence of random numbers from a seed (Steele, Lea and Flood, 2014).
+#[derive(Debug, Clone)]
+pub struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 random bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is at least 1.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next_u64() % end as u64) as usize
+    }
+}
+
 /// Numbers that any language can rebuild from a name: element i is (h / 2^24 - 0.5) * scale in f64, rounded to f32, h being
 /// the upper 24 bits of SplitMix64's i-th output from the seed crc32(name).
 pub fn pattern(name: &str, count: usize, scale: f64) -> Vec<f32> {
-    let mut state = u64::from(crc32fast::hash(name.as_bytes()));
-    let mut next = || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (((z ^ (z >> 31)) >> 40) as f64 / 16_777_216.0 - 0.5) * scale
-    };
+    let mut random = SplitMix64::new(u64::from(crc32fast::hash(name.as_bytes())));
+    let mut next = || ((random.next_u64() >> 40) as f64 / 16_777_216.0 - 0.5) * scale;
     (0..count).map(|_| next() as f32).collect()
 }
 

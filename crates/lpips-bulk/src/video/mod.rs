@@ -7,6 +7,8 @@ mod colour;
 mod ffmpeg;
 mod folder;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
 mod plot;
 mod ppm;
 mod raw;

@@ -150,6 +150,12 @@ fn read(stream: &mut TcpStream, bytes: &mut [u8], until: Instant) -> Option<usiz
     }
 }
 
+/// The length of a request's head in bytes, if it is whole and well formed. For fuzzing.
+#[doc(hidden)]
+pub fn head_length(bytes: &[u8]) -> Option<usize> {
+    Some(parse(bytes).ok()??.1)
+}
+
 /// Parses a request's head and its length in bytes; `None` where the head is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Response> {
     let mut headers = [httparse::EMPTY_HEADER; 64];

@@ -8,4 +8,7 @@ mod questions;
 pub mod server;
 pub mod votes;
 
+#[cfg(feature = "label")]
+#[doc(hidden)]
+pub use http::head_length;
 pub use questions::{Answer, Choice, Place, Question, Questions};

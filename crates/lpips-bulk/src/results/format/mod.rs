@@ -92,7 +92,8 @@ impl Format {
     }
 
     /// Reads what [`Self::line`] has written, or says what is wrong with it.
-    pub(crate) fn parse(self, columns: &Columns, line: &[u8]) -> Result<Row, String> {
+    #[doc(hidden)]
+    pub fn parse(self, columns: &Columns, line: &[u8]) -> Result<Row, String> {
         match self {
             Self::Csv => csv::parse(columns, line),
             Self::Jsonl | Self::Json | Self::Parquet => json::parse(columns, line),
