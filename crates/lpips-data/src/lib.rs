@@ -24,6 +24,23 @@ pub mod rng;
 pub mod sets;
 pub mod synth;
 
+/// Asserts at compile time that the main types can be shared between threads.
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Dataset>();
+    is_send_and_sync::<Pairs>();
+    is_send_and_sync::<Error>();
+    is_send_and_sync::<augment::Augment>();
+    is_send_and_sync::<distort::Distortion>();
+    is_send_and_sync::<float_image::FloatImage>();
+    is_send_and_sync::<label::Questions>();
+    is_send_and_sync::<label::votes::Votes>();
+    is_send_and_sync::<loader::Batch>();
+    is_send_and_sync::<loader::Batching>();
+    is_send_and_sync::<rng::Rng>();
+    is_send_and_sync::<synth::Synth>();
+};
+
 pub use digest::short_hex;
 pub use error::{Error, Result};
 pub use outcome::Outcome;

@@ -123,7 +123,7 @@ impl Batching {
     fn make(&self, dataset: &Dataset, epoch: usize, numbers: &[u32], device: &Device) -> Result<Option<Batch>> {
         let side = self.size;
         let mut columns = [(); 3].map(|()| Vec::with_capacity(numbers.len() * 3 * side * side));
-        let (mut judges, mut kept) = (Vec::new(), Vec::new());
+        let (mut judges, mut used) = (Vec::new(), Vec::new());
         for &number in numbers {
             let triplet = &dataset.items[number as usize];
             let mut pictures = match load(&triplet.source, side) {
@@ -139,14 +139,14 @@ impl Batching {
                 picture.planes(column);
             }
             judges.push(triplet.judge);
-            kept.push(number);
+            used.push(number);
         }
-        let n = kept.len();
+        let n = used.len();
         if n == 0 {
             return Ok(None);
         }
         let [reference, p0, p1] = columns.map(|column| Tensor::from_vec(column, (n, 3, side, side), device));
         let judge = Tensor::from_vec(judges, n, device)?;
-        Ok(Some(Batch { numbers: kept, reference: reference?, p0: p0?, p1: p1?, judge }))
+        Ok(Some(Batch { numbers: used, reference: reference?, p0: p0?, p1: p1?, judge }))
     }
 }

@@ -1,7 +1,7 @@
 //! Writes a synthetic set to a folder, in parallel and resumable.
 
 use std::collections::BTreeMap;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +16,7 @@ use super::settings::{self, SETTINGS};
 use super::sources::{Source, Sources};
 use crate::distort::contact_sheet;
 use crate::error::{Error, Result};
-use crate::{files, npy};
+use crate::{files, lock, npy};
 
 /// File that records how each triplet and pair was made, one JSON line each.
 pub(super) const MANIFEST: &str = "manifest.jsonl";
@@ -38,19 +38,18 @@ impl Synth {
 
         let wanted = self.places();
         progress(Event::Making(wanted.len()));
-        let earlier = Manifest::read(&out.join(MANIFEST), &wanted)?;
+        let mut earlier = Manifest::read(&out.join(MANIFEST), &wanted)?;
         let mut jobs: BTreeMap<usize, Vec<Place>> = BTreeMap::new();
-        let mut resumed = BTreeMap::new();
+        earlier.retain(|place, _| self.paths(out, *place).iter().all(|path| path.is_file()));
         for place in &wanted {
-            match earlier.get(place) {
-                Some(line) if self.paths(out, *place).iter().all(|path| path.is_file()) => {
-                    resumed.insert(*place, line.clone());
-                    progress(Event::Made);
-                }
-                _ => jobs.entry(sources.of(*place)).or_default().push(*place),
+            if earlier.contains_key(place) {
+                progress(Event::Made);
+            } else {
+                jobs.entry(sources.of(*place)).or_default().push(*place);
             }
         }
-        let manifest = Manifest::open(&out.join(MANIFEST), &resumed)?;
+        let resumed = earlier.len();
+        let manifest = Manifest::open(&out.join(MANIFEST), earlier)?;
         let jobs: Vec<(&Source, Vec<Place>)> =
             jobs.into_iter().map(|(source, places)| (&sources.pictures[source], places)).collect();
         // As many pictures at a time as there are threads: each is decoded once, and memory stays bounded.
@@ -68,7 +67,7 @@ impl Synth {
                     return Ok(());
                 }
                 let recipe = self.make(out, *place, source, picture)?;
-                manifest.add(*place, &recipe)?;
+                manifest.add(*place, recipe)?;
                 progress(Event::Made);
                 Ok::<(), Error>(())
             })?;
@@ -76,7 +75,7 @@ impl Synth {
         let done = manifest.close()?;
         Ok(Made {
             done,
-            resumed: resumed.len(),
+            resumed,
             wanted: wanted.len(),
             train_pictures: sources.count(Part::Train),
             val_pictures: sources.count(Part::Val),
@@ -115,7 +114,6 @@ impl Synth {
     /// Creates the folders and their settings, or checks that they belong to this set, and locks the set.
     fn open(&self, out: &Path, pictures: &str) -> Result<File> {
         let path = out.join(SETTINGS);
-        let fail = |error: std::io::Error| Error::io(&path, "written", &error);
         let text = settings::to_toml(self, pictures)
             .map_err(|error| Error::file(&path, format!("can't be written: {error}")))?;
         std::fs::create_dir_all(out).map_err(|error| Error::io(out, "made", &error))?;
@@ -129,14 +127,8 @@ impl Synth {
         } else {
             files::write(&path, format!("# {}\n{text}", settings::notice(self)).as_bytes())?;
         }
-        let lock = File::open(&path).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::file(out, "another run is making this set: wait for it, or name another folder"));
-            }
-            Err(TryLockError::Error(error)) => return Err(fail(error)),
-        }
+        let file = File::open(&path).map_err(|error| Error::io(&path, "read", &error))?;
+        lock::lock_open_file(&file, out, "another run is making this set: wait for it, or name another folder")?;
         files::remove_unfinished(out)?;
         for (part, _) in self.places().into_iter().filter(|(_, number)| *number == 0) {
             for path in self.paths(out, (part, 0)) {
@@ -146,6 +138,6 @@ impl Synth {
             }
         }
         files::write(&out.join(README), settings::readme(self).as_bytes())?;
-        Ok(lock)
+        Ok(file)
     }
 }

@@ -1,6 +1,6 @@
 //! Downloads, unpacks and counts the missing parts, resumably.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -11,6 +11,7 @@ use lpips_models::transfer::{self, Transfer, is_secure};
 use super::parts::{BASE, PARTS, Part};
 use super::unpack::{self, unpack, unwritable};
 use crate::error::{Error, Result};
+use crate::lock::Lock;
 use crate::outcome::Outcome;
 use crate::problem::Problem;
 use crate::sets::bapps::listed;
@@ -91,7 +92,8 @@ impl Fetch {
             )));
         }
         fs::create_dir_all(&self.root).map_err(|error| unwritable(&self.root, &error))?;
-        let _lock = self.lock()?;
+        let in_use = "is being fetched into already: wait for that, or name another folder";
+        let _lock = Lock::acquire(&self.root.join(".fetching"), &self.root, in_use)?;
         let (there, wanted): (Vec<&Part>, Vec<&Part>) = self.parts.iter().partition(|part| self.folder(part).exists());
         for part in there {
             self.finish(part)?;
@@ -128,19 +130,6 @@ impl Fetch {
     /// Folder of a part that is being unpacked.
     fn unfinished(&self, part: &Part) -> PathBuf {
         self.root.join(format!(".unpacking-{}", part.name))
-    }
-
-    /// Locks the root against a second download.
-    fn lock(&self) -> Result<File> {
-        let path = self.root.join(".fetching");
-        let lock = File::create(&path).map_err(|error| unwritable(&path, &error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(fs::TryLockError::WouldBlock) => {
-                Err(Error::file(&self.root, "is being fetched into already: wait for that, or name another folder"))
-            }
-            Err(fs::TryLockError::Error(error)) => Err(Error::io(&path, "locked", &error)),
-        }
     }
 
     /// Removes the remains of an interrupted unpacking.

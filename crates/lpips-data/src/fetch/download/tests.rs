@@ -353,9 +353,9 @@ fn fetch_checks_free_space_before_any_request() {
     // Half a gigabyte for the pictures and their archive, and what is here of the archive already needs no more.
     fetch.parts.retain(|part| part.name == "jnd");
     assert!(fails(&fetch, 500_000_000).is_some());
-    assert!(fails(&fetch, 600_000_000).is_none(), "it goes on to the server, which does not have it");
+    assert!(fails(&fetch, 600_000_000).is_none(), "the space suffices, and the server does not have the archive");
     for name in ["jnd.tar.gz.part", "jnd.tar.gz.fetched", "jnd.tar.gz"] {
-        let here = File::create(folder.path().join(name)).unwrap();
+        let here = fs::File::create(folder.path().join(name)).unwrap();
         here.set_len(200_000_000).unwrap();
         assert!(fails(&fetch, 300_000_000).is_some(), "{name}");
         // It fails all the same, for what is here is no archive.

@@ -1,8 +1,7 @@
 //! Votes: the append-only log, the totals, and the judgment files computed from them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::questions::{Choice, Questions};
 use crate::error::{Error, Result};
+use crate::journal::Journal;
+use crate::lock::Lock;
 use crate::sets::{Task, VOTES_LOG};
 use crate::{files, npy};
 
@@ -103,10 +104,9 @@ pub struct Votes {
     questions: Arc<Questions>,
     limit: Option<usize>,
     path: PathBuf,
-    /// Whether the log ends in the middle of a line.
-    is_torn: bool,
-    /// Locked as long as this is open, by the system, so that a killed process leaves no lock.
-    _lock: File,
+    /// The open log; `None` before the first vote of this process.
+    log: Option<Journal>,
+    _lock: Lock,
     /// Ids of all votes, undone ones included.
     ids: HashSet<String>,
     /// Votes that count, by voter and question.
@@ -137,7 +137,9 @@ impl Votes {
     /// written.
     pub fn open(questions: Arc<Questions>, limit: Option<usize>) -> Result<Self> {
         let path = questions.root.join(LOG);
-        let lock = lock(&questions.root)?;
+        let in_use =
+            "is being labelled by another `lpips data label` already: open the address that it printed, or end it";
+        let lock = Lock::acquire(&questions.root.join(LOCK), &questions.root, in_use)?;
         let bytes = match std::fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(|error| Error::io(&path, "read", &error))?,
@@ -146,7 +148,7 @@ impl Votes {
             questions,
             limit,
             path,
-            is_torn: bytes.last().is_some_and(|byte| *byte != b'\n'),
+            log: None,
             _lock: lock,
             ids: HashSet::new(),
             people: BTreeMap::new(),
@@ -285,21 +287,16 @@ impl Votes {
         Ok(Line::Vote(VoteLine { id, time: now(), voter, task, folder, name, choice, ms }))
     }
 
+    /// Appends a line to the log and syncs it to the disk.
     fn append(&mut self, line: &Line) -> Result<()> {
-        let path = &self.path;
-        let fail = |error: io::Error| match error.kind() {
-            io::ErrorKind::StorageFull => Error::file(path, "can't be written: the disk is full; make room and go on"),
-            _ => Error::io(path, "written", &error),
+        let log = match &mut self.log {
+            Some(log) => log,
+            log => log.insert(Journal::open(&self.path)?),
         };
-        let mut bytes = if self.is_torn { b"\n".to_vec() } else { Vec::new() };
-        serde_json::to_writer(&mut bytes, line).map_err(|error| fail(error.into()))?;
-        bytes.push(b'\n');
-        let mut log = OpenOptions::new().append(true).create(true).open(path).map_err(fail)?;
-        // Until it is there as a whole, nobody knows how much of it is.
-        self.is_torn = true;
-        log.write_all(&bytes).and_then(|()| log.sync_all()).map_err(fail)?;
-        self.is_torn = false;
-        Ok(())
+        // A torn last line may lack nothing but its line break: it stays, and is skipped if it does not parse.
+        log.end_torn_line()?;
+        log.append_record(line)?;
+        log.sync()
     }
 
     fn count(&mut self, ballot: Ballot) {
@@ -356,20 +353,6 @@ impl Votes {
             yes += i32::from(matches!(vote.choice, Choice::P1 | Choice::Same));
         }
         (all > 0).then(|| yes as f32 / all as f32)
-    }
-}
-
-fn lock(root: &Path) -> Result<File> {
-    let path = root.join(LOCK);
-    let fail = |error: io::Error| Error::io(&path, "written", &error);
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(fail)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Error::file(
-            root,
-            "is being labelled by another `lpips data label` already: open the address that it printed, or end it",
-        )),
-        Err(TryLockError::Error(error)) => Err(fail(error)),
     }
 }
 
