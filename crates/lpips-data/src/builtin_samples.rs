@@ -27,7 +27,8 @@ fn plan(seed: u64, index: u64) -> ([(Distortion, f64); 2], Rng) {
     ([first, second], Rng::new(seed, Stream::Samples, (index, 1)))
 }
 
-/// Judgment of a sample: the fraction that prefers p1, in [0, 1], a logistic function of the difference of the strengths.
+/// Judgment of a sample: the fraction that prefers p1, in [0, 1], a logistic function of the difference of the
+/// strengths.
 pub fn judge(seed: u64, index: u64) -> f32 {
     let ([(_, s0), (_, s1)], _) = plan(seed, index);
     // Between 0.05 and 0.95: a twentieth of the votes disagrees.

@@ -193,7 +193,7 @@ fn io_reason(action: &str, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => format!("can't be {action}: permission denied"),
         io::ErrorKind::StorageFull => {
             format!(
-                "can't be {action}: the disk is full; free some space and run it again (with --resume where there is one)"
+                "can't be {action}: the disk is full; make room and run it again (with --resume where there is one)"
             )
         }
         io::ErrorKind::ReadOnlyFilesystem => format!("can't be {action}: the file system is read-only"),

@@ -1,10 +1,12 @@
-//! Random streams that depend on a seed and a place alone: no state to save, and the same draws on any number of threads.
+//! Random streams that depend on a seed and a place alone: no state to save, and the same draws on any number of
+//! threads.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 /// Purpose of a random stream; streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stream {
     /// Order of an epoch's triplets.
     Order,

@@ -10,8 +10,8 @@ pub(super) fn gaussian(picture: &mut FloatImage, strength: f64) {
     picture.blur(DEVIATION * strength.powf(0.75) * picture.size as f64);
 }
 
-/// Bilateral filter (Tomasi and Manduchi, 1998): a mean of the neighbourhood, weighted by Gaussians of distance and of colour
-/// difference. The strength widens the latter.
+/// Bilateral filter (Tomasi and Manduchi, 1998): a mean of the neighbourhood, weighted by Gaussians of distance and of
+/// colour difference. The strength widens the latter.
 pub(super) fn bilateral(picture: &mut FloatImage, strength: f64) {
     if strength <= 0.0 {
         return;

@@ -16,7 +16,8 @@ const LETTERS: usize = 20;
 /// Side below which pictures are enlarged by a whole factor, in pixels.
 const COMFORTABLE: usize = 128;
 
-/// Draws a picture under each distortion, one named row each, at strengths from 0 to 1. More than eight rows go into two columns.
+/// Draws a picture under each distortion, one named row each, at strengths from 0 to 1. More than eight rows go into
+/// two columns.
 ///
 /// # Errors
 /// Those of [`Distortion::apply`].

@@ -24,6 +24,7 @@ use crate::rng::{Rng, Stream};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Distortion {
     /// All values scaled.
     Brightness,
@@ -219,7 +220,8 @@ mod tests {
         for distortion in Distortion::all() {
             for seed in 0..12 {
                 let [mut picture, ..] = builtin_samples::draw(3, u64::from(seed), 64);
-                // The samples' waves repeat every few pixels: a shift by so many brings them back, and the error with them.
+                // The samples' waves repeat every few pixels: a shift by so many brings them back, and the error with
+                // them.
                 if distortion == Distortion::Shift {
                     picture.blur(3.0);
                 }

@@ -34,8 +34,8 @@ pub(super) fn homography(picture: &mut FloatImage, strength: f64, rng: &mut Rng)
     picture.warp(projective(&to_corners(&moves.map(|by| 0.4 * strength * by / farthest))));
 }
 
-/// Random moves of the nodes of a grid, each coordinate in [-1, 1]. The nodes are the corners of CELLS x CELLS cells and one row
-/// beyond.
+/// Random moves of the nodes of a grid, each coordinate in [-1, 1]. The nodes are the corners of CELLS x CELLS cells
+/// and one row beyond.
 struct Grid([[Place; NODES]; NODES]);
 
 const CELLS: usize = 4;
@@ -48,7 +48,8 @@ impl Grid {
         Self(nodes)
     }
 
-    /// Interpolates the move at a place from four nodes each way; `weights` maps the position between the middle two to weights.
+    /// Interpolates the move at a place from four nodes each way; `weights` maps the position between the middle two to
+    /// weights.
     fn at(&self, (u, v): Place, weights: impl Fn(f64) -> [f64; 4]) -> Place {
         let cell = |at: f64| {
             let at = (at + 1.0) * CELLS as f64 / 2.0;
@@ -72,12 +73,14 @@ impl Grid {
     }
 }
 
-/// Moves grid nodes by up to a tenth of the side each way and interpolates linearly. Less than half a cell: nothing folds over.
+/// Moves grid nodes by up to a tenth of the side each way and interpolates linearly. Less than half a cell: nothing
+/// folds over.
 pub(super) fn linear_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.2 * strength, |t| [0.0, 1.0 - t, t, 0.0]);
 }
 
-/// Moves grid nodes and interpolates by a uniform cubic B-spline; it halves most moves, so the nodes move by twice as much.
+/// Moves grid nodes and interpolates by a uniform cubic B-spline; it halves most moves, so the nodes move by twice as
+/// much.
 pub(super) fn cubic_warp(picture: &mut FloatImage, strength: f64, rng: &mut Rng) {
     Grid::draw(rng).warp(picture, 0.4 * strength, |t| {
         [

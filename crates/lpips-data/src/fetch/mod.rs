@@ -1,5 +1,5 @@
-//! Download of BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018), from its authors' three
-//! archives.
+//! Download of BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018), from its authors'
+//! three archives.
 
 mod download;
 mod parts;

@@ -5,8 +5,8 @@ use super::{FloatImage, reflect};
 impl FloatImage {
     /// Resamples bilinearly: each pixel takes the value at the place that `from` maps its own place to.
     ///
-    /// Places are in units of half a side from the middle, x to the right and y down: the picture covers [-1, 1] each way.
-    /// Beyond the border the picture is reflected.
+    /// Places are in units of half a side from the middle, x to the right and y down: the picture covers [-1, 1] each
+    /// way. Beyond the border the picture is reflected.
     pub fn warp(&mut self, from: impl Fn(f64, f64) -> (f64, f64)) {
         let (size, half, source) = (self.size, self.size as f64 / 2.0, self.values.clone());
         for (at, pixel) in self.values.as_chunks_mut::<3>().0.iter_mut().enumerate() {

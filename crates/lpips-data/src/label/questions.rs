@@ -80,14 +80,14 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Finds the triplets (folders `ref`, `p0`, `p1`) or pairs (`p0`, `p1`) at any depth below `root`, and checks the header of
-    /// every picture. Without a `task`, triplets are chosen where there are any.
+    /// Finds the triplets (folders `ref`, `p0`, `p1`) or pairs (`p0`, `p1`) at any depth below `root`, and checks the
+    /// header of every picture. Without a `task`, triplets are chosen where there are any.
     ///
     /// `progress` is called with the number of questions once that is known, and then with `None` for each.
     ///
     /// # Errors
-    /// A folder that can't be read or holds nothing for the task; pictures without a twin, of several sizes, or that can't be
-    /// read, of which the first few are named.
+    /// A folder that can't be read or holds nothing for the task; pictures without a twin, of several sizes, or that
+    /// can't be read, of which the first few are named.
     pub fn open(root: &Path, task: Option<Task>, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let metadata = std::fs::metadata(root).map_err(|error| Error::io(root, "read", &error))?;
         if !metadata.is_dir() {

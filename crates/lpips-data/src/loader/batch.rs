@@ -89,8 +89,8 @@ impl Batch {
     }
 }
 
-/// Iterator over an epoch's batches, in an order that depends on the seed alone, as the augmentation does. `None` stands for a
-/// batch of which every triplet is broken.
+/// Iterator over an epoch's batches, in an order that depends on the seed alone, as the augmentation does. `None`
+/// stands for a batch of which every triplet is broken.
 pub type Loader = Prefetch<Option<Batch>>;
 
 impl Batching {

@@ -82,8 +82,8 @@ impl<const N: usize> JudgmentSet<N> {
 }
 
 impl Dataset {
-    /// Opens roots for training. A problem is an error that names the first few files; with `skip_broken` it is a warning
-    /// in the log instead.
+    /// Opens roots for training. A problem is an error that names the first few files; with `skip_broken` it is a
+    /// warning in the log instead.
     ///
     /// Broken pictures stay in the set, so that it is the same when a run is resumed, and are skipped by the loader.
     /// `progress` is called with the number of triplets once that is known, and then with `None` for each.

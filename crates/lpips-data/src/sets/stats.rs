@@ -17,6 +17,7 @@ use crate::problem::Problem;
 
 /// Statistics of one folder or list of a set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// Task of the items.
     #[serde(rename = "kind")]
@@ -66,8 +67,8 @@ pub fn parts(root: &Path) -> Result<Vec<(Task, Split)>> {
 
 /// Opens and checks one root by itself, so that an unreadable root does not hide the problems of the next.
 ///
-/// Returns the usable items and all problems. `progress` is called with the number of items once that is known, and then
-/// with `None` for each.
+/// Returns the usable items and all problems. `progress` is called with the number of items once that is known, and
+/// then with `None` for each.
 pub fn check_root<const N: usize>(
     root: &Path,
     split: Split,

@@ -1,7 +1,8 @@
 //! Synthetic judgment sets in BAPPS layout, made from pictures by known distortions.
 //!
 //! Labels of such a set follow from how it was made, not from people:
-//! - Triplet: one side is distorted less and the other more, by the same distortion with the same random draw. The label
+//! - Triplet: one side is distorted less and the other more, by the same distortion with the same random draw. The
+//!   label
 //!   says that the reference is nearer to the side that is distorted less. Where the stronger distortion does not show, or
 //!   the sides hardly differ, another triplet is drawn (a patch without colour has no hue to turn). No error measure
 //!   decides which side is nearer, so no metric is right by construction. This orders two strengths of one distortion and

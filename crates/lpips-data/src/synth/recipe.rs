@@ -127,8 +127,8 @@ impl Synth {
     }
 }
 
-/// Whether the differences are visible. The errors of a labelled triplet's sides are not compared, which would make the labels
-/// agree with L2.
+/// Whether the differences are visible. The errors of a labelled triplet's sides are not compared, which would make the
+/// labels agree with L2.
 pub(super) fn shows(part: Part, judge: Option<f32>, [reference, p0, p1]: [&FloatImage; 3]) -> bool {
     match (part, judge) {
         (Part::Jnd, Some(same)) => same > 0.5 || apart(reference, p1) >= PLAIN,

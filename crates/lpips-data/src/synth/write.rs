@@ -26,8 +26,8 @@ const README: &str = "README.txt";
 impl Synth {
     /// Writes the set to a folder that does not exist, is empty, or holds a part of the same set, which is resumed.
     ///
-    /// The bytes of every file follow from the options and the pictures, for any number of threads or runs. Once `stop` is
-    /// set, items in progress are finished and the rest is left.
+    /// The bytes of every file follow from the options and the pictures, for any number of threads or runs. Once `stop`
+    /// is set, items in progress are finished and the rest is left.
     ///
     /// # Errors
     /// Invalid options, unusable pictures, a folder that holds something else, or one that can't be written to.

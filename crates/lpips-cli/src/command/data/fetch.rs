@@ -13,9 +13,9 @@ use crate::output::{self, Failure, Progress, Result};
 
 /// Download a published set of judgments and unpack it.
 ///
-/// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). After an interruption,
-/// by Ctrl-C or otherwise, the same command resumes the work; parts that are complete stay as they are. An archive
-/// that lies in ROOT already is unpacked without a download, and stays there.
+/// The set is BAPPS, the Berkeley-Adobe Perceptual Patch Similarity dataset (Zhang et al., 2018). After an
+/// interruption, by Ctrl-C or otherwise, the same command resumes the work; parts that are complete stay as they are.
+/// An archive that lies in ROOT already is unpacked without a download, and stays there.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE, after_long_help = after())]
 pub(crate) struct Fetch {

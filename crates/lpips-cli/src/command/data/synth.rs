@@ -80,7 +80,8 @@ pub(crate) struct Synth {
     #[arg(long)]
     skip_broken: bool,
 
-    /// Draw a contact sheet of one patch under every distortion at strengths from 0 to 1; without --out nothing else is made.
+    /// Draw a contact sheet of one patch under every distortion at strengths from 0 to 1; without --out nothing else is
+    /// made.
     #[arg(long, value_name = "OUT.png")]
     preview: Option<PathBuf>,
 

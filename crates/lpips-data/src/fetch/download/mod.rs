@@ -23,7 +23,8 @@ const MARGIN: u64 = 3;
 /// Options of a download: parts, address and folder.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// Folder that receives `2afc` and `jnd`. An archive that lies there already is unpacked without a download, and stays.
+    /// Folder that receives `2afc` and `jnd`. An archive that lies there already is unpacked without a download, and
+    /// stays.
     pub root: PathBuf,
     /// The parts.
     pub parts: Vec<Part>,

@@ -31,9 +31,9 @@ pub(super) enum Failure {
 
 /// Unpacks an archive into the folder `into`, which must not exist.
 ///
-/// Only files and folders inside `into` are written; the first entry that is something else, or leads out of it, ends the
-/// extraction. `largest` limits the extracted bytes, headers included. `progress` receives the bytes of the archive read so
-/// far.
+/// Only files and folders inside `into` are written; the first entry that is something else, or leads out of it, ends
+/// the extraction. `largest` limits the extracted bytes, headers included. `progress` receives the bytes of the archive
+/// read so far.
 pub(super) fn unpack(
     archive: &Path,
     into: &Path,

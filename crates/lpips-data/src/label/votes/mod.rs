@@ -129,12 +129,12 @@ pub fn name(given: &str) -> Result<String> {
 }
 
 impl Votes {
-    /// Locks the questions' root, reads its log if there is one, and updates the judgment files. A question is asked until it
-    /// has `limit` votes.
+    /// Locks the questions' root, reads its log if there is one, and updates the judgment files. A question is asked
+    /// until it has `limit` votes.
     ///
     /// # Errors
-    /// A root that another process is labelling, judgment files that do not come from the log, or a file that can't be read or
-    /// written.
+    /// A root that another process is labelling, judgment files that do not come from the log, or a file that can't be
+    /// read or written.
     pub fn open(questions: Arc<Questions>, limit: Option<usize>) -> Result<Self> {
         let path = questions.root.join(LOG);
         let in_use =
@@ -198,8 +198,8 @@ impl Votes {
         }
     }
 
-    /// Next question for a voter whose page has loaded `holding` already: of those the voter has not judged, one with the fewest
-    /// votes, at random among equals. `None` when none is left.
+    /// Next question for a voter whose page has loaded `holding` already: of those the voter has not judged, one with
+    /// the fewest votes, at random among equals. `None` when none is left.
     pub fn next(&self, voter: &str, holding: &[usize]) -> Option<usize> {
         let (counts, order) = (self.counts(), self.questions.order(voter));
         let is_left = self.left(voter, &counts);
@@ -228,8 +228,8 @@ impl Votes {
         }
     }
 
-    /// Records a vote; it is on the disk when this returns. A vote with a known id changes nothing; another vote of the same
-    /// voter on the same question replaces the earlier one.
+    /// Records a vote; it is on the disk when this returns. A vote with a known id changes nothing; another vote of the
+    /// same voter on the same question replaces the earlier one.
     ///
     /// # Errors
     /// A vote that does not fit its question, or a log or judgment file that can't be written.
