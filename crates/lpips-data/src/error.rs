@@ -39,7 +39,7 @@ pub enum Error {
     /// An argument that is out of range, missing, or does not fit the others.
     #[error("{reason}")]
     InvalidArgument {
-        /// What was given, and what was expected.
+        /// Given value, and expected ones.
         reason: String,
     },
     /// A file or folder that can't be used, or holds what it should not.
@@ -47,7 +47,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// Fault, and remedy.
         reason: String,
     },
     /// A file or folder that can't be read or written.
@@ -55,7 +55,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What was tried, as a participle: "read", "written".
+        /// Attempted action, as a participle: "read", "written".
         action: String,
         /// The operating system's error.
         source: io::Error,
@@ -65,7 +65,7 @@ pub enum Error {
     BrokenFiles {
         /// The files, and why each can't be used.
         problems: Vec<Problem>,
-        /// What to do about them.
+        /// Advice on the files.
         advice: &'static str,
     },
     /// Roots in which every item is broken.
@@ -73,7 +73,7 @@ pub enum Error {
     NothingLeft {
         /// The roots, separated by commas.
         roots: String,
-        /// What the items were for: "score", "train on".
+        /// Purpose of the items: "score", "train on".
         purpose: &'static str,
     },
     /// A picture of which no patch shows the chosen distortions.

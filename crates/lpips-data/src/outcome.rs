@@ -1,6 +1,6 @@
 //! Outcome of long-running work.
 
-/// How long-running work ended.
+/// Outcome of long-running work: complete, or stopped and resumable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// All of it is done.

@@ -50,7 +50,7 @@ pub enum Answer {
     Second,
     /// The two are the same.
     Same,
-    /// They are different.
+    /// The two are different.
     Different,
 }
 
@@ -64,7 +64,7 @@ pub enum Choice {
     P1,
     /// The two are the same.
     Same,
-    /// They are different.
+    /// The two are different.
     Different,
 }
 

@@ -87,7 +87,7 @@ pub enum Event {
 pub struct Made {
     /// Triplets and pairs that are in the folder now.
     pub done: usize,
-    /// Those of them that an earlier run had made.
+    /// Triplets and pairs of these that an earlier run had made.
     pub resumed: usize,
     /// Triplets and pairs of the whole set.
     pub wanted: usize,
