@@ -1,10 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod pipeline;
 pub mod report;
 pub mod results;
 pub mod source;
 pub mod video;
 
-pub use lpips_data::{Error, Result};
+pub use error::{Error, Result};

@@ -225,7 +225,7 @@ fn it_stops_when_it_is_asked_and_at_an_error_among_the_pairs() {
     });
     assert_eq!((ended.unwrap(), told), (Ended::Stopped, 200));
 
-    let broken = endless().take(150).chain([Err(lpips_bulk::Error::Data("the list is torn".to_string()))]);
+    let broken = endless().take(150).chain([Err(lpips_bulk::Error::invalid("the list is torn"))]);
     let mut told = 0;
     let ended = run(broken, &work, &AtomicBool::new(false), &mut |_| {
         told += 1;

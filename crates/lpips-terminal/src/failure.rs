@@ -95,6 +95,16 @@ impl From<lpips_data::Error> for Failure {
     }
 }
 
+#[cfg(feature = "bulk")]
+impl From<lpips_bulk::Error> for Failure {
+    fn from(error: lpips_bulk::Error) -> Self {
+        match error {
+            lpips_bulk::Error::StandardOutput { source } => source.into(),
+            other => Self::of(&other, other.is_usage()),
+        }
+    }
+}
+
 impl From<candle_core::Error> for Failure {
     fn from(error: candle_core::Error) -> Self {
         lpips_models::Error::from(error).into()

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::pipeline::measure::{Measurement, Part, measure_each};
 use crate::pipeline::{Shared, candidates};
 use crate::results::schema::{MetricResult, Row};
 use crate::source::pair::{Input, Pair};
-use lpips_data::Result;
 
 /// Pairs that may be finished before the first that is not: they wait to be told.
 const WAITING: u64 = 4096;

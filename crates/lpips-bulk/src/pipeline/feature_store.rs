@@ -5,10 +5,10 @@ use std::sync::Arc;
 use lpips_core::cache::{FeatureCache, Keyer};
 use lpips_core::{Features, Picture};
 
+use crate::Result;
 use crate::pipeline::Work;
 use crate::pipeline::image_cache::Slot;
 use crate::pipeline::measure::Look;
-use lpips_data::Result;
 use lpips_eval::metric::Metric;
 
 /// A cache, and by look what gives pictures their keys.

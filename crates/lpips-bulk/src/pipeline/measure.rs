@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::pipeline::Work;
 use crate::pipeline::image_cache::Slot;
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 use lpips_eval::metric::Metric;
 use lpips_eval::metric::Pixels;
 
@@ -65,7 +65,7 @@ pub(super) fn measure_each(work: &Work, parts: &[Part], into: &mut Vec<Result<Me
         Err(error) if parts.len() == 1 => into.push(Err(error.to_string())),
         // One of them is to blame, or the device has no memory for so many.
         Err(error) => {
-            if matches!(&error, Error::Metric(error) if error.is_out_of_memory()) {
+            if error.is_out_of_memory() {
                 tracing::warn!(
                     "the device is out of memory ({error}): going on with {} pairs at once",
                     parts.len() / 2
@@ -122,7 +122,7 @@ fn by_pixels(work: &Work, parts: &[Part], all: &mut [Measurement]) -> Result<()>
     }
     let of = |slot: &Slot| {
         let picture = pixels_of(slot)?;
-        Pixels::from_rgb8(picture.width(), picture.height(), &picture.to_rgb8())
+        Ok::<_, Error>(Pixels::from_rgb8(picture.width(), picture.height(), &picture.to_rgb8())?)
     };
     parts.par_iter().zip(all).try_for_each(|(part, measurement)| {
         let (a, b) = (of(&part.reference)?, of(&part.candidate)?);
@@ -136,7 +136,7 @@ fn by_pixels(work: &Work, parts: &[Part], all: &mut [Measurement]) -> Result<()>
 }
 
 fn pixels_of(slot: &Slot) -> Result<Arc<Picture>> {
-    slot.picture().ok_or_else(|| Error::Data("a picture's pixels were given up too early".to_string()))
+    slot.picture().ok_or_else(|| Error::invalid("a picture's pixels were given up too early".to_string()))
 }
 
 /// A metric, the places of the parts that it compared, and the comparison in their order.
@@ -232,10 +232,12 @@ struct Meeting<'a> {
 }
 
 fn of(work: &Work, metric: usize) -> Result<&Lpips> {
-    work.metrics[metric].lpips().ok_or_else(|| Error::Data("a metric without a network was asked to look".to_string()))
+    work.metrics[metric]
+        .lpips()
+        .ok_or_else(|| Error::invalid("a metric without a network was asked to look".to_string()))
 }
 
 fn first_size(pictures: &[&Arc<Slot>]) -> Result<(usize, usize)> {
     let known = pictures.first().and_then(|slot| slot.size());
-    known.ok_or_else(|| Error::Data("a picture was measured before it was decoded".to_string()))
+    known.ok_or_else(|| Error::invalid("a picture was measured before it was decoded".to_string()))
 }

@@ -31,7 +31,7 @@ use crate::pipeline::measure::{Look, Measurement, Part};
 use crate::pipeline::preprocess::Prepare;
 use crate::results::schema::{Columns, MetricResult, Row};
 use crate::source::pair::{Input, Pair};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 use lpips_eval::metric::Metric;
 
 /// Pixels of both sides together that are measured at once for each thread: two pairs of 256x256. Of more, less stays in the caches.
@@ -268,7 +268,7 @@ pub fn run(
     let (feeding, feeder) = (shared.clone(), sender.clone());
     // Not waited for: where it ends early, a source may have nothing to give for long.
     drop(std::thread::spawn(move || {
-        let ended = Err(Error::Data("the thread that gives the pairs has stopped unexpectedly".to_string()));
+        let ended = Err(Error::invalid("the thread that gives the pairs has stopped unexpectedly".to_string()));
         feed(pairs, &feeding, &mut Ending { sender: &feeder, gate: &feeding.gate, sequence: 0, ended });
     }));
     let closing = Closing(&shared.gate);

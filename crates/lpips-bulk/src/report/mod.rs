@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use candle_core::Tensor;
 use lpips_core::Picture;
 
+use crate::Result;
 use crate::results::schema::{Columns, MetricResult, Row};
-use lpips_data::Result;
 use lpips_data::files;
 
 /// What is shown, and how much of it.
@@ -134,7 +134,7 @@ impl Report {
     /// # Errors
     /// A folder that can't be written to, or a full disk.
     pub fn write(&self, path: &Path, pictures: Option<&mut Pictures<'_>>) -> Result<()> {
-        files::write(path, self.html(pictures)?.as_bytes())
+        Ok(files::write(path, self.html(pictures)?.as_bytes())?)
     }
 
     fn html(&self, pictures: Option<&mut Pictures<'_>>) -> Result<String> {

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::data::Data;
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 use lpips_eval::html::escape;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -20,7 +20,8 @@ const SCRIPT: &str = concat!(
 
 /// The whole page.
 pub(super) fn page(title: &str, data: &Data<'_>) -> Result<String> {
-    let data = serde_json::to_string(data).map_err(|error| Error::Data(format!("the page can't be made: {error}")))?;
+    let data =
+        serde_json::to_string(data).map_err(|error| Error::invalid(format!("the page can't be made: {error}")))?;
     // Within JSON it stands in texts alone; like this no name can end the element or open another.
     let data = data.replace('<', "\\u003c");
     // A browser reads a line's end as one character, whatever an editor made of it.

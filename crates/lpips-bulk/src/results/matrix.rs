@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::{Error, Result};
 use lpips_data::files;
 use lpips_data::npy;
-use lpips_data::{Error, Result};
 
 use crate::source::discover::bytes;
 
@@ -109,7 +109,8 @@ impl DistanceMatrix {
                 }
             }
             out.flush()
-        })
+        })?;
+        Ok(())
     }
 
     /// What was not measured, up to a pair.

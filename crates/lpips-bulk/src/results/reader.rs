@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::results::format::Format;
 use crate::results::schema::{Columns, Row};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// The rows of a JSONL or CSV file, up to a place in it; one at its end that is not whole is left out.
 pub(crate) struct RowReader {

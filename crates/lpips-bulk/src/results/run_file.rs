@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::results::format::Format;
 use crate::results::schema::Columns;
 use crate::source::shard::Shard;
+use crate::{Error, Result};
 use lpips_data::files;
-use lpips_data::{Error, Result};
 
 /// What was measured, and whether all of it is there: what a run that goes on, and a merge, check against. It holds no times, so that
 /// it is the same file after an undisturbed run and after one that was stopped.
@@ -72,9 +72,9 @@ impl RunFile {
     /// # Errors
     /// A folder that can't be written to, or a full disk.
     pub fn write(&self, rows: &Path) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| Error::Data(error.to_string()))?;
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| Error::invalid(error.to_string()))?;
         bytes.push(b'\n');
-        files::write(&Self::path(rows), &bytes)
+        Ok(files::write(&Self::path(rows), &bytes)?)
     }
 
     /// Where another is of other work, whatever part of it: how this was made, and how that one ("with --crop 64", "without

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::source::discover::Walk;
 use crate::source::pair::{Input, Pair};
+use crate::{Error, Result};
 use lpips_data::Problem;
-use lpips_data::{Error, Result};
 
 /// Which pictures are paired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

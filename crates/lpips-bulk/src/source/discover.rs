@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::{Error, Result};
 use lpips_data::Problem;
-use lpips_data::{Error, Result};
 
 /// How the names of pictures end, in upper or lower case.
 pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];
@@ -62,7 +62,7 @@ impl Walk {
         }
         let depth = self.depth.unwrap_or(usize::MAX);
         if depth == 0 {
-            return Err(Error::Choice("a depth of 0 takes no file: expected 1, the folder alone, or more".to_string()));
+            return Err(Error::choice("a depth of 0 takes no file: expected 1, the folder alone, or more".to_string()));
         }
         let rules = Rules::new(self, folder)?;
         let relative = |path: &Path| with_slashes(path.strip_prefix(folder).unwrap_or(path));
@@ -169,7 +169,7 @@ impl Globs {
     fn new(option: &str, globs: &[String]) -> Result<Self> {
         let (mut of_names, mut of_paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         let fail = |glob: &str, reason: &dyn std::fmt::Display| {
-            Error::Choice(format!("{option} '{glob}' is no glob that can be read: {reason}"))
+            Error::choice(format!("{option} '{glob}' is no glob that can be read: {reason}"))
         };
         for given in globs {
             let glob = given.strip_prefix("./").unwrap_or(given);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::source::discover::{Walk, bytes, real, sort};
 use crate::source::list;
 use crate::source::pair::{Input, Pair};
+use crate::{Error, Result};
 use lpips_data::Problem;
-use lpips_data::{Error, Result};
 
 /// What pictures of two folders are paired by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Folders {
         } else {
             "; pair the files of different names with --map FILE".to_string()
         };
-        Error::Data(format!(
+        Error::invalid(format!(
             "{reference} and {candidate} have no names in common: there is {} in the one and {} in the other{advice}",
             one.display(),
             other.display()
@@ -145,7 +145,7 @@ impl Folders {
 fn apart(reference: &Path, candidate: &Path) -> Result<()> {
     let (a, b) = (real(reference), real(candidate));
     if a == b {
-        return Err(Error::Choice(format!(
+        return Err(Error::choice(format!(
             "{} and {} are one folder, and its pictures would be compared with themselves: name two (`lpips pairs` compares the \
              pictures of one folder with each other)",
             reference.display(),
@@ -154,7 +154,7 @@ fn apart(reference: &Path, candidate: &Path) -> Result<()> {
     }
     let (inner, outer) = if b.starts_with(&a) { (candidate, reference) } else { (reference, candidate) };
     if b.starts_with(&a) || a.starts_with(&b) {
-        return Err(Error::Choice(format!(
+        return Err(Error::choice(format!(
             "{} lies inside {}, and its pictures would be found in both: put the two folders side by side",
             inner.display(),
             outer.display()

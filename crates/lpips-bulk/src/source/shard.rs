@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// The most that work is split into.
 const MOST: u64 = 1_000_000;
@@ -53,7 +53,7 @@ impl FromStr for Shard {
         let parts = given.split_once('/');
         let shard = parts.and_then(|(number, of)| Some(Self { number: number.parse().ok()?, of: of.parse().ok()? }));
         shard.filter(|shard| (1..=shard.of).contains(&shard.number) && shard.of <= MOST).ok_or_else(|| {
-            Error::Choice(format!(
+            Error::choice(format!(
                 "'{given}' is no shard: expected I/N with I from 1 to N, such as 2/8 for the second of eight (N is a million at most)"
             ))
         })

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use lpips_core::Picture;
 use rayon::prelude::*;
 
-use lpips_data::Error;
+use crate::Error;
 
 /// The standard by which luma and chroma were made from red, green and blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl FromStr for ColourMatrix {
         match name.to_lowercase().trim_start_matches("bt") {
             "601" => Ok(Self::Bt601),
             "709" => Ok(Self::Bt709),
-            _ => Err(Error::Choice(format!("there is no colour matrix '{name}': expected 601 or 709"))),
+            _ => Err(Error::choice(format!("there is no colour matrix '{name}': expected 601 or 709"))),
         }
     }
 }
@@ -78,7 +78,7 @@ impl FromStr for ColourRange {
         match name.to_lowercase().as_str() {
             "limited" => Ok(Self::Limited),
             "full" => Ok(Self::Full),
-            _ => Err(Error::Choice(format!("there is no colour range '{name}': expected limited or full"))),
+            _ => Err(Error::choice(format!("there is no colour range '{name}': expected limited or full"))),
         }
     }
 }

@@ -11,7 +11,7 @@ use lpips_core::Picture;
 use super::ppm::Ppm;
 use super::stream::{ColourDefaults, FrameStream};
 use super::y4m::Y4m;
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// A video that is being decoded; dropped, it stops.
 pub(super) struct FfmpegDecoder {

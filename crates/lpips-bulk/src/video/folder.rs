@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::source::discover::{Walk, bytes};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// The frames of a folder, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::stream::{ColourDefaults, FrameStream};
 use super::y4m::{Y4M, Y4m};
 use super::{Options, RawFormat, ffmpeg, is_raw};
 use crate::source::pair::Input;
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// A video's frames, one of which is the present one.
 pub(super) struct Frames {

@@ -21,8 +21,8 @@ use std::path::Path;
 
 use crate::source::discover::Walk;
 use crate::source::pair::Pair;
+use crate::{Error, Result};
 use frames::{Frames, Source, align};
-use lpips_data::{Error, Result};
 
 pub use colour::{ColourMatrix, ColourRange};
 pub use plot::plot;
@@ -217,7 +217,7 @@ impl Iterator for Videos {
 }
 
 fn check(reference: &Path, candidate: &Path, options: &Options) -> Result<()> {
-    let fail = |reason: &str| Err(Error::Choice(reason.to_string()));
+    let fail = |reason: &str| Err(Error::choice(reason.to_string()));
     if [reference, candidate] == [Path::new("-"); 2] {
         return fail("both videos are standard input, which can be one alone: name a file or a folder for the other");
     }

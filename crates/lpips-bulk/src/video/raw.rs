@@ -8,7 +8,7 @@ use lpips_core::Picture;
 
 use super::colour::{Chroma, ColourRange, Planes};
 use super::stream::{ColourDefaults, FrameStream, fill, size};
-use lpips_data::Error;
+use crate::Error;
 
 /// The size and the pixels of raw video; as a text `WIDTHxHEIGHT:FORMAT`, the format by its name in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
 /// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and
@@ -36,7 +36,7 @@ impl FromStr for RawFormat {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let expected = "expected WIDTHxHEIGHT:FORMAT, as 1920x1080:yuv420p";
-        let fail = |reason: String| Error::Choice(format!("raw video '{text}' {reason}"));
+        let fail = |reason: String| Error::choice(format!("raw video '{text}' {reason}"));
         let parts = text.split_once(':').and_then(|(size, format)| Some((size.split_once('x')?, format)));
         let ((width, height), format) = parts.ok_or_else(|| fail(format!("can't be read: {expected}")))?;
         let sides = size(width.parse().ok(), height.parse().ok());

@@ -7,7 +7,7 @@ use lpips_core::Picture;
 
 use super::colour::{Chroma, ColourRange, Planes};
 use super::stream::{ColourDefaults, FrameStream, LONGEST, cut_short, fill, size};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// A stream of y4m.
 pub(super) struct Y4m<R> {

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::results::schema::{Columns, MetricResult, Row};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Format {
     pub fn check(self) -> Result<()> {
         if self == Self::Parquet && !cfg!(feature = "parquet") {
             let message = "this build writes no Parquet: build it with --features parquet, or take csv";
-            return Err(Error::Choice(message.to_string()));
+            return Err(Error::choice(message.to_string()));
         }
         Ok(())
     }
@@ -107,7 +107,7 @@ impl FromStr for Format {
     fn from_str(name: &str) -> Result<Self> {
         let format = Self::ALL.into_iter().find(|format| format.name() == name);
         format
-            .ok_or_else(|| Error::Choice(format!("there is no format '{name}': expected jsonl, csv, json or parquet")))
+            .ok_or_else(|| Error::choice(format!("there is no format '{name}': expected jsonl, csv, json or parquet")))
     }
 }
 

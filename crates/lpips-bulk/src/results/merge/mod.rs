@@ -6,7 +6,7 @@ use crate::results::reader::RowReader;
 use crate::results::run_file::{Complete, RunFile};
 use crate::results::schema::Row;
 use crate::source::shard::Shard;
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// Bytes that all parts together hold in memory at once, and the least and most that each does.
 const BUFFERS: usize = 1 << 24;
@@ -65,7 +65,7 @@ impl Merge {
             runs.push((path, run));
         }
         let Some((_, first)) = runs.first() else {
-            return Err(Error::Choice("there is nothing to merge: name the parts".to_string()));
+            return Err(Error::choice("there is nothing to merge: name the parts".to_string()));
         };
         if !partial {
             check_all_there(&runs)?;
@@ -156,7 +156,7 @@ fn check_all_there(runs: &[(&Path, RunFile)]) -> Result<()> {
     let more = if missing.len() > NAMED { format!(" and {} more", missing.len() - NAMED) } else { String::new() };
     let (word, is) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
     let shown = missing[..missing.len().min(NAMED)].join(", ");
-    Err(Error::Choice(format!(
+    Err(Error::choice(format!(
         "{word} {shown}{more} of {of} {is} missing: name all parts, or take what is there by --partial"
     )))
 }

@@ -12,8 +12,8 @@ use crate::results::reader::{self, RowReader};
 use crate::results::run_file::{Complete, RunFile};
 use crate::results::schema::{Columns, Row};
 use crate::source::pair::Pair;
+use crate::{Error, Result};
 use lpips_data::files;
-use lpips_data::{Error, Result};
 
 /// How long rows may be the system's alone before they are brought to the disk.
 const SYNC: Duration = Duration::from_secs(2);
@@ -69,9 +69,11 @@ impl ResultsWriter {
     pub fn stream(to: Box<dyn Write + Send>, format: Format, columns: &Columns) -> Result<Self> {
         format.check()?;
         if format == Format::Parquet {
-            return Err(Error::Choice("Parquet is not for standard output: name a file with --out".to_string()));
+            return Err(Error::choice("Parquet is not for standard output: name a file with --out".to_string()));
         }
-        Ok(Self(Target::Stream(RowEncoder::new(format, columns, to).map_err(Error::Stream)?)))
+        Ok(Self(Target::Stream(
+            RowEncoder::new(format, columns, to).map_err(|source| Error::StandardOutput { source })?,
+        )))
     }
 
     /// Goes on with a file, whose rows so far are in [`ExistingRows`]; where there is none, begins it. What is not a whole row at its end is cut
@@ -83,7 +85,7 @@ impl ResultsWriter {
     pub fn resume(path: &Path, mut run: RunFile) -> Result<(Self, ExistingRows)> {
         if !run.format.is_appendable() {
             let name = run.format;
-            return Err(Error::Choice(format!(
+            return Err(Error::choice(format!(
                 "a file of {name} can't be gone on with: take --format jsonl with --resume, and in the end `lpips merge FILE.jsonl \
                  --out FILE.{name}`"
             )));
@@ -118,7 +120,7 @@ impl ResultsWriter {
                 *rows += 1;
                 writer.add(row).map_err(|error| io_error(path, &error, false))
             }
-            Target::Stream(writer) => writer.add(row).map_err(Error::Stream),
+            Target::Stream(writer) => writer.add(row).map_err(|source| Error::StandardOutput { source }),
         }
     }
 
@@ -154,9 +156,9 @@ impl ResultsWriter {
                 let file = writer.finish().and_then(|file| Ok(file.into_inner()?)).map_err(full)?;
                 say(&mut run, rows);
                 run.write(&path)?;
-                files::end(file, &path)
+                Ok(files::end(file, &path)?)
             }
-            Target::Stream(writer) => writer.finish().map(drop).map_err(Error::Stream),
+            Target::Stream(writer) => writer.finish().map(drop).map_err(|source| Error::StandardOutput { source }),
         }
     }
 }
@@ -270,7 +272,7 @@ pub fn check_matches(row: &Row, pair: &Pair) -> Result<()> {
         let second = second.map(|second| format!(" and {}", second.display())).unwrap_or_default();
         format!("row {index} of {} and {}{second}", reference.display(), candidate.display())
     };
-    Err(Error::Data(format!(
+    Err(Error::invalid(format!(
         "the results hold {}, where {} would be measured now: the pictures or the list have changed; start anew, in another file",
         told(held),
         told(now)

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::source::csv_stream::{Records, breaks};
 use crate::source::discover::with_slashes;
 use crate::source::pair::{Input, Pair};
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// What a list is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl Iterator for Rows {
 
 /// A list that is wrong at a line.
 fn wrong(name: &Path, line: u64, reason: &str) -> Error {
-    Error::Data(format!("{}:{line}: {reason}", name.display()))
+    Error::invalid(format!("{}:{line}: {reason}", name.display()))
 }
 
 fn count(count: usize, what: &str) -> String {

@@ -85,7 +85,7 @@ impl Options {
     pub(super) fn run<'a>(
         &'a self,
         task: Task<'a>,
-        pairs: impl Iterator<Item = lpips_data::Result<Pair>> + Send + 'static,
+        pairs: impl Iterator<Item = lpips_bulk::Result<Pair>> + Send + 'static,
     ) -> Result<Outcome> {
         let work = Arc::new(self.work(task.meetings, task.strip)?);
         let columns = work.columns(task.triplets);
@@ -176,10 +176,10 @@ impl Options {
 
 /// The pairs of a shard, all of which are counted.
 fn of_shard(
-    pairs: impl Iterator<Item = lpips_data::Result<Pair>> + Send + 'static,
+    pairs: impl Iterator<Item = lpips_bulk::Result<Pair>> + Send + 'static,
     shard: Shard,
     seen: Arc<AtomicU64>,
-) -> impl Iterator<Item = lpips_data::Result<Pair>> + Send + 'static {
+) -> impl Iterator<Item = lpips_bulk::Result<Pair>> + Send + 'static {
     pairs.filter(move |pair| match pair {
         Ok(pair) => {
             seen.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +209,7 @@ impl Desk<'_> {
     fn take_over(
         &mut self,
         held: rows::ExistingRows,
-        pairs: &mut impl Iterator<Item = lpips_data::Result<Pair>>,
+        pairs: &mut impl Iterator<Item = lpips_bulk::Result<Pair>>,
     ) -> Result {
         for row in held {
             let row = row?;
