@@ -1,28 +1,24 @@
-//! The frames of one video, whatever it is.
+//! The frames of one video, in order.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lpips_core::Picture;
 
-use super::folder::NumberedFrames;
-use super::raw::RawFrames;
-use super::stream::{ColourDefaults, FrameStream};
-use super::y4m::{Y4M, Y4m};
-use super::{Options, RawFormat, ffmpeg, is_raw};
 use crate::source::pair::Input;
+use crate::video::align::FrameSlots;
+use crate::video::decode::{self, ColourDefaults, FrameStream, NumberedFrames};
+use crate::video::options::Options;
 use crate::{Error, Result};
 
-/// A video's frames, one of which is the present one.
+/// The frames of a folder or a stream, one of which is the present one.
 pub(super) struct Frames {
     name: PathBuf,
     pub(super) source: Source,
-    /// Whether the first frame of a stream is read already.
-    ahead: bool,
-    /// Why the present frame, and all that follow, can't be had.
+    /// Whether the first frame of a stream has been read already.
+    is_ahead: bool,
+    /// The reason that the present frame and all later ones can't be decoded.
     pub(super) broken: Option<String>,
 }
 
@@ -31,65 +27,37 @@ pub(super) enum Source {
     Stream(Box<dyn FrameStream>),
 }
 
-/// A folder's frames, and where frames are missing that another folder has.
-pub(super) struct FrameSlots {
-    slots: Vec<(u64, Option<Arc<Path>>)>,
-    /// How many were read.
-    read: usize,
-}
-
 impl Frames {
+    /// Opens a video, `-` being standard input, and reads the first frame of a stream: a file that is no video fails here, not in its
+    /// first row.
     pub(super) fn open(ffmpeg: &OsStr, path: &Path, options: &Options, notes: &mut Vec<String>) -> Result<Self> {
-        let colours = ColourDefaults { matrix: options.matrix, range: options.range };
-        let raw = options.raw.filter(|_| is_raw(path));
-        let io = |error: io::Error| Error::io(path, "read", &error);
-        let source = if path == Path::new("-") {
-            let input = BufReader::new(io::stdin());
-            Source::Stream(from_stdin(input, raw, colours)?)
-        } else if std::fs::metadata(path).map_err(io)?.is_dir() {
+        let is_folder = || std::fs::metadata(path).map(|found| found.is_dir());
+        if path != Path::new("-") && is_folder().map_err(|error| Error::io(path, "read", &error))? {
             let (numbered, more) = NumberedFrames::open(path, &options.walk)?;
             notes.extend(more);
-            let slots = numbered.files.into_iter().map(|(number, file)| (number, Some(file))).collect();
-            Source::Folder(FrameSlots { slots, read: 0 })
-        } else {
-            let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(io)?);
-            let is_y4m = file.fill_buf().map_err(io)?.starts_with(Y4M);
-            match raw {
-                Some(raw) => Source::Stream(Box::new(RawFrames::new(file, raw, colours))),
-                None if is_y4m => Source::Stream(Box::new(Y4m::open(file, path, colours)?)),
-                None if is_raw(path) => {
-                    let reason = "is raw video, which does not say what it is: add --raw WIDTHxHEIGHT:FORMAT";
-                    return Err(Error::file(path, reason));
-                }
-                None => Source::Stream(Box::new(ffmpeg::FfmpegDecoder::open(ffmpeg, path, colours)?)),
-            }
-        };
-        let mut frames = Self { name: path.to_path_buf(), source, ahead: false, broken: None };
-        // A video that is none should fail at once, not in its first row.
-        if let Source::Stream(stream) = &mut frames.source {
-            let first = stream.advance().map_err(|reason| Error::file(titled(path), format!("frame 0 {reason}")))?;
-            if !first {
-                return Err(Error::file(titled(path), "holds no frames"));
-            }
-            frames.ahead = true;
+            let source = Source::Folder(FrameSlots::new(numbered.files));
+            return Ok(Self { name: path.to_path_buf(), source, is_ahead: false, broken: None });
         }
-        Ok(frames)
+        let colours = ColourDefaults { matrix: options.matrix, range: options.range };
+        let mut stream = decode::open(ffmpeg, path, options.raw, colours)?;
+        let title = decode::title(path);
+        if !stream.advance().map_err(|reason| Error::file(title, format!("frame 0 {reason}")))? {
+            return Err(Error::file(title, "holds no frames"));
+        }
+        Ok(Self { name: path.to_path_buf(), source: Source::Stream(stream), is_ahead: true, broken: None })
     }
 
-    /// What messages call the video.
+    /// The video's name in messages.
     pub(super) fn title(&self) -> &Path {
-        titled(&self.name)
+        decode::title(&self.name)
     }
 
-    /// Goes to the next frame: whether there is one, which may be broken.
+    /// Advances to the next frame, which may be broken; false after the last.
     pub(super) fn advance(&mut self) -> bool {
         match &mut self.source {
-            Source::Folder(folder) => {
-                folder.read += 1;
-                folder.read <= folder.slots.len()
-            }
-            Source::Stream(_) if self.ahead => {
-                self.ahead = false;
+            Source::Folder(folder) => folder.advance(),
+            Source::Stream(_) if self.is_ahead => {
+                self.is_ahead = false;
                 true
             }
             Source::Stream(stream) => stream.advance().unwrap_or_else(|reason| {
@@ -99,7 +67,7 @@ impl Frames {
         }
     }
 
-    /// The present frame, which has this number.
+    /// The present frame, whose number is `at`.
     pub(super) fn input(&self, at: u64) -> Input {
         let frame = |number: u64, picture: Result<Picture, String>| {
             let mut name = self.name.clone().into_os_string();
@@ -107,7 +75,7 @@ impl Frames {
             Input::Frame(Arc::from(PathBuf::from(name)), picture.map(Arc::new))
         };
         match &self.source {
-            Source::Folder(folder) => match folder.slots.get(folder.read.saturating_sub(1)) {
+            Source::Folder(folder) => match folder.present() {
                 Some((_, Some(file))) => Input::File(Arc::clone(file)),
                 Some((number, None)) => {
                     let reason =
@@ -123,69 +91,13 @@ impl Frames {
         }
     }
 
+    /// Frames per second, where the video states them.
     pub(super) fn rate(&self) -> Option<f64> {
         if let Source::Stream(stream) = &self.source { stream.rate() } else { None }
     }
 
-    /// How many frames, if that is known.
+    /// Number of frames, where it is known.
     pub(super) fn len(&self) -> Option<u64> {
-        if let Source::Folder(folder) = &self.source { Some(folder.slots.len() as u64) } else { None }
-    }
-}
-
-impl FrameSlots {
-    /// The number of the first frame.
-    pub(super) fn first(&self) -> u64 {
-        self.slots.first().map_or(0, |slot| slot.0)
-    }
-}
-
-fn titled(name: &Path) -> &Path {
-    if name == Path::new("-") { Path::new("standard input") } else { name }
-}
-
-pub(super) fn from_stdin(
-    mut input: impl BufRead + Send + 'static,
-    raw: Option<RawFormat>,
-    colours: ColourDefaults,
-) -> Result<Box<dyn FrameStream>> {
-    let name = titled(Path::new("-"));
-    if let Some(raw) = raw {
-        return Ok(Box::new(RawFrames::new(input, raw, colours)));
-    }
-    let mut begin = [0; Y4M.len()];
-    let mut length = 0;
-    while length < begin.len() {
-        match input.read(&mut begin[length..]).map_err(|error| Error::io(name, "read", &error))? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    if begin != Y4M {
-        let reason =
-            "is no y4m: pipe `ffmpeg -i FILE -f yuv4mpegpipe -` into it, or say what raw video it is with --raw";
-        return Err(Error::file(name, reason));
-    }
-    Ok(Box::new(Y4m::open(io::Cursor::new(begin).chain(input), name, colours)?))
-}
-
-/// Puts the frames of two folders side by side, by their numbers from the first on; where one has none there is nothing. What
-/// lies behind the end of the shorter is left as it is.
-pub(super) fn align(one: &mut FrameSlots, other: &mut FrameSlots) {
-    let ends = |slots: &FrameSlots| Some((slots.slots.first()?.0, slots.slots.last()?.0));
-    let (Some((first, last)), Some((other_first, other_last))) = (ends(one), ends(other)) else { return };
-    let end = (last - first).min(other_last - other_first);
-    let numbers = |slots: &FrameSlots, first: u64| {
-        slots.slots.iter().map(|(number, _)| number - first).take_while(|number| *number <= end).collect::<Vec<_>>()
-    };
-    let mut all = [numbers(one, first), numbers(other, other_first)].concat();
-    all.sort_unstable();
-    all.dedup();
-    for (slots, first) in [(one, first), (other, other_first)] {
-        let mut rest = std::mem::take(&mut slots.slots).into_iter().peekable();
-        slots.slots = (all.iter())
-            .map(|number| rest.next_if(|slot| slot.0 == first + number).unwrap_or((first + number, None)))
-            .collect();
-        slots.slots.extend(rest);
+        if let Source::Folder(folder) = &self.source { Some(folder.len() as u64) } else { None }
     }
 }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use super::ppm::Ppm;
-use super::stream::{ColourDefaults, FrameStream};
-use super::y4m::Y4m;
+use super::decode::{ColourDefaults, FrameStream, Ppm, Y4m};
 
 /// Decodes the frames of a y4m stream, and returns how many there are, or an error's message.
 pub fn y4m(bytes: &[u8]) -> Result<usize, String> {

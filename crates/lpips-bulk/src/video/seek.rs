@@ -1,46 +1,47 @@
-//! Some frames of two videos once more.
+//! Access to pairs of frames of two videos by their index.
 
 use std::path::{Path, PathBuf};
 
-use super::{Options, Videos};
 use crate::source::pair::Pair;
+use crate::video::options::Options;
+use crate::video::videos::Videos;
 
-/// Two videos whose frames can be asked for by number, from the first on as long as the numbers grow: the way back is a new start.
+/// Pairs of frames of two videos by index. Growing indices decode onwards; a smaller one reopens both videos.
 pub struct FrameSeeker {
     reference: PathBuf,
     candidate: PathBuf,
     options: Options,
     videos: Option<Videos>,
-    /// Why they can't be had at all.
-    lost: Option<String>,
+    /// The reason that the videos can't be opened.
+    failed: Option<String>,
 }
 
 impl FrameSeeker {
-    /// Opens nothing yet.
+    /// Takes the videos' paths; nothing is opened before the first pair is requested.
     pub fn new(reference: &Path, candidate: &Path, options: Options) -> Self {
         Self {
             reference: reference.to_path_buf(),
             candidate: candidate.to_path_buf(),
             options,
             videos: None,
-            lost: None,
+            failed: None,
         }
     }
 
-    /// The pair with this [`Pair::index`].
+    /// Decodes the pair with this [`Pair::index`].
     ///
     /// # Errors
-    /// Standard input or another pipe, which has been read; a video that can't be opened any more, or ends before; in a sentence.
+    /// Standard input or another pipe, which can be read only once; a video that can't be opened any more, or ends earlier; in a sentence.
     pub fn pair(&mut self, index: u64) -> Result<Pair, String> {
-        if let Some(lost) = &self.lost {
-            return Err(lost.clone());
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
         }
-        let videos = match self.videos.take().filter(|videos| videos.index <= index) {
+        let videos = match self.videos.take().filter(|videos| videos.next_index() <= index) {
             Some(videos) => videos,
-            None => self.open().inspect_err(|error| self.lost = Some(error.clone()))?,
+            None => self.open().inspect_err(|error| self.failed = Some(error.clone()))?,
         };
         let videos = self.videos.insert(videos);
-        let skipped = usize::try_from(index - videos.index).map_err(|error| error.to_string())?;
+        let skipped = usize::try_from(index - videos.next_index()).map_err(|error| error.to_string())?;
         videos.nth(skipped).ok_or_else(|| {
             let (reference, candidate) = (self.reference.display(), self.candidate.display());
             format!("{reference} and {candidate} have no frame {} any more", self.options.frame(index))
@@ -62,27 +63,36 @@ impl FrameSeeker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::pair::Input;
 
     #[test]
-    fn frames_come_by_number_whatever_the_order() {
+    fn frame_seeker_decodes_frames_in_any_order_of_indices() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.rgb");
         std::fs::write(&path, (0..30).collect::<Vec<u8>>()).unwrap();
         let raw = "1x1:rgb24".parse().ok();
-        let mut again = FrameSeeker::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
+        let mut seeker = FrameSeeker::new(&path, &path, Options { from: 1, every: 2, raw, ..Options::default() });
         let mut first = |index| {
-            let crate::source::pair::Input::Frame(_, picture) = again.pair(index)?.candidate else { panic!() };
+            let Input::Frame(_, picture) = seeker.pair(index)?.candidate else { panic!() };
             picture.map(|picture| picture.to_rgb8()[0])
         };
         // The frames 1, 3, 5, 7 and 9.
         assert_eq!([first(1), first(3), first(3), first(0), first(4)], [Ok(9), Ok(21), Ok(21), Ok(3), Ok(27)]);
         assert!(first(5).unwrap_err().contains("no frame 11 any more"));
         assert_eq!(first(0), Ok(3));
+    }
+
+    #[test]
+    fn frame_seeker_of_a_pipe_or_a_missing_file_gives_the_reason_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.rgb");
+        std::fs::write(&path, [0; 3]).unwrap();
         let error = FrameSeeker::new(Path::new("-"), &path, Options::default()).pair(0).unwrap_err();
         assert!(error.contains("standard input"), "{error}");
         let error = FrameSeeker::new(Path::new("/dev/null"), &path, Options::default()).pair(0).unwrap_err();
         assert!(error.starts_with("/dev/null can't be read a second time"), "{error}");
         std::fs::remove_file(&path).unwrap();
+        let raw = "1x1:rgb24".parse().ok();
         let mut gone = FrameSeeker::new(&path, &path, Options { raw, ..Options::default() });
         assert_eq!(gone.pair(0).unwrap_err(), gone.pair(1).unwrap_err());
     }

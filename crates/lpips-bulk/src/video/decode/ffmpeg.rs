@@ -1,4 +1,4 @@
-//! Videos that `ffmpeg` decodes, where it is installed.
+//! Decoder of any other video through the program `ffmpeg`, where it is installed.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader};
@@ -13,22 +13,22 @@ use super::stream::{ColourDefaults, FrameStream};
 use super::y4m::Y4m;
 use crate::{Error, Result};
 
-/// A video that is being decoded; dropped, it stops.
-pub(super) struct FfmpegDecoder {
+/// Frames that a running `ffmpeg` decodes; dropping the decoder stops the process.
+pub(in crate::video) struct FfmpegDecoder {
     name: PathBuf,
     frames: Box<dyn FrameStream>,
     process: Process,
 }
 
 impl FfmpegDecoder {
-    /// Begins to decode the first video stream of a file.
+    /// Starts decoding the first video stream of a file.
     ///
-    /// It is asked for y4m, luma and chroma as they are stored, so that a file and a y4m of it are made into the same pictures here.
-    /// What has no such form, a video in RGB, comes as PPM, where nothing is converted.
+    /// The output format is y4m, with luma and chroma as stored, so that a file and its y4m give the same pictures. A video in RGB has no
+    /// y4m form and is decoded as PPM, without conversion.
     ///
     /// # Errors
-    /// `program` is not there, or can't decode the file.
-    pub(super) fn open(program: &OsStr, file: &Path, colours: ColourDefaults) -> Result<Self> {
+    /// `program` is missing, or can't decode the file.
+    pub(in crate::video) fn open(program: &OsStr, file: &Path, colours: ColourDefaults) -> Result<Self> {
         let (process, output) = Process::start(program, file, &["-strict", "-1", "-f", "yuv4mpegpipe"])?;
         if let Ok(y4m) = Y4m::open(output, file, colours) {
             return Ok(Self { name: file.to_path_buf(), frames: Box::new(y4m), process });
@@ -46,20 +46,20 @@ impl FrameStream for FfmpegDecoder {
             return read;
         }
         if read.is_err() {
-            // It may have more to say, which nobody reads.
+            // Its remaining output is of no use.
             self.process.kill();
         }
         let (succeeded, said) = self.process.end();
         match (read, said) {
             (_, Some(said)) if !succeeded => {
                 let old = if said.contains("Option not found") { " (is it older than 5.1?)" } else { "" };
-                Err(format!("can't be decoded: ffmpeg says: {said}{old}"))
+                Err(format!("can't be decoded: ffmpeg reports: {said}{old}"))
             }
             (Err(reason), _) => Err(reason),
-            (Ok(_), None) if !succeeded => Err("can't be decoded: ffmpeg failed without a word".to_string()),
+            (Ok(_), None) if !succeeded => Err("can't be decoded: ffmpeg failed without a message".to_string()),
             (Ok(_), said) => {
                 if let Some(said) = said {
-                    tracing::warn!("{}: ffmpeg says: {said}", self.name.display());
+                    tracing::warn!("{}: ffmpeg reports: {said}", self.name.display());
                 }
                 Ok(false)
             }
@@ -75,27 +75,27 @@ impl FrameStream for FfmpegDecoder {
     }
 }
 
-/// A process whose output is read elsewhere; dropped, it is killed.
+/// A child process, killed when it is dropped.
 struct Process {
     child: Child,
-    /// Reads what it says to the end, so that it never waits for that, and keeps the last line.
+    /// Reads its standard error to the end, so that it never blocks on it; the result is the last line.
     said: Option<JoinHandle<Option<String>>>,
 }
 
 impl Process {
     fn start(program: &OsStr, file: &Path, format: &[&str]) -> Result<(Self, BufReader<ChildStdout>)> {
-        // As a file, whatever its name looks like.
+        // The prefix makes it a file name, even where it looks like a protocol or an option.
         let mut input = OsString::from("file:");
         input.push(file);
         let mut command = Command::new(program);
         command.args(["-v", "error", "-nostdin", "-i"]).arg(input);
-        // Each frame as it is stored: none twice or left out to keep a rate.
+        // Frames as stored: none repeated or dropped for a constant rate.
         command.args(["-map", "0:v:0", "-fps_mode", "passthrough"]).args(format).arg("-");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::file(
                 file,
-                "is neither y4m nor a folder of frames; other videos take `ffmpeg`, which is not installed: install it, or give y4m",
+                "is neither y4m nor a folder of frames; other videos need `ffmpeg`, which is not installed: install it, or give y4m",
             ),
             _ => Error::file(file, format!("can't be decoded: ffmpeg does not start: {error}")),
         })?;
@@ -107,11 +107,11 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // One that has ended can't be killed, and need not be.
+        // A process that has ended needs no kill.
         drop(self.child.kill());
     }
 
-    /// Waits for it to end: whether it did so well, and the last line that it said.
+    /// Waits for its end: whether it succeeded, and the last line of its standard error.
     fn end(&mut self) -> (bool, Option<String>) {
         let succeeded = self.child.wait().is_ok_and(|status| status.success());
         (succeeded, self.said.take().and_then(|said| said.join().ok()).flatten())
@@ -140,11 +140,11 @@ fn last_line(said: impl BufRead) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A program that stands for ffmpeg: with PPM asked for it runs `ppm`, otherwise `y4m`.
+    /// A script in place of ffmpeg: for PPM output it runs `ppm`, otherwise `y4m`.
     #[cfg(unix)]
     fn fake(folder: &Path, y4m: &str, ppm: &str) -> PathBuf {
         let path = folder.join("ffmpeg");
-        // Written by another process: one that was begun elsewhere in this one might still hold the file open to write.
+        // Written by another process: a child started elsewhere in this one might still hold the file open for writing.
         let script = format!(
             "#!/bin/sh\necho \"$@\" >> '{}'\ncase \"$*\" in *ppm*) {ppm};; *) {y4m};; esac\n",
             folder.join("log").display()
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn frames_are_read_as_y4m_or_if_there_is_none_as_ppm() {
+    fn ffmpeg_output_is_y4m_or_ppm_for_rgb_video() {
         let folder = tempfile::tempdir().unwrap();
         let y4m = r"printf 'YUV4MPEG2 W1 H1 F50:2 Cmono\nFRAME\n\100FRAME\n\200'";
         let mut video = decode(folder.path(), y4m, "exit 1");
@@ -183,17 +183,17 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn what_ffmpeg_says_last_is_the_reason() {
+    fn ffmpeg_failure_gives_its_last_line_as_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let fails = "echo first >&2; echo 'Invalid data' >&2; echo >&2; exit 1";
         let mut video = decode(folder.path(), fails, fails);
-        assert_eq!(video.advance().unwrap_err(), "can't be decoded: ffmpeg says: Invalid data");
+        assert_eq!(video.advance().unwrap_err(), "can't be decoded: ffmpeg reports: Invalid data");
         let halfway = r"printf 'YUV4MPEG2 W2 H1 Cmono\nFRAME\n\100\100FRAME\n\200'; echo broken >&2; exit 1";
         let mut video = decode(folder.path(), halfway, "exit 1");
         assert_eq!(video.advance(), Ok(true));
-        assert_eq!(video.advance().unwrap_err(), "can't be decoded: ffmpeg says: broken");
+        assert_eq!(video.advance().unwrap_err(), "can't be decoded: ffmpeg reports: broken");
         let mut silent = decode(folder.path(), "exit 1", "exit 1");
-        assert!(silent.advance().unwrap_err().contains("without a word"));
+        assert!(silent.advance().unwrap_err().contains("without a message"));
         let mut cut = decode(folder.path(), r"printf 'YUV4MPEG2 W2 H1 Cmono\nFRAME\n\100'", "exit 1");
         assert!(cut.advance().unwrap_err().contains("is cut short"));
         let mut old = decode(folder.path(), "exit 1", "echo 'Error splitting: Option not found' >&2; exit 1");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn one_that_would_go_on_for_ever_is_stopped() {
+    fn ffmpeg_process_is_killed_on_drop_and_on_damaged_output() {
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
         let forever =
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ffmpeg_it_is_said_what_to_do() {
+    fn ffmpeg_that_is_not_installed_gives_advice() {
         let program = OsStr::new("no-such-program-as-this");
         let error = FfmpegDecoder::open(program, Path::new("v.mp4"), ColourDefaults::default())
             .map(|_| ())
@@ -228,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn the_real_one_gives_every_frame() {
+    fn ffmpeg_installed_decodes_every_frame() {
         if !Command::new("ffmpeg").arg("-version").output().is_ok_and(|output| output.status.success()) {
             eprintln!("skipped: there is no ffmpeg");
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        // Whatever a name looks like, it is a file. Lossless, in luma and chroma and in RGB.
+        // Names that look like a protocol and an option. Lossless, in luma and chroma and in RGB.
         for (name, format) in [("a:b.mkv", "yuv420p"), ("-c.mkv", "gbrp")] {
             let path = folder.path().join(name);
             let made = Command::new("ffmpeg")

@@ -1,4 +1,4 @@
-//! PPM, which `ffmpeg` gives pictures in RGB as.
+//! Decoder of PPM streams, the form in which `ffmpeg` writes RGB video.
 
 use std::io::{BufRead, Read};
 
@@ -6,8 +6,8 @@ use lpips_core::Picture;
 
 use super::stream::{FrameStream, LONGEST, cut_short, fill, size};
 
-/// PPM pictures (P6, of 8 or 16 bits) one after the other.
-pub(super) struct Ppm<R> {
+/// Frames of a stream of PPM pictures (P6, of 8 or 16 bits).
+pub(in crate::video) struct Ppm<R> {
     input: R,
     size: (usize, usize),
     wide: bool,
@@ -15,11 +15,11 @@ pub(super) struct Ppm<R> {
 }
 
 impl<R: BufRead + Send> Ppm<R> {
-    pub(super) fn new(input: R) -> Self {
+    pub(in crate::video) fn new(input: R) -> Self {
         Self { input, size: (0, 0), wide: false, frame: Vec::new() }
     }
 
-    /// The next word of a header, with the blank after it.
+    /// Reads the next word of a header and the whitespace after it.
     fn word(&mut self) -> Result<String, String> {
         let mut word = String::new();
         for byte in (&mut self.input).take(LONGEST).bytes() {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ppm_is_read_in_eight_and_sixteen_bits() {
+    fn ppm_stream_of_8_and_16_bits_is_decoded() {
         let mut ppm =
             Ppm::new(&b"P6\n2 1\n255\n\x01\x02\x03\n \xffP6 1 1 65535\n\x01\x02\x03\x04\x05\x06P6\n1 1\n255\n\x01"[..]);
         assert_eq!(ppm.advance(), Ok(true));

@@ -1,28 +1,29 @@
-//! Raw video, which does not say what it is.
+//! Decoder of raw video: frames without any header.
 
 use std::fmt;
 use std::io::Read;
+use std::path::Path;
 use std::str::FromStr;
 
 use lpips_core::Picture;
 
-use super::colour::{Chroma, ColourRange, Planes};
 use super::stream::{ColourDefaults, FrameStream, fill, size};
-use crate::Error;
+use crate::video::colour::{Chroma, ColourRange, Planes};
+use crate::{Error, Result};
 
-/// The size and the pixels of raw video; as a text `WIDTHxHEIGHT:FORMAT`, the format by its name in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
+/// Size and pixel format of raw video; as text `WIDTHxHEIGHT:FORMAT`, the pixel format named as in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
 /// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and
 /// so on, up to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawFormat {
-    /// In pixels.
+    /// Width in pixels.
     pub width: usize,
-    /// In pixels.
+    /// Height in pixels.
     pub height: usize,
     layout: Layout,
 }
 
-/// How a frame's samples lie.
+/// Order of a frame's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     /// Plane after plane, luma first.
@@ -31,18 +32,24 @@ enum Layout {
     Rgb { wide: bool, reversed: bool },
 }
 
+/// Whether a video states no format of its own, unless it is y4m on standard input: `-`, and files that end in `.yuv`, `.rgb` or `.raw`.
+pub(in crate::video) fn is_raw(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    path == Path::new("-") || ["yuv", "rgb", "raw"].iter().any(|raw| extension.eq_ignore_ascii_case(raw))
+}
+
 impl FromStr for RawFormat {
     type Err = Error;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let expected = "expected WIDTHxHEIGHT:FORMAT, as 1920x1080:yuv420p";
+    fn from_str(text: &str) -> Result<Self> {
+        let expected = "expected WIDTHxHEIGHT:FORMAT, such as 1920x1080:yuv420p";
         let fail = |reason: String| Error::choice(format!("raw video '{text}' {reason}"));
         let parts = text.split_once(':').and_then(|(size, format)| Some((size.split_once('x')?, format)));
         let ((width, height), format) = parts.ok_or_else(|| fail(format!("can't be read: {expected}")))?;
         let sides = size(width.parse().ok(), height.parse().ok());
         let (width, height) = sides.map_err(|reason| fail(format!("{reason}: {expected}")))?;
         let layout = layout(format).ok_or_else(|| {
-            fail("has a format that is not known: expected rgb24, bgr24, rgb48le, gray, yuv420p, yuv422p, yuv444p, or with more bits \
+            fail("has an unknown pixel format: expected rgb24, bgr24, rgb48le, gray, yuv420p, yuv422p, yuv444p, or with more bits \
                   gray10le, yuv420p10le and so on"
                 .to_string())
         })?;
@@ -68,7 +75,7 @@ fn layout(format: &str) -> Option<Layout> {
     Some(Layout::Planes { bits, chroma, range })
 }
 
-/// Formats of planes by name. Chroma lies where MPEG-2 has it; JPEG has it amid the pixels, and the full range.
+/// Planar formats by name. Chroma is placed as in MPEG-2; the JPEG formats place it at the centre of the pixels and have the full range.
 const SPACES: [(&str, Option<Chroma>, Option<ColourRange>); 7] = [
     ("gray", None, None),
     ("yuv420p", Some(chroma(2, 2, true, false)), None),
@@ -98,8 +105,8 @@ impl fmt::Display for RawFormat {
     }
 }
 
-/// Frames and nothing else.
-pub(super) struct RawFrames<R> {
+/// Frames of a raw stream.
+pub(in crate::video) struct RawFrames<R> {
     input: R,
     raw: RawFormat,
     planes: Option<Planes>,
@@ -107,7 +114,7 @@ pub(super) struct RawFrames<R> {
 }
 
 impl<R: Read + Send> RawFrames<R> {
-    pub(super) fn new(input: R, raw: RawFormat, colours: ColourDefaults) -> Self {
+    pub(in crate::video) fn new(input: R, raw: RawFormat, colours: ColourDefaults) -> Self {
         let size = (raw.width, raw.height);
         let (planes, bytes) = match raw.layout {
             Layout::Planes { bits, chroma, range } => {
@@ -123,7 +130,7 @@ impl<R: Read + Send> RawFrames<R> {
 impl<R: Read + Send> FrameStream for RawFrames<R> {
     fn advance(&mut self) -> Result<bool, String> {
         fill(&mut self.input, &mut self.frame)
-            .map_err(|reason| format!("{reason}; are the size and the format of --raw right?"))
+            .map_err(|reason| format!("{reason}; check the size and the format given by --raw"))
     }
 
     fn picture(&self) -> Result<Picture, String> {
@@ -151,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_formats_are_read() {
+    fn raw_format_text_roundtrip() {
         let raw: RawFormat = "640x480:yuv420p10le".parse().unwrap();
         assert_eq!((raw.width, raw.height), (640, 480));
         let Layout::Planes { bits, chroma: Some(chroma), range: None } = raw.layout else { panic!("{raw:?}") };
@@ -169,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn others_are_refused_with_what_was_expected() {
+    fn raw_format_that_is_unknown_is_refused_with_the_expected_form() {
         for (text, expected) in [
-            ("640x480", "expected WIDTHxHEIGHT:FORMAT, as 1920x1080:yuv420p"),
+            ("640x480", "expected WIDTHxHEIGHT:FORMAT, such as 1920x1080:yuv420p"),
             ("640:rgb24", "expected WIDTHxHEIGHT:FORMAT"),
             ("640x0:rgb24", "states no width and height: expected WIDTHxHEIGHT:FORMAT"),
             ("99999999999x9999999999:rgb24", "at most 268435456 pixels"),
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_video_is_cut_into_frames() {
+    fn raw_video_is_cut_into_frames_of_every_layout() {
         let rgb = Picture::from_rgb8(1, 1, vec![1, 2, 3]).unwrap();
         assert_eq!(raw_pictures("1x1:rgb24", &[1, 2, 3, 1, 2, 3]), [Ok(rgb.clone()), Ok(rgb.clone())]);
         assert_eq!(raw_pictures("1x1:bgr24", &[3, 2, 1]), [Ok(rgb)]);

@@ -16,7 +16,7 @@ impl Sandbox {
         self.0.path().join(name)
     }
 
-    /// Gray y4m of one pixel a frame, the frame's number being its value, but for what is cut off at the end.
+    /// Gray y4m of one pixel per frame, whose value is the frame's number, without the last `cut` bytes.
     fn y4m(&self, name: &str, frames: u8, rate: &str, cut: usize) {
         let mut bytes = format!("YUV4MPEG2 W1 H1 F{rate} Cmono\n").into_bytes();
         (0..frames).for_each(|value| bytes.extend([b"FRAME\n".as_slice(), &[value]].concat()));
@@ -41,7 +41,7 @@ impl Sandbox {
         self.open(a, b, options).map(|_| ()).unwrap_err().to_string()
     }
 
-    /// What a picture is called from the folder on and the value of its pixel, or what is wrong.
+    /// A picture's path in the folder and the value of its pixel, or the error.
     fn show(&self, input: &Input) -> String {
         let value = |picture: &Picture| picture.to_rgb8()[0].to_string();
         let name = input.name().strip_prefix(self.0.path()).unwrap_or(input.name()).display().to_string();
@@ -61,7 +61,7 @@ impl Sandbox {
 }
 
 #[test]
-fn frames_are_compared_one_by_one_up_to_the_end_of_the_shorter() {
+fn videos_of_different_lengths_are_compared_to_the_end_of_the_shorter() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 3, "25:1", 0);
     sandbox.y4m("b.y4m", 2, "25:1", 0);
@@ -69,18 +69,21 @@ fn frames_are_compared_one_by_one_up_to_the_end_of_the_shorter() {
     assert_eq!(videos.rate(), Some(25.0));
     assert_eq!(sandbox.pairs(&mut videos), ["0 a.y4m#0=0 b.y4m#0=0", "1 a.y4m#1=1 b.y4m#1=1"]);
     assert_eq!(videos.ended(), Some(VideoEnd::CandidateFirst(2)));
-    let difference = videos.difference().unwrap();
+    let difference = videos.length_difference().unwrap();
     assert!(
-        difference.contains("b.y4m ends after 2 frames and ")
-            && difference.ends_with("a.y4m goes on: what follows was not compared")
+        difference.contains("b.y4m ends after 2 frames, and ")
+            && difference.ends_with("a.y4m is longer: its later frames were not compared")
     );
     let mut same = sandbox.open("a.y4m", "a.y4m", Options::default()).unwrap();
-    assert_eq!((sandbox.pairs(&mut same).len(), same.ended(), same.difference()), (3, Some(VideoEnd::Together), None));
+    assert_eq!(
+        (sandbox.pairs(&mut same).len(), same.ended(), same.length_difference()),
+        (3, Some(VideoEnd::Together), None)
+    );
     assert!(same.next().is_none());
 }
 
 #[test]
-fn some_frames_can_be_chosen() {
+fn videos_with_from_to_and_every_compare_the_chosen_frames() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 10, "25:1", 0);
     sandbox.frames("b", 1..=10);
@@ -103,7 +106,7 @@ fn some_frames_can_be_chosen() {
 }
 
 #[test]
-fn folders_go_by_their_numbers_and_a_missing_frame_costs_its_own_pair() {
+fn folders_with_a_missing_frame_fail_that_pair_only() {
     let sandbox = Sandbox::new();
     sandbox.frames("a", [0, 1, 2, 3, 10]);
     sandbox.frames("b", [1, 2, 4, 11, 12, 13]);
@@ -118,7 +121,7 @@ fn folders_go_by_their_numbers_and_a_missing_frame_costs_its_own_pair() {
 }
 
 #[test]
-fn a_stream_that_is_cut_short_names_the_frame_and_ends() {
+fn stream_cut_short_names_the_frame_and_ends_the_comparison() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 5, "25:1", 0);
     sandbox.y4m("cut.y4m", 3, "25:1", 1);
@@ -126,7 +129,7 @@ fn a_stream_that_is_cut_short_names_the_frame_and_ends() {
     let pairs = sandbox.pairs(&mut videos);
     assert_eq!((pairs.len(), videos.ended()), (3, Some(VideoEnd::Broken)));
     assert_eq!(pairs[2], "2 a.y4m#2=2 cut.y4m#2: frame 2 is cut short: the video ends after 0 of the frame's 1 bytes");
-    // Also where the frame itself would have been passed over.
+    // Also where the damaged frame would have been skipped.
     let mut sparse = sandbox.open("a.y4m", "cut.y4m", Options { every: 4, ..Options::default() }).unwrap();
     assert!(sandbox.pairs(&mut sparse)[1].starts_with("1 a.y4m#2=2 cut.y4m#2: frame 2 is cut short"));
     sandbox.y4m("first.y4m", 1, "25:1", 1);
@@ -134,7 +137,7 @@ fn a_stream_that_is_cut_short_names_the_frame_and_ends() {
 }
 
 #[test]
-fn raw_files_are_read_with_what_is_said_of_them() {
+fn raw_files_are_decoded_with_the_format_given() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 2, "0:0", 0);
     std::fs::write(sandbox.path("b.YUV"), [7, 8]).unwrap();
@@ -146,19 +149,19 @@ fn raw_files_are_read_with_what_is_said_of_them() {
 }
 
 #[test]
-fn rates_that_differ_are_noted() {
+fn videos_of_different_rates_give_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 2, "25:1", 0);
     sandbox.y4m("b.y4m", 2, "30000:1001", 0);
     let notes = sandbox.open("a.y4m", "b.y4m", Options::default()).unwrap().notes;
     assert!(
-        notes.len() == 1 && notes[0].contains("has 25.000 frames a second and ") && notes[0].contains("29.970"),
+        notes.len() == 1 && notes[0].contains("has 25.000 frames per second and ") && notes[0].contains("29.970"),
         "{notes:?}"
     );
 }
 
 #[test]
-fn what_can_not_be_compared_is_told() {
+fn videos_that_cannot_be_compared_give_the_reason() {
     let sandbox = Sandbox::new();
     sandbox.y4m("a.y4m", 2, "25:1", 0);
     sandbox.y4m("none.y4m", 0, "25:1", 0);
@@ -176,23 +179,5 @@ fn what_can_not_be_compared_is_told() {
         (Options { rate: Some(0.0), ..Options::default() }, "a number above 0"),
     ] {
         assert!(sandbox.error("a.y4m", "a.y4m", options).contains(expected), "{expected}");
-    }
-}
-
-#[test]
-fn what_is_piped_in_has_to_be_y4m_unless_it_is_said_what_it_is() {
-    use super::frames::from_stdin;
-    use super::stream::ColourDefaults;
-
-    let open = |text: &'static [u8], raw: Option<&str>| {
-        from_stdin(text, raw.map(|raw| raw.parse().unwrap()), ColourDefaults::default())
-    };
-    let mut y4m = open(b"YUV4MPEG2 W1 H1 Cmono\nFRAME\n\x05", None).unwrap();
-    assert_eq!((y4m.advance(), y4m.picture().unwrap().to_rgb8()[0]), (Ok(true), 5));
-    let mut raw = open(b"\x05", Some("1x1:gray")).unwrap();
-    assert_eq!((raw.advance(), raw.picture().unwrap().to_rgb8()[0]), (Ok(true), 5));
-    for text in [&b""[..], b"YUV4", b"RIFF....AVI ...."] {
-        let error = open(text, None).map(|_| ()).unwrap_err().to_string();
-        assert!(error.starts_with("standard input: is no y4m: pipe `ffmpeg") && error.contains("--raw"), "{error}");
     }
 }

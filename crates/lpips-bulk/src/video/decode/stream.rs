@@ -1,42 +1,42 @@
-//! Frames that come one after the other.
+//! Streams of frames: the trait of all decoders, and their shared checks.
 
 use std::io::{self, Read};
 
 use lpips_core::Picture;
 use lpips_core::image::Decoder;
 
-use super::colour::{Chroma, ColourMatrix, ColourRange, Planes};
+use crate::video::colour::{Chroma, ColourMatrix, ColourRange, Planes};
 
-/// Frames of a stream.
-pub(super) trait FrameStream: Send {
-    /// Reads the next frame: whether there is one.
+/// A decoder that reads frames in order.
+pub(in crate::video) trait FrameStream: Send {
+    /// Reads the next frame; false at the end of the stream.
     ///
     /// # Errors
     /// A stream that ends within a frame or is damaged.
     fn advance(&mut self) -> Result<bool, String>;
 
-    /// The frame that was read last.
+    /// Converts the frame that was read last.
     ///
     /// # Errors
-    /// One that is no picture.
+    /// A frame that can't be converted.
     fn picture(&self) -> Result<Picture, String>;
 
-    /// Frames a second, if that is known.
+    /// Frames per second, where the stream states them.
     fn rate(&self) -> Option<f64> {
         None
     }
 }
 
-/// What is taken for granted of luma and chroma where it is not stated.
+/// Colour matrix and range chosen by the user; `None` leaves the choice to the stream and its size.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct ColourDefaults {
-    pub(super) matrix: Option<ColourMatrix>,
-    pub(super) range: Option<ColourRange>,
+pub(in crate::video) struct ColourDefaults {
+    pub(in crate::video) matrix: Option<ColourMatrix>,
+    pub(in crate::video) range: Option<ColourRange>,
 }
 
 impl ColourDefaults {
-    /// Gray is of the full range unless it is stated otherwise, as ffmpeg has it.
-    pub(super) fn planes(
+    /// The layout of a stream's frames. Gray has the full range unless stated otherwise, as in ffmpeg.
+    pub(in crate::video) fn planes(
         self,
         (width, height): (usize, usize),
         bits: u32,
@@ -55,11 +55,11 @@ impl ColourDefaults {
     }
 }
 
-/// Bytes of the longest line of a header.
-pub(super) const LONGEST: u64 = 4096;
+/// Longest line of a header, in bytes.
+pub(in crate::video) const LONGEST: u64 = 4096;
 
-/// A size that can be a frame's.
-pub(super) fn size(width: Option<usize>, height: Option<usize>) -> Result<(usize, usize), String> {
+/// Checks the size of a frame: both sides above 0, and no more pixels than a picture may have.
+pub(in crate::video) fn size(width: Option<usize>, height: Option<usize>) -> Result<(usize, usize), String> {
     let (Some(width @ 1..), Some(height @ 1..)) = (width, height) else {
         return Err("states no width and height".to_string());
     };
@@ -70,8 +70,8 @@ pub(super) fn size(width: Option<usize>, height: Option<usize>) -> Result<(usize
     Ok((width, height))
 }
 
-/// Fills the frame: whether there is one.
-pub(super) fn fill(input: &mut impl Read, frame: &mut [u8]) -> Result<bool, String> {
+/// Reads a whole frame; false at the end of the stream.
+pub(in crate::video) fn fill(input: &mut impl Read, frame: &mut [u8]) -> Result<bool, String> {
     let mut length = 0;
     while length < frame.len() {
         match input.read(&mut frame[length..]) {
@@ -85,6 +85,7 @@ pub(super) fn fill(input: &mut impl Read, frame: &mut [u8]) -> Result<bool, Stri
     Ok(true)
 }
 
-pub(super) fn cut_short(length: usize, expected: usize) -> String {
+/// The message about a stream that ends within a frame.
+pub(in crate::video) fn cut_short(length: usize, expected: usize) -> String {
     format!("is cut short: the video ends after {length} of the frame's {expected} bytes")
 }

@@ -1,4 +1,4 @@
-//! A folder of numbered frames.
+//! Folders of numbered pictures as video frames.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,17 +8,17 @@ use crate::{Error, Result};
 
 /// The frames of a folder, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NumberedFrames {
-    /// Each with its number.
-    pub(super) files: Vec<(u64, Arc<Path>)>,
+pub(in crate::video) struct NumberedFrames {
+    /// Frame numbers and files.
+    pub(in crate::video) files: Vec<(u64, Arc<Path>)>,
 }
 
 impl NumberedFrames {
-    /// The pictures of a folder, without its subfolders.
+    /// Lists the pictures of a folder, without its subfolders, and the warnings about them.
     ///
     /// # Errors
     /// Those of [`Walk::files`]; no pictures; one without a number; two with the same number.
-    pub(super) fn open(folder: &Path, walk: &Walk) -> Result<(Self, Vec<String>)> {
+    pub(in crate::video) fn open(folder: &Path, walk: &Walk) -> Result<(Self, Vec<String>)> {
         let found = Walk { depth: Some(1), ..walk.clone() }.files(folder)?;
         if found.names.is_empty() {
             return Err(walk.nothing_in(folder));
@@ -26,10 +26,7 @@ impl NumberedFrames {
         let mut files = Vec::with_capacity(found.names.len());
         for name in &found.names {
             let Some(number) = number(name) else {
-                let reason = format!(
-                    "{} has no number in its name, as a frame has: leave it out with --exclude",
-                    name.display()
-                );
+                let reason = format!("{} has no frame number in its name: leave it out with --exclude", name.display());
                 return Err(Error::file(folder, reason));
             };
             files.push((number, Arc::<Path>::from(folder.join(name))));
@@ -52,7 +49,7 @@ impl NumberedFrames {
     }
 }
 
-/// The last number in a name, its ending aside.
+/// The last number in a name without its extension.
 fn number(name: &Path) -> Option<u64> {
     let stem = bytes(Path::new(name.file_stem()?));
     let end = stem.iter().rposition(u8::is_ascii_digit)? + 1;
@@ -60,7 +57,7 @@ fn number(name: &Path) -> Option<u64> {
     std::str::from_utf8(&stem[start..end]).ok()?.parse().ok()
 }
 
-/// What to say where numbers are left out, at the most usual distance of two frames.
+/// A warning about gaps in the frame numbers, where they differ by more than the smallest step.
 fn gaps(folder: &Path, files: &[(u64, Arc<Path>)]) -> Option<String> {
     let steps = || files.array_windows::<2>().map(|[one, other]| other.0 - one.0);
     let step = steps().min()?;
@@ -85,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_go_by_their_numbers() {
+    fn picture_folder_is_ordered_by_the_last_number_of_names() {
         let (numbers, notes) = open(&["frame_10.png", "frame_9.png", "frame_011.PNG", "notes.txt"], &[]).unwrap();
         assert_eq!((numbers, notes.len()), (vec![9, 10, 11], 0));
         assert_eq!(open(&["v2_1.png", "v2_2.png"], &[]).unwrap().0, [1, 2], "the last number counts");
@@ -93,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_noted() {
+    fn picture_folder_with_gaps_gives_a_warning() {
         let notes = open(&["1.png", "2.png", "5.png", "6.png"], &[]).unwrap().1;
         assert!(notes.len() == 1 && notes[0].ends_with(": after frame 2 comes frame 5"), "{notes:?}");
         let notes = open(&["1.png", "2.png", "5.png", "9.png"], &[]).unwrap().1;
@@ -101,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_put_in_order_is_named() {
+    fn picture_folder_without_a_clear_order_names_the_files() {
         let error = |files: &[&str]| open(files, &[]).unwrap_err().to_string();
-        assert!(error(&["1.png", "cover.png"]).contains("cover.png has no number in its name"));
+        assert!(error(&["1.png", "cover.png"]).contains("cover.png has no frame number in its name"));
         assert!(error(&["a1.png", "b01.png"]).contains("a1.png and b01.png are both frame 1"));
-        assert!(error(&["99999999999999999999999.png"]).contains("has no number"), "one that is no number of a frame");
+        assert!(error(&["99999999999999999999999.png"]).contains("has no frame number"), "a number that is too large");
         assert!(error(&["notes.txt"]).contains("holds no pictures"));
         assert_eq!(open(&["1.png", "cover.png"], &["cover*"]).unwrap().0, [1]);
     }

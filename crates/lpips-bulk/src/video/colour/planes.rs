@@ -1,113 +1,35 @@
-//! Luma and chroma to red, green and blue.
-
-use std::fmt;
-use std::str::FromStr;
+//! Frames of luma and chroma planes, converted to pictures.
 
 use lpips_core::Picture;
 use rayon::prelude::*;
 
-use crate::Error;
+use super::standard::{ColourMatrix, ColourRange};
 
-/// The standard by which luma and chroma were made from red, green and blue.
+/// Chroma subsampling: one sample for `across` by `down` pixels, placed at the first of these pixels or at their centre.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColourMatrix {
-    /// BT.601, of standard definition.
-    Bt601,
-    /// BT.709, of high definition.
-    Bt709,
+pub(in crate::video) struct Chroma {
+    pub(in crate::video) across: usize,
+    pub(in crate::video) down: usize,
+    /// Whether a sample is placed at the first pixel of those across, not at their centre.
+    pub(in crate::video) left: bool,
+    /// Whether a sample is placed at the first pixel of those down, not at their centre.
+    pub(in crate::video) top: bool,
 }
 
-impl ColourMatrix {
-    /// What players take where nothing is said: BT.709 from 1280 pixels across or 720 down on, otherwise BT.601.
-    pub fn of_size(width: usize, height: usize) -> Self {
-        if width >= 1280 || height >= 720 { Self::Bt709 } else { Self::Bt601 }
-    }
-
-    /// What red and blue count for in luma; green counts for the rest.
-    fn weights(self) -> (f32, f32) {
-        match self {
-            Self::Bt601 => (0.299, 0.114),
-            Self::Bt709 => (0.2126, 0.0722),
-        }
-    }
-}
-
-impl FromStr for ColourMatrix {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        match name.to_lowercase().trim_start_matches("bt") {
-            "601" => Ok(Self::Bt601),
-            "709" => Ok(Self::Bt709),
-            _ => Err(Error::choice(format!("there is no colour matrix '{name}': expected 601 or 709"))),
-        }
-    }
-}
-
-/// Which numbers stand for black and white.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColourRange {
-    /// Of 8 bits 16 and 235 for luma, 16 to 240 for chroma: television's.
-    Limited,
-    /// All that there are.
-    Full,
-}
-
-impl fmt::Display for ColourMatrix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Bt601 => "601",
-            Self::Bt709 => "709",
-        })
-    }
-}
-
-impl fmt::Display for ColourRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Limited => "limited",
-            Self::Full => "full",
-        })
-    }
-}
-
-impl FromStr for ColourRange {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        match name.to_lowercase().as_str() {
-            "limited" => Ok(Self::Limited),
-            "full" => Ok(Self::Full),
-            _ => Err(Error::choice(format!("there is no colour range '{name}': expected limited or full"))),
-        }
-    }
-}
-
-/// How a frame has chroma: one sample for so many pixels across and down, the first of which lies on the first pixel, or amid
-/// those that it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Chroma {
-    pub(super) across: usize,
-    pub(super) down: usize,
-    /// Whether it lies on the first pixel of those across.
-    pub(super) left: bool,
-    /// Whether it lies on the first pixel of those down.
-    pub(super) top: bool,
-}
-
-/// A frame's planes: luma, then chroma unless it is gray, 8 bits in a byte or more in two, the lower first.
+/// Layout of a frame in planes: luma, then blue and red chroma unless it is gray. A sample of 8 bits takes a byte, one of more bits two,
+/// the lower first.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Planes {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    /// Of a sample, 8 to 16.
-    pub(super) bits: u32,
-    pub(super) chroma: Option<Chroma>,
-    pub(super) matrix: ColourMatrix,
-    pub(super) range: ColourRange,
+pub(in crate::video) struct Planes {
+    pub(in crate::video) width: usize,
+    pub(in crate::video) height: usize,
+    /// Bits of a sample, 8 to 16.
+    pub(in crate::video) bits: u32,
+    pub(in crate::video) chroma: Option<Chroma>,
+    pub(in crate::video) matrix: ColourMatrix,
+    pub(in crate::video) range: ColourRange,
 }
 
-/// A sample as a share of its range, as `(v - zero) * unit`.
+/// Scaling of a sample to a fraction of its range: `(v - zero) * unit`.
 #[derive(Clone, Copy)]
 struct Scale {
     zero: f32,
@@ -129,14 +51,14 @@ impl Planes {
         if self.bits > 8 { 2 } else { 1 }
     }
 
-    /// Bytes of a frame.
-    pub(super) fn bytes(&self) -> usize {
+    /// Size of a frame in bytes.
+    pub(in crate::video) fn bytes(&self) -> usize {
         let (width, height) = self.chroma_size();
         (self.width * self.height + 2 * width * height) * self.sample_bytes()
     }
 
-    /// The picture of a frame, of 8 bits where it has 8, otherwise of 16. Chroma between samples is interpolated bilinearly.
-    pub(super) fn picture(&self, frame: &[u8]) -> Result<Picture, String> {
+    /// Converts a frame to a picture, of 8 bits where the samples have 8, otherwise of 16. Chroma between samples is interpolated bilinearly.
+    pub(in crate::video) fn picture(&self, frame: &[u8]) -> Result<Picture, String> {
         let picture = if self.bits > 8 {
             Picture::from_rgb16(self.width, self.height, self.convert(frame, |v| (v * 65535.0 + 0.5) as u16))
         } else {
@@ -177,7 +99,7 @@ impl Planes {
         rgb
     }
 
-    /// The samples of blue and red chroma that belong to a row of pixels, unless the frame is gray.
+    /// The samples of blue and red chroma of a row of pixels; `None` for a gray frame.
     fn chroma_rows(&self, frame: &[u8], y: usize) -> Option<[Vec<f32>; 2]> {
         let c = self.chroma?;
         let (width, height) = self.chroma_size();
@@ -189,7 +111,7 @@ impl Planes {
         }))
     }
 
-    /// So many samples from one on.
+    /// `count` samples from the sample `from` on.
     fn samples<'a>(&self, frame: &'a [u8], from: usize, count: usize) -> impl Iterator<Item = f32> + 'a {
         let size = self.sample_bytes();
         let bytes = &frame[from * size..(from + count) * size];
@@ -199,7 +121,7 @@ impl Planes {
     }
 }
 
-/// The two samples that a pixel lies between, and how far on the way to the second it is.
+/// The two samples next to a pixel, and the weight of the second in a linear interpolation.
 fn between(pixel: usize, every: usize, first: bool, samples: usize) -> (usize, usize, f32) {
     let at = if first { pixel as f32 } else { pixel as f32 + 0.5 - every as f32 / 2.0 } / every as f32;
     let at = at.clamp(0.0, samples as f32 - 1.0);
@@ -208,15 +130,15 @@ fn between(pixel: usize, every: usize, first: bool, samples: usize) -> (usize, u
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::video) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    pub(in super::super) const CENTRE: Chroma = Chroma { across: 2, down: 2, left: false, top: false };
+    pub(in crate::video) const CENTRE: Chroma = Chroma { across: 2, down: 2, left: false, top: false };
 
-    /// The frame whose picture shows these colours, in [0, 1], at its pixels; the inverse, by the standards' own formulas.
-    pub(in super::super) fn frame(planes: &Planes, colour: impl Fn(f64, f64) -> [f64; 3]) -> Vec<u8> {
+    /// The frame whose picture has these colours, in [0, 1], at its pixels: the inverse conversion, by the standards' formulas.
+    pub(in crate::video) fn frame(planes: &Planes, colour: impl Fn(f64, f64) -> [f64; 3]) -> Vec<u8> {
         let (red, blue) = match planes.matrix {
             ColourMatrix::Bt601 => (0.299, 0.114),
             ColourMatrix::Bt709 => (0.2126, 0.0722),
@@ -260,7 +182,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn known_colours_come_out() {
+    fn colour_bars_convert_to_the_rgb_of_both_standards() {
         let one = |matrix, range, yuv: [u8; 3]| {
             let chroma = Some(Chroma { across: 1, down: 1, left: true, top: true });
             let planes = Planes { width: 1, height: 1, bits: 8, chroma, matrix, range };
@@ -280,7 +202,7 @@ pub(super) mod tests {
             (ColourMatrix::Bt709, [32, 240, 118], [0, 0, 255]),
         ] {
             let found = one(matrix, ColourRange::Limited, yuv);
-            // The codes are rounded themselves.
+            // The codes are rounded, too.
             assert!(
                 found.iter().zip(&rgb).all(|(a, b)| a.abs_diff(*b) <= 2),
                 "{matrix:?} {yuv:?}: {found:?}, not {rgb:?}"
@@ -289,24 +211,9 @@ pub(super) mod tests {
         assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [0, 128, 128]), [0, 0, 0]);
         assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [255, 128, 128]), [255, 255, 255]);
         assert_eq!(one(ColourMatrix::Bt601, ColourRange::Full, [76, 85, 255]), [254, 0, 0]);
-        // Beyond white and black nothing wraps round.
+        // Values beyond white and black are clamped.
         assert_eq!(one(ColourMatrix::Bt601, ColourRange::Limited, [255, 128, 128]), [255, 255, 255]);
         assert_eq!(one(ColourMatrix::Bt601, ColourRange::Limited, [0, 128, 128]), [0, 0, 0]);
-    }
-
-    #[test]
-    fn matrices_go_by_the_size_and_by_name() {
-        assert_eq!(ColourMatrix::of_size(1279, 719), ColourMatrix::Bt601);
-        assert_eq!(
-            (ColourMatrix::of_size(1280, 2), ColourMatrix::of_size(2, 720)),
-            (ColourMatrix::Bt709, ColourMatrix::Bt709)
-        );
-        assert_eq!(
-            ("709".parse::<ColourMatrix>().unwrap(), "BT601".parse::<ColourMatrix>().unwrap()),
-            (ColourMatrix::Bt709, ColourMatrix::Bt601)
-        );
-        assert!("2020".parse::<ColourMatrix>().unwrap_err().to_string().contains("expected 601 or 709"));
-        assert!("tv".parse::<ColourRange>().unwrap_err().to_string().contains("expected limited or full"));
     }
 
     fn chromas() -> impl Strategy<Value = Option<Chroma>> {
@@ -317,10 +224,10 @@ pub(super) mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Chroma that changes evenly is met exactly by bilinear interpolation if each sample is taken where it lies; at the last
-        /// columns and rows there may be no further sample.
+        /// Bilinear interpolation is exact for a linear gradient of chroma if each sample is placed right; the last columns and rows may
+        /// have no further sample.
         #[test]
-        fn a_gradient_comes_back_within_rounding(
+        fn linear_gradient_converts_back_within_rounding(
             chroma in chromas(), bits in prop_oneof![Just(8u32), Just(10), Just(12), Just(16)],
             bt709 in any::<bool>(), full in any::<bool>(), base in [0.3..0.5f64, 0.3..0.5, 0.3..0.5],
             slope in [-0.01..0.01f64, -0.01..0.01, -0.01..0.01],
@@ -352,7 +259,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn chroma_lies_where_the_siting_says() {
+    fn chroma_interpolation_weights_follow_the_siting() {
         assert_eq!(between(0, 2, false, 4), (0, 1, 0.0), "before the first sample");
         assert_eq!(between(1, 2, false, 4), (0, 1, 0.25));
         assert_eq!(between(2, 2, false, 4), (0, 1, 0.75));
@@ -363,7 +270,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn deep_samples_make_pictures_of_sixteen_bits() {
+    fn samples_of_more_than_8_bits_convert_to_16_bit_pictures() {
         let deep = Planes { width: 2, height: 1, ..planes(10, None, ColourMatrix::Bt601, ColourRange::Full) };
         let picture = deep.picture(&[0xff, 0x03, 0x00, 0x02]).unwrap();
         assert_eq!(picture, Picture::from_rgb16(2, 1, vec![65535, 65535, 65535, 32800, 32800, 32800]).unwrap());

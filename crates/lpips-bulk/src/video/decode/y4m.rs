@@ -1,32 +1,32 @@
-//! y4m: uncompressed video that says what it is.
+//! Decoder of y4m: uncompressed video with a header.
 
 use std::io::{BufRead, Read};
 use std::path::Path;
 
 use lpips_core::Picture;
 
-use super::colour::{Chroma, ColourRange, Planes};
 use super::stream::{ColourDefaults, FrameStream, LONGEST, cut_short, fill, size};
+use crate::video::colour::{Chroma, ColourRange, Planes};
 use crate::{Error, Result};
 
-/// A stream of y4m.
-pub(super) struct Y4m<R> {
+/// Frames of a y4m stream.
+pub(in crate::video) struct Y4m<R> {
     input: R,
     planes: Planes,
     rate: Option<f64>,
     frame: Vec<u8>,
 }
 
-/// How a stream of y4m begins.
-pub(super) const Y4M: &[u8] = b"YUV4MPEG2 ";
+/// The first bytes of a y4m stream.
+pub(in crate::video) const Y4M: &[u8] = b"YUV4MPEG2 ";
 
 impl<R: BufRead + Send> Y4m<R> {
-    /// Reads the header; `name` is the video's in messages.
+    /// Reads the header; `name` names the video in messages.
     ///
     /// # Errors
-    /// A header that can't be read.
-    pub(super) fn open(mut input: R, name: &Path, colours: ColourDefaults) -> Result<Self> {
-        let fail = |reason: String| Error::file(name, format!("is no y4m that can be read: {reason}"));
+    /// A header that can't be parsed, or a colour space that is not supported.
+    pub(in crate::video) fn open(mut input: R, name: &Path, colours: ColourDefaults) -> Result<Self> {
+        let fail = |reason: String| Error::file(name, format!("is no readable y4m: {reason}"));
         let mut header = Vec::new();
         let read = (&mut input).take(LONGEST).read_until(b'\n', &mut header);
         read.map_err(|error| Error::io(name, "read", &error))?;
@@ -43,7 +43,7 @@ impl<R: BufRead + Send> Y4m<R> {
                 "F" => rate = fraction(value),
                 "C" => space = value,
                 "I" if !matches!(value, "p" | "?") => {
-                    tracing::warn!("{}: is interlaced; its frames are taken as they are", name.display());
+                    tracing::warn!("{}: is interlaced: its frames are compared without deinterlacing", name.display());
                 }
                 "X" => match value {
                     "COLORRANGE=FULL" => stated = Some(ColourRange::Full),
@@ -84,15 +84,15 @@ impl<R: BufRead + Send> FrameStream for Y4m<R> {
     }
 }
 
-/// A rate of frames, as `30000:1001`.
+/// Parses a frame rate such as `30000:1001`.
 fn fraction(text: &str) -> Option<f64> {
     let (above, below) = text.split_once(':')?;
     let rate = above.parse::<f64>().ok()? / below.parse::<f64>().ok()?;
     (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
-/// The chroma and the bits of y4m's colour space. `420jpeg`, as plain `420`, says that chroma lies amid the pixels that it stands
-/// for, and nothing of the range; what has more than 8 bits has its chroma where MPEG-2 has it.
+/// Chroma and bits of a y4m colour space. `420jpeg`, like plain `420`, places chroma at the centre of its pixels and states no range; colour
+/// spaces of more than 8 bits place chroma as MPEG-2 does.
 fn colour_space(name: &str) -> Option<(Option<Chroma>, u32)> {
     let chroma = |across, down, left, top| Some(Chroma { across, down, left, top });
     Some(match name {
@@ -125,9 +125,9 @@ fn colour_space(name: &str) -> Option<(Option<Chroma>, u32)> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::colour::ColourMatrix;
-    use super::super::colour::tests::frame;
     use super::*;
+    use crate::video::colour::ColourMatrix;
+    use crate::video::colour::planes::tests::frame;
 
     fn y4m(bytes: &[u8]) -> Result<Y4m<&[u8]>> {
         Y4m::open(bytes, Path::new("v.y4m"), ColourDefaults::default())
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_say_what_frames_are() {
+    fn y4m_header_states_planes_and_rate() {
         let plain = planes("W5 H4");
         assert_eq!((plain.width, plain.height, plain.bits, plain.bytes()), (5, 4, 8, 20 + 2 * 6));
         assert_eq!((plain.matrix, plain.range), (ColourMatrix::Bt601, ColourRange::Limited));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_can_not_be_read_are_told() {
+    fn y4m_header_that_is_malformed_gives_the_reason() {
         for (header, expected) in [
             ("", "does not begin with a line of YUV4MPEG2"),
             ("YUV4MPEG2 W2 H2", "does not begin with a line of YUV4MPEG2"),
@@ -179,15 +179,12 @@ mod tests {
             ("YUV4MPEG2 W2 H2 C420p99\n", "colour space 420p99"),
         ] {
             let error = y4m(header.as_bytes()).map(|_| ()).unwrap_err().to_string();
-            assert!(
-                error.starts_with("v.y4m: is no y4m that can be read: ") && error.contains(expected),
-                "{header}: {error}"
-            );
+            assert!(error.starts_with("v.y4m: is no readable y4m: ") && error.contains(expected), "{header}: {error}");
         }
     }
 
     #[test]
-    fn frames_come_one_after_the_other_and_one_cut_short_is_told() {
+    fn y4m_frames_are_read_in_order_and_a_cut_one_is_an_error() {
         let text = b"YUV4MPEG2 W2 H1 Cmono\nFRAME\n\x00\xffFRAME Ip\n\x80\x80FRAME\n\x01";
         let mut video = y4m(text).unwrap();
         assert_eq!(video.advance(), Ok(true));
@@ -204,9 +201,9 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// A picture of one colour is met whatever the colour space: 8 bits within two levels, more within one.
+        /// A picture of one colour converts back in every colour space: of 8 bits within two levels, of more within one.
         #[test]
-        fn every_colour_space_comes_back(
+        fn y4m_colour_spaces_convert_one_colour_back(
             space in prop::sample::select(vec![
                 "420jpeg", "420mpeg2", "420paldv", "420", "411", "422", "444", "mono",
                 "420p10", "422p10", "444p10", "420p12", "422p14", "444p16", "mono10", "mono16",
