@@ -1,4 +1,4 @@
-//! `lpips merge` through the real binary: parts are written by hand, as `--shard` leaves them.
+//! `lpips merge` through the real binary, with shards written by hand in the form of `--shard`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 mod support;
@@ -8,7 +8,7 @@ use support::{Sandbox, stderr, stdout};
 
 const ROWS: u64 = 7;
 
-/// A row with a name that makes trouble; row 3 has failed.
+/// A row whose name has a comma, quotes and a line break; row 3 has failed.
 fn line(index: u64) -> String {
     let mut row =
         json!({"index": index, "reference": format!("r{}/a, \"{index}\"\n.png", index % 2), "candidate": "c.png"});
@@ -35,7 +35,7 @@ fn put(sandbox: &Sandbox, name: &str, rows: &str, run: &Value) {
     sandbox.write(&format!("{name}.run"), format!("{run:#}\n"));
 }
 
-/// The whole, and its three shards.
+/// The results of one run, and of its three shards.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     put(&sandbox, "whole.jsonl", &rows(0..ROWS), &run_file("1/1", &json!({"rows": ROWS, "failures": 1})));
@@ -51,7 +51,7 @@ fn read(sandbox: &Sandbox, name: &str) -> String {
     std::fs::read_to_string(sandbox.path(name)).unwrap()
 }
 
-/// Runs it to an end with one sentence and this exit code.
+/// Runs a merge that fails with one sentence and this exit code.
 fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32) -> String {
     let output = sandbox.lpips(&[&["merge"], arguments].concat()).output().unwrap();
     let text = stderr(&output);
@@ -80,7 +80,7 @@ r1      2  0.52857
 ";
 
 #[test]
-fn parts_make_the_whole() {
+fn merged_shards_equal_the_results_of_one_run() {
     let sandbox = sandbox();
     let (out, err) = merged(&sandbox, &["2.jsonl", "3.jsonl", "1.jsonl", "--out", "all.jsonl"]);
     assert_eq!((out.as_str(), err.as_str()), (SUMMARY, ""));
@@ -97,7 +97,7 @@ fn parts_make_the_whole() {
 }
 
 #[test]
-fn formats_are_converted_there_and_back() {
+fn merge_converts_formats_back_and_forth() {
     let sandbox = sandbox();
     merged(&sandbox, &["1.jsonl", "2.jsonl", "3.jsonl", "--out", "all.csv"]);
     assert!(
@@ -118,7 +118,7 @@ fn formats_are_converted_there_and_back() {
 
 #[cfg(feature = "parquet")]
 #[test]
-fn parquet_is_written() {
+fn merge_writes_parquet() {
     let sandbox = sandbox();
     merged(&sandbox, &["whole.jsonl", "--out", "all.parquet"]);
     let bytes = std::fs::read(sandbox.path("all.parquet")).unwrap();
@@ -128,7 +128,7 @@ fn parquet_is_written() {
 
 #[cfg(not(feature = "parquet"))]
 #[test]
-fn without_parquet_it_is_said_how_to_get_it() {
+fn merge_to_parquet_without_the_feature_names_it() {
     let sandbox = sandbox();
     let text = refused(&sandbox, &["whole.jsonl", "--out", "all.parquet"], 2);
     assert!(text.contains("--features parquet"), "{text}");
@@ -136,19 +136,22 @@ fn without_parquet_it_is_said_how_to_get_it() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_refused() {
+fn merge_refuses_parts_that_do_not_fit_together() {
     let sandbox = sandbox();
     let text = refused(&sandbox, &["1.jsonl", "3.jsonl"], 2);
     assert!(text.contains("shard 2 of 3 is missing"), "{text}");
     let text = refused(&sandbox, &["1.jsonl", "2.jsonl", "3.jsonl", "./2.jsonl"], 1);
     assert!(text.contains("./2.jsonl: is shard 2/3, as 2.jsonl is"), "{text}");
     let text = refused(&sandbox, &["1.jsonl", "whole.jsonl", "2.jsonl"], 1);
-    assert!(text.contains("whole.jsonl: was made in 1 shard"), "{text}");
+    assert!(
+        text.contains("whole.jsonl: is of another run: number of shards is 1 in whole.jsonl and 3 in 1.jsonl"),
+        "{text}"
+    );
     let mut other = run_file("2/3", &json!({"rows": 2, "failures": 0}));
     other["work"]["--crop"] = json!(32);
     put(&sandbox, "other.jsonl", &rows([1, 4].into_iter()), &other);
     let text = refused(&sandbox, &["1.jsonl", "other.jsonl", "3.jsonl"], 1);
-    assert!(text.contains("other.jsonl: was made with --crop 32, and 1.jsonl with --crop 64"), "{text}");
+    assert!(text.contains("other.jsonl: is of another run: --crop is 32 in other.jsonl and 64 in 1.jsonl"), "{text}");
     sandbox.write("alone.jsonl", rows(0..3));
     sandbox.write("alone.json", "[\n]\n");
     sandbox.write("alone.json.run", read(&sandbox, "1.jsonl.run").replace("\"jsonl\"", "\"json\""));
@@ -160,12 +163,12 @@ fn what_does_not_fit_together_is_refused() {
     assert!(text.contains("2.jsonl: has 1 whole rows, and its run file says 2"), "{text}");
     sandbox.write("3.jsonl", "{\"index\":2,\n");
     let text = refused(&sandbox, &["1.jsonl", "2.jsonl", "3.jsonl", "--out", "all.jsonl"], 1);
-    assert!(text.contains("3.jsonl: line 1 is no row that can be read"), "{text}");
+    assert!(text.contains("3.jsonl: line 1 is no readable row"), "{text}");
     assert!(!sandbox.path("all.jsonl").exists() && !sandbox.path("all.jsonl.run").exists());
 }
 
 #[test]
-fn what_is_there_is_not_lost() {
+fn merge_does_not_overwrite_files_or_its_parts() {
     let sandbox = sandbox();
     let whole = read(&sandbox, "whole.jsonl");
     let parts = ["1.jsonl", "2.jsonl", "3.jsonl"];
@@ -182,14 +185,14 @@ fn what_is_there_is_not_lost() {
 }
 
 #[test]
-fn parts_that_are_not_complete_are_taken_when_it_is_asked_for() {
+fn merge_with_partial_takes_incomplete_parts() {
     let sandbox = sandbox();
     let torn = rows([1, 4].into_iter());
     put(&sandbox, "2.jsonl", &torn[..torn.len() - 9], &run_file("2/3", &Value::Null));
     let parts = ["1.jsonl", "2.jsonl", "--out", "all.jsonl"];
     assert!(refused(&sandbox, &parts, 1).contains("2.jsonl: is not complete"));
     let (_, err) = merged(&sandbox, &[&parts[..], &["--partial"]].concat());
-    assert_eq!(err, "note: 4 of 7 rows are there\n");
+    assert_eq!(err, "note: merged 4 of 7 rows\n");
     assert!(read(&sandbox, "all.jsonl") == rows([0, 1, 3, 6].into_iter()));
     let run: Value = serde_json::from_str(&read(&sandbox, "all.jsonl.run")).unwrap();
     assert_eq!(run, run_file("1/1", &Value::Null));
@@ -198,7 +201,7 @@ fn parts_that_are_not_complete_are_taken_when_it_is_asked_for() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_is_named_and_leaves_nothing() {
+fn merge_on_a_full_disk_leaves_nothing() {
     let sandbox = Sandbox::new();
     let row = |index| format!("{{\"index\":{index},\"reference\":\"a\",\"candidate\":\"b\",\"error\":\"e\"}}\n");
     let rows: String = (0..5000).map(row).collect();
@@ -232,7 +235,7 @@ fn a_full_disk_is_named_and_leaves_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn merge_into_a_closed_pipe_is_no_error() {
     let sandbox = sandbox();
     let script = format!("{} merge whole.jsonl | true", env!("CARGO_BIN_EXE_lpips"));
     let mut command = std::process::Command::new("sh");

@@ -1,4 +1,4 @@
-//! The distances of all pairs as a symmetric matrix, in a file.
+//! Symmetric matrices of the distances of all pairs, as CSV or `NumPy` files.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -10,20 +10,20 @@ use lpips_data::npy;
 
 use crate::source::discover::bytes;
 
-/// What a matrix is written as.
+/// The format of a matrix file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MatrixFormat {
-    /// Pictures' names in the first row and the first column; a distance that could not be measured is empty.
+    /// CSV with the pictures' names in the first row and the first column; the cell of a failed pair is empty.
     Csv,
-    /// `NumPy`'s `.npy`, f32 of shape (N, N); a distance that could not be measured is NaN.
+    /// `NumPy`'s `.npy`, f32 of shape (N, N); NaN for a failed pair.
     Npy,
 }
 
 impl MatrixFormat {
-    /// By a file's ending.
+    /// The format of a file by its extension.
     ///
     /// # Errors
-    /// Another ending than `.csv` and `.npy`.
+    /// Another extension than `.csv` and `.npy`.
     pub fn of(path: &Path) -> Result<Self> {
         match path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).as_deref() {
             Some("csv") => Ok(Self::Csv),
@@ -33,49 +33,61 @@ impl MatrixFormat {
     }
 }
 
-/// A matrix that is being filled, with its diagonal 0. Until it is done its upper half is kept in a file without a name beside
-/// the one that it will be, so that memory stays flat and nothing is left behind.
+/// Collects the distances of all pairs and writes them as a matrix with a diagonal of 0. Until then its upper half is in an unnamed file in
+/// the same folder: memory does not grow with the number of pairs, and nothing is left behind.
+///
+/// ```
+/// use lpips_bulk::results::matrix::DistanceMatrix;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("matrix.csv");
+/// let mut matrix = DistanceMatrix::create(&path, 2)?;
+/// matrix.add(0, 0.25)?;
+/// matrix.finish(&["a.png", "b.png"].map(|name| std::path::Path::new(name).into()))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, ",a.png,b.png\na.png,0,0.25\nb.png,0.25,0\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DistanceMatrix {
     path: PathBuf,
     format: MatrixFormat,
     pictures: u64,
     half: BufWriter<File>,
-    /// How many distances of the upper half are written.
+    /// Number of distances of the upper half that are written.
     written: u64,
 }
 
-/// Bytes of the rows that are put together at a time, one row at least.
+/// Bytes of the rows that are assembled at a time; at least one row is.
 const BLOCK: u64 = 64 << 20;
 
 impl DistanceMatrix {
-    /// Begins the matrix of so many pictures.
+    /// Begins a matrix of `pictures` rows and columns.
     ///
     /// # Errors
-    /// An ending that is none of a matrix; a folder that can't be written to.
+    /// An extension of no matrix format; a folder that can't be written to.
     pub fn create(path: &Path, pictures: usize) -> Result<Self> {
         let format = MatrixFormat::of(path)?;
         let half = tempfile::tempfile_in(files::folder_of(path)).map_err(|error| Error::io(path, "written", &error))?;
         Ok(Self { path: path.to_path_buf(), format, pictures: pictures as u64, half: BufWriter::new(half), written: 0 })
     }
 
-    /// Takes in the distance of the pair with this number among all pairs (i, j), i < j, in their order. Pairs come in this order;
-    /// one that is left out was not measured.
+    /// Adds the distance of a pair by its index among all pairs (i, j), i < j, in order. Indices must grow; an index that is skipped is a
+    /// failed pair.
     ///
     /// # Errors
-    /// A full disk; a number that came before.
+    /// A full disk; an index that does not grow.
     pub fn add(&mut self, index: u64, distance: f64) -> Result<()> {
         if index < self.written {
             return Err(Error::file(
                 &self.path,
-                format!("pair {index} came too late for the matrix: expected {}", self.written),
+                format!("pair {index} is out of order: expected {} or a later one", self.written),
             ));
         }
         self.fill(index)?;
         self.put(distance as f32)
     }
 
-    /// Writes the file, whole or not at all. `names` are the pictures', which CSV shows.
+    /// Writes the file, whole or not at all. `names` are the pictures' names, which CSV has.
     ///
     /// # Errors
     /// A full disk.
@@ -113,7 +125,7 @@ impl DistanceMatrix {
         Ok(())
     }
 
-    /// What was not measured, up to a pair.
+    /// Writes NaN for the failed pairs before a pair.
     fn fill(&mut self, index: u64) -> Result<()> {
         while self.written < index {
             self.put(f32::NAN)?;
@@ -128,7 +140,7 @@ impl DistanceMatrix {
     }
 }
 
-/// Calls `each` for all rows of the matrix whose upper half this is, `block` bytes of rows being put together at a time.
+/// Calls `each` for all rows of the matrix of this upper half. `block` bytes of rows are assembled at a time.
 fn rows(half: &mut File, n: u64, block: u64, mut each: impl FnMut(usize, &[f32]) -> io::Result<()>) -> io::Result<()> {
     let height = (block / 4 / n.max(1)).clamp(1, n.max(1));
     let mut half = BufReader::new(half);
@@ -147,7 +159,7 @@ fn rows(half: &mut File, n: u64, block: u64, mut each: impl FnMut(usize, &[f32])
     for top in (0..n).step_by(height as usize) {
         let bottom = (top + height).min(n);
         let mut rows = vec![0f32; (bottom - top) as usize * width];
-        // What lies left of the diagonal is above it in the rows before.
+        // The values left of the diagonal are above it in earlier rows.
         let mut column = vec![0f32; (bottom - top) as usize];
         for i in 0..bottom - 1 {
             let first = top.max(i + 1);
@@ -181,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_whole_whatever_is_put_together_at_a_time() {
+    fn matrix_rows_are_the_same_for_any_block_size() {
         for n in [1, 2, 3, 7, 20] {
             for block in [1, 4 * n * 2, 4 * n * 3, 1 << 20] {
                 let mut seen = 0;
@@ -200,7 +212,7 @@ mod tests {
         }
     }
 
-    /// The matrix of three pictures whose pair (0, 2) could not be measured.
+    /// The matrix of three pictures whose pair (0, 2) has failed.
     fn matrix(folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(name);
         let mut matrix = DistanceMatrix::create(&path, 3).unwrap();
@@ -213,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_written_as_csv() {
+    fn matrix_csv_has_names_and_empty_cells_for_failed_pairs() {
         let folder = tempfile::tempdir().unwrap();
         let text = std::fs::read_to_string(matrix(folder.path(), "m.csv")).unwrap();
         assert_eq!(text, ",\"a,1.png\",b.png,c.png\n\"a,1.png\",0,0.5,\nb.png,0.5,0,0.25\nc.png,,0.25,0\n");
@@ -221,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_is_written_as_npy() {
+    fn matrix_npy_is_read_by_candle_with_nan_for_failed_pairs() {
         let folder = tempfile::tempdir().unwrap();
         let path = matrix(folder.path(), "m.npy");
         let tensor = candle_core::Tensor::read_npy(&path).unwrap().to_vec2::<f32>().unwrap();
@@ -234,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn another_ending_and_a_folder_that_is_not_there_are_refused() {
+    fn matrix_of_another_extension_or_in_a_missing_folder_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = |name: &str| DistanceMatrix::create(&folder.path().join(name), 3).unwrap_err().to_string();
         assert!(error("m.txt").contains("ends in .csv or .npy"), "{}", error("m.txt"));

@@ -1,29 +1,29 @@
-//! What all pairs of a set say of its pictures: the nearest of each, and which are near-duplicates of one another. Memory grows with
-//! the number of pictures, not of pairs, and the order of the pairs does not matter.
+//! Nearest neighbours and groups of near-duplicates among the pictures of a folder. Memory grows with the number of pictures, not of pairs,
+//! and the order of the pairs does not matter.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// The K nearest others of each picture.
+/// Finds the K nearest neighbours of each picture.
 #[derive(Debug)]
 pub struct Nearest {
     k: usize,
-    /// Of each picture, the farthest on top.
+    /// By picture, with the farthest neighbour on top.
     heaps: Vec<BinaryHeap<Neighbour>>,
 }
 
-/// Another picture and how far it is.
+/// A neighbour of a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
     /// The distance.
     pub distance: f64,
-    /// The picture's number.
+    /// The neighbour's number.
     pub picture: usize,
 }
 
 impl Eq for Neighbour {}
 
 impl Ord for Neighbour {
-    /// By distance; of equally far ones the lower number is the nearer.
+    /// By distance, then by number.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.distance.total_cmp(&other.distance).then(self.picture.cmp(&other.picture))
     }
@@ -36,12 +36,12 @@ impl PartialOrd for Neighbour {
 }
 
 impl Nearest {
-    /// Of so many pictures, with no pair yet.
+    /// `pictures` pictures without any pair yet.
     pub fn new(pictures: usize, k: usize) -> Self {
         Self { k, heaps: vec![BinaryHeap::new(); pictures] }
     }
 
-    /// Takes in the distance of two pictures, each being a neighbour of the other.
+    /// Adds the distance of two pictures.
     pub fn add(&mut self, i: usize, j: usize, distance: f64) {
         for (picture, other) in [(i, j), (j, i)] {
             let Some(heap) = self.heaps.get_mut(picture) else { continue };
@@ -54,21 +54,21 @@ impl Nearest {
         }
     }
 
-    /// By picture, its neighbours, the nearest first: K, or as many as there were.
+    /// The neighbours of each picture, the nearest first; fewer than K where there were fewer pairs.
     pub fn into_neighbours(self) -> impl Iterator<Item = Vec<Neighbour>> {
         self.heaps.into_iter().map(BinaryHeap::into_sorted_vec)
     }
 }
 
-/// Groups of pictures that pairs join: each has a near-duplicate in its group, and none outside.
+/// Groups of near-duplicates: the connected components of the pairs that were joined.
 #[derive(Debug)]
 pub struct Groups {
-    /// Of each picture one of its group with a lower number, or itself.
+    /// For each picture one of its group with a lower number, or itself.
     above: Vec<usize>,
 }
 
 impl Groups {
-    /// Of so many pictures, each by itself.
+    /// `pictures` pictures, each a group of its own.
     pub fn new(pictures: usize) -> Self {
         Self { above: (0..pictures).collect() }
     }
@@ -79,7 +79,7 @@ impl Groups {
         self.above[i.max(j)] = i.min(j);
     }
 
-    /// The groups of two and more, each in the order of numbers, ordered by their first.
+    /// The groups of two and more pictures, each in the order of numbers, ordered by their first.
     pub fn into_groups(mut self) -> Vec<Vec<usize>> {
         let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for picture in 0..self.above.len() {
@@ -91,7 +91,7 @@ impl Groups {
         groups.into_values().collect()
     }
 
-    /// The picture with the lowest number in a group; the way there is halved.
+    /// The picture with the lowest number in a group, with path halving.
     fn first(&mut self, mut picture: usize) -> usize {
         while self.above[picture] != picture {
             self.above[picture] = self.above[self.above[picture]];
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use lpips_data::rng::{Rng, Stream};
 
-    /// Distances of all pairs of so many pictures, with many that are equal.
+    /// Distances of all pairs, many of them equal.
     fn distances(pictures: usize) -> Vec<(usize, usize, f64)> {
         let mut rng = Rng::new(3, Stream::Samples, (0, 0));
         let pairs = (0..pictures).flat_map(|i| (i + 1..pictures).map(move |j| (i, j)));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_are_those_of_a_full_sort_in_whatever_order_pairs_come() {
+    fn nearest_neighbours_equal_a_full_sort_in_any_order_of_pairs() {
         let pairs = distances(30);
         let found = |pairs: &mut dyn Iterator<Item = &(usize, usize, f64)>| {
             let mut nearest = Nearest::new(30, 4);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_pictures_than_asked_for_are_all_there_and_none_is_none() {
+    fn nearest_neighbours_of_few_pictures_or_k_0_are_those_there_are() {
         let mut few = Nearest::new(3, 5);
         few.add(0, 2, 0.5);
         let counts: Vec<_> = few.into_neighbours().map(|neighbours| neighbours.len()).collect();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_what_pairs_connect() {
+    fn groups_are_connected_components_of_pairs() {
         let mut groups = Groups::new(9);
         for (i, j) in [(7, 8), (5, 1), (3, 4), (1, 3), (4, 5)] {
             groups.join(i, j);

@@ -1,14 +1,26 @@
-//! A distance that none should be above.
+//! Violations of a maximum distance.
 
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
 use crate::results::schema::Row;
 
-/// How many of the worst are told.
+/// Number of the worst violations that are kept.
 const WORST: usize = 20;
 
-/// What is above a distance, by the first metric.
+/// Counts the rows above a distance by the first metric, and keeps the worst.
+///
+/// ```
+/// use lpips_bulk::results::schema::{MetricResult, Row};
+/// use lpips_bulk::results::threshold::Threshold;
+///
+/// let mut threshold = Threshold::new(0.3);
+/// for (index, distance) in [(0, 0.2), (1, 0.4)] {
+///     let outcome = Ok(vec![MetricResult { distance, ..MetricResult::default() }]);
+///     threshold.add(&Row { index, reference: "a".into(), candidate: "b".into(), second: None, outcome });
+/// }
+/// assert_eq!((threshold.count(), threshold.worst()[0].index), (1, 1));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
     limit: f64,
@@ -16,7 +28,7 @@ pub struct Threshold {
     worst: Vec<Violation>,
 }
 
-/// A row above it.
+/// A row above the limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Violation {
     /// The row's number.
@@ -30,12 +42,12 @@ pub struct Violation {
 }
 
 impl Threshold {
-    /// Nothing seen yet.
+    /// No rows yet.
     pub fn new(limit: f64) -> Self {
         Self { limit, count: 0, worst: Vec::new() }
     }
 
-    /// Looks at a row; one that failed has no distance to be above.
+    /// Adds a row; a failed row violates nothing.
     pub fn add(&mut self, row: &Row) {
         let Some(first) = row.outcome.as_ref().ok().and_then(|measured| measured.first()) else { return };
         let second = first.second.zip(row.second.as_ref()).filter(|(distance, _)| *distance > first.distance);
@@ -53,17 +65,17 @@ impl Threshold {
         }
     }
 
-    /// The distance.
+    /// The limit.
     pub fn limit(&self) -> f64 {
         self.limit
     }
 
-    /// How many rows are above it.
+    /// Number of rows above the limit.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The worst of them, 20 at most, from the largest distance down.
+    /// The worst violations, at most 20, the largest distance first.
     pub fn worst(&self) -> &[Violation] {
         &self.worst
     }
@@ -88,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_above_is_counted_and_the_worst_are_kept() {
+    fn threshold_counts_violations_and_keeps_the_worst() {
         let mut threshold = Threshold::new(0.5);
         for index in 0..100 {
             // 0.00, 0.07, ... in a mixed order; 0.5 itself is not above.
@@ -101,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_are_told_in_their_order_and_triplets_by_their_worse_candidate() {
+    fn violations_of_triplets_name_the_worse_candidate_in_row_order() {
         let mut threshold = Threshold::new(0.1);
         for (index, first, second) in [(0, 0.2, 0.3), (1, 0.3, 0.2), (2, 0.05, 0.01), (3, 0.0, 0.4)] {
             threshold.add(&row(index, first, Some(second)));

@@ -1,21 +1,25 @@
-//! A row as a JSON object.
+//! Rows as JSON objects.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
-use super::{bytes, name};
-use crate::results::schema::{Columns, MetricResult, Row};
+use crate::results::fields::{ALIASES, Fields, Origin};
+use crate::results::names;
+use crate::results::schema::{Columns, Row};
 
-#[derive(Serialize)]
-struct Line<'a> {
-    index: u64,
+/// The JSON object of a row, with the keys in this order. `N` maps metrics to numbers, `L` to the layers' parts, `T` to the tiles.
+///
+/// `distance` and `second_distance` are those of the first metric; the maps of distances are there for several metrics only. A name that
+/// is not UTF-8 is written as near as text comes, with its bytes in base64 beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record<'a, N, L, T> {
+    index: Option<u64>,
     reference: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reference_base64: Option<String>,
@@ -30,28 +34,35 @@ struct Line<'a> {
     distance: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     second_distance: Option<f64>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    distances: Map<'a, f64>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    second_distances: Map<'a, f64>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    layers: Map<'a, Map<'a, f64>>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    tiles: Map<'a, &'a [f64]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
+    distances: Option<N>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_distances: Option<N>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<L>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tiles: Option<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Cow<'a, str>>,
 }
 
-/// An object whose keys stay in their order.
-struct Map<'a, T>(Vec<(&'a str, T)>);
+/// A record as it is written.
+type Written<'a> = Record<'a, Ordered<'a, f64>, Ordered<'a, Ordered<'a, f64>>, Ordered<'a, &'a [f64]>>;
+/// A record as it is read: a number, a layer or a tile of another type is a missing one.
+type Read = Record<'static, serde_json::Map<String, Value>, Value, Value>;
 
-impl<T> Map<'_, T> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+/// An object whose keys keep their order.
+struct Ordered<'a, T>(Vec<(&'a str, T)>);
+
+impl<'a, T> Ordered<'a, T> {
+    /// The object, unless it has no keys.
+    fn non_empty(entries: impl Iterator<Item = (&'a str, T)>) -> Option<Self> {
+        let entries: Vec<_> = entries.collect();
+        (!entries.is_empty()).then_some(Self(entries))
     }
 }
 
-impl<T: Serialize> Serialize for Map<'_, T> {
+impl<T: Serialize> Serialize for Ordered<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         self.0.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
@@ -59,108 +70,132 @@ impl<T: Serialize> Serialize for Map<'_, T> {
     }
 }
 
-#[derive(Deserialize)]
-struct Parsed {
-    index: u64,
-    reference: PathBuf,
-    reference_base64: Option<String>,
-    candidate: PathBuf,
-    candidate_base64: Option<String>,
-    second: Option<PathBuf>,
-    second_base64: Option<String>,
-    distance: Option<f64>,
-    second_distance: Option<f64>,
-    #[serde(default)]
-    distances: HashMap<String, f64>,
-    #[serde(default)]
-    second_distances: HashMap<String, f64>,
-    #[serde(default)]
-    layers: HashMap<String, HashMap<String, f64>>,
-    #[serde(default)]
-    tiles: HashMap<String, Vec<f64>>,
-    error: Option<String>,
-}
-
-pub(super) fn line(columns: &Columns, row: &Row, to: &mut Vec<u8>) -> io::Result<()> {
-    let (reference, reference_base64) = texts(&row.reference);
-    let (candidate, candidate_base64) = texts(&row.candidate);
+/// Appends a row as a line.
+pub(super) fn write_row(columns: &Columns, row: &Row, to: &mut Vec<u8>) -> io::Result<()> {
+    let (reference, reference_base64) = names::text(&row.reference);
+    let (candidate, candidate_base64) = names::text(&row.candidate);
     let (second, second_base64) =
-        row.second.as_deref().map(texts).map_or((None, None), |(text, bytes)| (Some(text), bytes));
-    let measured = row.outcome.as_deref().unwrap_or_default();
-    let metrics = || columns.metrics.iter().map(String::as_str).zip(measured);
+        row.second.as_deref().map(names::text).map_or((None, None), |(text, bytes)| (Some(text), bytes));
+    let results = row.outcome.as_deref().unwrap_or_default();
+    let metrics = || columns.metrics.iter().map(String::as_str).zip(results);
     let several = || metrics().filter(|_| columns.metrics.len() > 1);
     let layers = metrics().zip(&columns.layers).filter(|(_, names)| !names.is_empty());
-    let line = Line {
-        index: row.index,
+    let layers = layers.map(|((metric, own), names)| {
+        (metric, Ordered(names.iter().map(String::as_str).zip(own.layers.iter().copied()).collect()))
+    });
+    let tiles = metrics().filter(|(_, own)| !own.tiles.is_empty()).map(|(metric, own)| (metric, &own.tiles[..]));
+    let record = Written {
+        index: Some(row.index),
         reference,
         reference_base64,
         candidate,
         candidate_base64,
         second,
         second_base64,
-        distance: measured.first().map(|first| first.distance),
-        second_distance: measured.first().and_then(|first| first.second),
-        distances: Map(several().map(|(metric, own)| (metric, own.distance)).collect()),
-        second_distances: Map(several().filter_map(|(metric, own)| Some((metric, own.second?))).collect()),
-        layers: Map(layers
-            .map(|((metric, own), names)| {
-                (metric, Map(names.iter().map(String::as_str).zip(own.layers.iter().copied()).collect()))
-            })
-            .collect()),
-        tiles: Map(metrics().filter(|(_, own)| !own.tiles.is_empty()).map(|(m, own)| (m, &own.tiles[..])).collect()),
-        error: row.outcome.as_ref().err().map(String::as_str),
+        distance: results.first().map(|first| first.distance),
+        second_distance: results.first().and_then(|first| first.second),
+        distances: Ordered::non_empty(several().map(|(metric, own)| (metric, own.distance))),
+        second_distances: Ordered::non_empty(several().filter_map(|(metric, own)| Some((metric, own.second?)))),
+        layers: Ordered::non_empty(layers),
+        tiles: Ordered::non_empty(tiles),
+        error: row.outcome.as_ref().err().map(Cow::from),
     };
-    serde_json::to_writer(&mut *to, &line)?;
+    serde_json::to_writer(&mut *to, &record)?;
     to.push(b'\n');
     Ok(())
 }
 
-pub(super) fn parse(columns: &Columns, line: &[u8]) -> Result<Row, String> {
-    let mut parsed: Parsed = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let reference = path(parsed.reference, parsed.reference_base64)?;
-    let candidate = path(parsed.candidate, parsed.candidate_base64)?;
-    let second = parsed.second.map(|text| path(text, parsed.second_base64)).transpose()?;
-    let outcome = if let Some(error) = parsed.error {
-        Err(error)
-    } else {
-        let is_only = columns.metrics.len() == 1;
-        let of = |(at, metric): (usize, &String)| {
-            let (distance, second) = if is_only {
-                (parsed.distance, parsed.second_distance)
-            } else {
-                (parsed.distances.get(metric).copied(), parsed.second_distances.get(metric).copied())
-            };
-            let parts = parsed.layers.get(metric);
-            let part = |layer| {
-                let value = parts.and_then(|parts| parts.get(layer)).copied();
-                value.ok_or_else(|| format!("it lacks the layer {layer} of {metric}"))
-            };
-            Ok(MetricResult {
-                distance: distance.ok_or_else(|| format!("it lacks the distance of {metric}"))?,
-                second,
-                layers: columns.layers.get(at).into_iter().flatten().map(part).collect::<Result<_, String>>()?,
-                tiles: parsed.tiles.remove(metric).unwrap_or_default(),
-            })
+/// Parses a line that [`write_row`] has written.
+pub(super) fn parse_row(columns: &Columns, line: &[u8]) -> Result<Row, String> {
+    let record: Read = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    record.row(columns, Origin::Own)
+}
+
+impl Read {
+    fn row(self, columns: &Columns, origin: Origin) -> Result<Row, String> {
+        let mut fields = Fields::new(columns);
+        let number = |of: &Option<serde_json::Map<String, Value>>, first: Option<f64>, at: usize| {
+            let named = of.as_ref().and_then(|of| of.get(&columns.metrics[at])?.as_f64());
+            named.or(first.filter(|_| at == 0))
         };
-        Ok(columns.metrics.iter().enumerate().map(of).collect::<Result<_, String>>()?)
-    };
-    Ok(Row { index: parsed.index, reference, candidate, second, outcome })
-}
-
-/// A name as text, and its bytes where the text is not all of it.
-fn texts(name: &Path) -> (Cow<'_, str>, Option<String>) {
-    let text = name.to_string_lossy();
-    let lost = matches!(text, Cow::Owned(_)) && cfg!(unix);
-    let base64 = lost.then(|| STANDARD.encode(bytes(name)));
-    (text, base64)
-}
-
-pub(super) fn path(text: PathBuf, base64: Option<String>) -> Result<PathBuf, String> {
-    match base64 {
-        Some(base64) if cfg!(unix) => {
-            let bytes = STANDARD.decode(base64).map_err(|error| format!("a name is no base64: {error}"))?;
-            Ok(name(&bytes))
+        for (at, metric) in columns.metrics.iter().enumerate() {
+            fields.distances[at] = number(&self.distances, self.distance, at);
+            fields.seconds[at] = number(&self.second_distances, self.second_distance, at);
+            if origin != Origin::Own {
+                continue;
+            }
+            let parts = self.layers.as_ref().and_then(|layers| layers.get(metric));
+            for (part, name) in fields.layers[at].iter_mut().zip(columns.layers.get(at).into_iter().flatten()) {
+                *part = parts.and_then(|parts| parts.get(name)?.as_f64());
+            }
+            if let Some(tiles) = self.tiles.as_ref().and_then(|tiles| tiles.get(metric)) {
+                let tiles = Vec::<f64>::deserialize(tiles);
+                fields.tiles[at] = tiles.map_err(|error| format!("has unreadable tiles of {metric}: {error}"))?;
+            }
         }
-        _ => Ok(text),
+        fields.index = self.index;
+        fields.reference = names::from_text(self.reference.into_owned(), self.reference_base64)?;
+        fields.candidate = names::from_text(self.candidate.into_owned(), self.candidate_base64)?;
+        let second = self.second.map(|second| names::from_text(second.into_owned(), self.second_base64));
+        fields.second = second.transpose()?;
+        fields.error = self.error.map(Cow::into_owned);
+        fields.row(columns, origin)
+    }
+}
+
+/// A row's object in a file that may come from another program; see [`ALIASES`].
+#[derive(Debug)]
+pub(in crate::results) struct AnyRecord(Read);
+
+impl AnyRecord {
+    /// Whether the row has failed.
+    pub(in crate::results) fn is_failed(&self) -> bool {
+        self.0.error.is_some()
+    }
+
+    /// Whether the row is a triplet.
+    pub(in crate::results) fn is_triplet(&self) -> bool {
+        self.0.second.is_some()
+    }
+
+    /// The metrics that the row names.
+    pub(in crate::results) fn metrics(&self) -> Vec<String> {
+        self.0.distances.iter().flatten().map(|(metric, _)| metric.clone()).collect()
+    }
+
+    /// Assembles the row, which has this place in its file.
+    pub(in crate::results) fn row(self, columns: &Columns, place: u64) -> Result<Row, String> {
+        self.0.row(columns, Origin::Any(place))
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyRecord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = AnyRecord;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with reference, candidate and distance")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyRecord, A::Error> {
+                let mut object = serde_json::Map::new();
+                while let Some((key, value)) = map.next_entry::<String, Value>()? {
+                    object.insert(key, value);
+                }
+                for (alias, field) in ALIASES {
+                    if !object.contains_key(field)
+                        && let Some(value) = object.get(alias).cloned()
+                    {
+                        object.insert(field.to_string(), value);
+                    }
+                }
+                Read::deserialize(Value::Object(object)).map(AnyRecord).map_err(de::Error::custom)
+            }
+        }
+
+        deserializer.deserialize_map(Object)
     }
 }

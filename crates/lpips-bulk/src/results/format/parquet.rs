@@ -1,4 +1,4 @@
-//! Rows as a Parquet file.
+//! Rows as Parquet files.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
-use super::table;
+use super::flat_table;
 use crate::results::schema::{Columns, Row};
 
-/// Rows that are written, and thereby held, together.
+/// Rows of a row group, which are held in memory until they are written.
 const GROUP: usize = 1 << 16;
 
+/// Encodes rows as a Parquet file, group by group.
 pub(crate) struct ParquetEncoder<W: Write + Send> {
     columns: Columns,
     file: SerializedFileWriter<W>,
@@ -23,18 +24,18 @@ pub(crate) struct ParquetEncoder<W: Write + Send> {
 }
 
 impl<W: Write + Send> ParquetEncoder<W> {
-    pub(super) fn new(columns: &Columns, to: W) -> io::Result<Self> {
+    pub(crate) fn new(columns: &Columns, to: W) -> io::Result<Self> {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         let file = SerializedFileWriter::new(to, Arc::new(schema(columns).map_err(io_error)?), Arc::new(properties));
         Ok(Self { columns: columns.clone(), file: file.map_err(io_error)?, rows: Vec::new() })
     }
 
-    pub(super) fn add(&mut self, row: &Row) -> io::Result<()> {
+    pub(crate) fn add(&mut self, row: &Row) -> io::Result<()> {
         self.rows.push(row.clone());
         if self.rows.len() == GROUP { self.write().map_err(io_error) } else { Ok(()) }
     }
 
-    pub(super) fn finish(mut self) -> io::Result<W> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         if !self.rows.is_empty() {
             self.write().map_err(io_error)?;
         }
@@ -54,8 +55,8 @@ impl<W: Write + Send> ParquetEncoder<W> {
             let second = |row: &Row| row.second.as_ref().and_then(|second| text(&second.to_string_lossy()));
             column::<ByteArrayType>(&mut group, rows.iter().map(second))?;
         }
-        let numbers: Vec<_> = rows.iter().map(|row| table::numbers(&self.columns, row)).collect();
-        for at in 0..table::names(&self.columns).len() {
+        let numbers: Vec<_> = rows.iter().map(|row| flat_table::numbers(&self.columns, row)).collect();
+        for at in 0..flat_table::names(&self.columns).len() {
             column::<DoubleType>(&mut group, numbers.iter().map(|numbers| numbers[at]))?;
         }
         let error = |row: &Row| row.outcome.as_ref().err().and_then(|error| text(error));
@@ -79,14 +80,14 @@ fn schema(columns: &Columns) -> Result<Type, ParquetError> {
     if columns.triplets {
         fields.push(field("second", Physical::BYTE_ARRAY, Repetition::OPTIONAL)?);
     }
-    for name in table::names(columns) {
+    for name in flat_table::names(columns) {
         fields.push(field(&name, Physical::DOUBLE, Repetition::OPTIONAL)?);
     }
     fields.push(field("error", Physical::BYTE_ARRAY, Repetition::OPTIONAL)?);
     Type::group_type_builder("rows").with_fields(fields).build()
 }
 
-/// Writes the next column, of which some values may be missing where the schema says so.
+/// Writes the next column; `None` is a null, in columns that are optional.
 fn column<T: DataType>(
     group: &mut SerializedRowGroupWriter<'_, impl Write + Send>,
     values: impl Iterator<Item = Option<T::T>>,
@@ -101,7 +102,7 @@ fn column<T: DataType>(
     column.close()
 }
 
-/// What went wrong with the writer beneath, if it was that.
+/// The error of the underlying writer, where there was one.
 fn io_error(error: ParquetError) -> io::Error {
     match error {
         ParquetError::External(error) => match error.downcast::<io::Error>() {

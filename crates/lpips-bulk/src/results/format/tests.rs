@@ -1,11 +1,16 @@
+use std::path::PathBuf;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::results::encoder::RowEncoder;
+use crate::results::names::from_bytes;
 use crate::results::run_file::RunFile;
+use crate::results::schema::MetricResult;
 use crate::source::shard::Shard;
 
-/// So many metrics, `m0` with two layers and `m1` with none.
+/// Columns of `metrics` metrics: `m0` with two layers if `layers`, the others with none.
 pub(crate) fn columns(metrics: usize, triplets: bool, layers: bool) -> Columns {
     let own = |at: usize| if layers && at == 0 { vec!["conv1".to_string(), "conv2".to_string()] } else { Vec::new() };
     Columns {
@@ -28,18 +33,18 @@ pub(crate) fn run(columns: &Columns, format: Format) -> RunFile {
     }
 }
 
-/// Names, with all that makes trouble.
+/// Paths with quotes, line breaks, other scripts and bytes that are not UTF-8.
 fn any_name() -> BoxedStrategy<PathBuf> {
     let text = prop_oneof!["[a-c]{1,2}/[a-z]{1,6}\\.png", "[ -~]{0,12}", "([,\"\n\r'\\\\{}#\u{fffd}ä🦀]|[a-z]){0,8}"];
     let text = text.prop_map(PathBuf::from);
     if cfg!(unix) {
-        prop_oneof![4 => text, 1 => prop::collection::vec(1u8.., 0..8).prop_map(|bytes| name(&bytes))].boxed()
+        prop_oneof![4 => text, 1 => prop::collection::vec(1u8.., 0..8).prop_map(|bytes| from_bytes(&bytes))].boxed()
     } else {
         text.boxed()
     }
 }
 
-/// Rows from index 0 on, some of which failed; without tiles where the format has none.
+/// Rows from index 0 on, some of them failed; without tiles for formats that have none.
 pub(crate) fn any_rows(columns: &Columns, tiles: bool, most: usize) -> BoxedStrategy<Vec<Row>> {
     let number = prop_oneof![
         (0u32..1 << 20).prop_map(|n| f64::from(n as f32 / 1e6)),
@@ -114,7 +119,7 @@ fn example() -> Vec<Row> {
 }
 
 #[test]
-fn lines_read_as_documented() {
+fn rows_are_written_as_documented() {
     let columns = columns(2, true, true);
     let text = |format| String::from_utf8(written(format, &columns, &example())).unwrap();
     let lines = [
@@ -134,7 +139,7 @@ fn lines_read_as_documented() {
 }
 
 #[test]
-fn one_metric_is_called_distance() {
+fn single_metric_is_written_as_distance() {
     let columns = columns(1, false, false);
     let row = Row {
         second: None,
@@ -149,9 +154,9 @@ fn one_metric_is_called_distance() {
 
 #[cfg(unix)]
 #[test]
-fn names_that_are_no_text_keep_their_bytes() {
+fn paths_that_are_not_utf8_keep_their_bytes() {
     let columns = columns(1, false, false);
-    let row = Row { reference: name(b"caf\xe9/1.png"), second: None, ..example().remove(1) };
+    let row = Row { reference: from_bytes(b"caf\xe9/1.png"), second: None, ..example().remove(1) };
     let lines = written(Format::Jsonl, &columns, std::slice::from_ref(&row));
     let value: serde_json::Value = serde_json::from_slice(&lines).unwrap();
     assert_eq!(
@@ -159,15 +164,15 @@ fn names_that_are_no_text_keep_their_bytes() {
         (&json!("caf\u{fffd}/1.png"), &json!("Y2Fm6S8xLnBuZw=="))
     );
     assert!(value.get("candidate_base64").is_none());
-    assert_eq!(Format::Jsonl.parse(&columns, &lines), Ok(row.clone()));
+    assert_eq!(Format::Jsonl.parser(&columns).parse(&columns, &lines), Ok(row.clone()));
     let csv = written(Format::Csv, &columns, &[row]);
-    assert!(csv.windows(7).any(|bytes| bytes == b",caf\xe9/1"), "CSV has the bytes themselves");
+    assert!(csv.windows(7).any(|bytes| bytes == b",caf\xe9/1"), "CSV holds the bytes");
 }
 
 #[test]
-fn lines_that_are_no_rows_are_told() {
+fn malformed_line_gives_the_reason() {
     let columns = columns(2, false, true);
-    let wrong = |format: Format, line: &str| format.parse(&columns, line.as_bytes()).unwrap_err();
+    let wrong = |format: Format, line: &str| format.parser(&columns).parse(&columns, line.as_bytes()).unwrap_err();
     let front = r#"{"index":0,"reference":"a","candidate":"b""#;
     assert!(wrong(Format::Jsonl, "{\"index\":0").contains("EOF"));
     assert!(wrong(Format::Jsonl, &format!("{front}}}\n")).contains("lacks the distance of m0"));
@@ -175,15 +180,18 @@ fn lines_that_are_no_rows_are_told() {
         wrong(Format::Jsonl, &format!(r#"{front},"distances":{{"m0":1.0,"m1":2.0}}}}"#))
             .contains("lacks the layer conv1 of m0")
     );
-    assert!(wrong(Format::Csv, "0,a,b,1.0\n").contains("4 columns, not 8"));
-    assert!(wrong(Format::Csv, "0,a,b,1.0,,1.0,1.0,\n").contains("column m1 is empty"));
-    assert!(wrong(Format::Csv, "0,a,b,1.0,x,1.0,1.0,\n").contains("x is no number"));
-    assert!(wrong(Format::Csv, "0,a,b,1.0,NaN,1.0,1.0,\n").contains("NaN is no number"));
-    assert!(wrong(Format::Csv, "zero,a,b,1.0,1.0,1.0,1.0,\n").contains("zero is no number of a row"));
+    assert!(wrong(Format::Csv, "0,a,b,1.0\n").contains("has 4 columns, not 8"));
+    assert!(wrong(Format::Csv, "0,a,b,1.0,,1.0,1.0,\n").contains("lacks the distance of m1"));
+    assert!(wrong(Format::Csv, "0,a,b,1.0,x,1.0,1.0,\n").contains("has 'x' in the column m1, which is no number"));
+    assert!(wrong(Format::Csv, "0,a,b,1.0,NaN,1.0,1.0,\n").contains("has 'NaN' in the column m1, which is no number"));
+    assert!(
+        wrong(Format::Csv, "zero,a,b,1.0,1.0,1.0,1.0,\n")
+            .contains("has 'zero' in the column index, which is no number")
+    );
 }
 
 #[test]
-fn what_is_no_number_is_not_written() {
+fn row_with_nan_is_refused_by_every_text_format() {
     for format in [Format::Jsonl, Format::Csv, Format::Json] {
         let mut writer = RowEncoder::new(format, &columns(1, false, false), Vec::new()).unwrap();
         let outcome = Ok(vec![MetricResult { distance: f64::NAN, ..MetricResult::default() }]);
@@ -193,7 +201,7 @@ fn what_is_no_number_is_not_written() {
 }
 
 #[test]
-fn formats_are_told_by_name_and_ending() {
+fn format_is_known_by_name_and_extension() {
     for format in Format::ALL {
         assert_eq!(format.name().parse::<Format>().unwrap(), format);
         assert_eq!(Format::of_path(Path::new(&format!("a.b/c.{}", format.name().to_uppercase()))), Some(format));
@@ -205,26 +213,26 @@ fn formats_are_told_by_name_and_ending() {
 
 proptest! {
     #[test]
-    fn rows_come_back_exactly(
+    fn rows_roundtrip_exactly_in_text_formats(
         (columns, rows) in any_columns().prop_flat_map(|columns| (Just(columns.clone()), any_rows(&columns, true, 6)))
     ) {
         for row in &rows {
             let mut line = Vec::new();
-            Format::Jsonl.line(&columns, row, &mut line).unwrap();
+            Format::Jsonl.write_row(&columns, row, &mut line).unwrap();
             prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
-            prop_assert_eq!(&Format::Jsonl.parse(&columns, &line).unwrap(), row);
+            prop_assert_eq!(&Format::Jsonl.parser(&columns).parse(&columns, &line).unwrap(), row);
 
             line.clear();
-            Format::Csv.line(&columns, row, &mut line).unwrap();
+            Format::Csv.write_row(&columns, row, &mut line).unwrap();
             let mut flat = row.clone();
             flat.outcome.iter_mut().flatten().for_each(|own| own.tiles.clear());
-            prop_assert_eq!(Format::Csv.parse(&columns, &line).unwrap(), flat);
+            prop_assert_eq!(Format::Csv.parser(&columns).parse(&columns, &line).unwrap(), flat);
         }
         let json: Vec<serde_json::Value> = serde_json::from_slice(&written(Format::Json, &columns, &rows)).unwrap();
         prop_assert_eq!(json.len(), rows.len());
         for (value, row) in json.iter().zip(&rows) {
             let line = serde_json::to_vec(value).unwrap();
-            prop_assert_eq!(&Format::Json.parse(&columns, &line).unwrap(), row);
+            prop_assert_eq!(&Format::Json.parser(&columns).parse(&columns, &line).unwrap(), row);
         }
     }
 }
@@ -251,7 +259,7 @@ mod in_parquet {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn rows_come_back_exactly(
+        fn rows_roundtrip_exactly_in_parquet(
             (columns, rows) in any_columns().prop_flat_map(|columns| (Just(columns.clone()), any_rows(&columns, false, 20)))
         ) {
             let records = read(written(Format::Parquet, &columns, &rows));
@@ -264,8 +272,8 @@ mod in_parquet {
                     ("candidate".to_string(), text(&row.candidate)),
                 ];
                 expected.extend(row.second.as_ref().map(|second| ("second".to_string(), text(second))));
-                let numbers = table::numbers(&columns, row).into_iter().map(|number| number.map_or(Field::Null, Field::Double));
-                expected.extend(table::names(&columns).into_iter().zip(numbers));
+                let numbers = flat_table::numbers(&columns, row).into_iter().map(|number| number.map_or(Field::Null, Field::Double));
+                expected.extend(flat_table::names(&columns).into_iter().zip(numbers));
                 let error = row.outcome.as_ref().err().map_or(Field::Null, |error| Field::Str(error.clone()));
                 expected.push(("error".to_string(), error));
                 prop_assert_eq!(fields(record), expected);
@@ -274,7 +282,7 @@ mod in_parquet {
     }
 
     #[test]
-    fn many_rows_are_written_in_groups() {
+    fn parquet_of_many_rows_has_row_groups() {
         let columns = columns(1, false, false);
         let outcome = |index: u64| Ok(vec![MetricResult { distance: index as f64, ..MetricResult::default() }]);
         let rows: Vec<Row> = (0..70_000)

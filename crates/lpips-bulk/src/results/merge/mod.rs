@@ -1,4 +1,4 @@
-//! Shards of one work put together: exactly what one run would have written.
+//! Merging of shards: the rows of one run, in order.
 
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,46 @@ use crate::results::schema::Row;
 use crate::source::shard::Shard;
 use crate::{Error, Result};
 
-/// Bytes that all parts together hold in memory at once, and the least and most that each does.
+/// Bytes of all parts' buffers together, and the smallest and largest buffer of a part.
 const BUFFERS: usize = 1 << 24;
 const BUFFER: (usize, usize) = (1 << 12, 1 << 16);
-/// How many shards a message names.
+/// Maximum number of shards that a message names.
 const NAMED: usize = 10;
 
-/// The parts of one work, and their rows in order.
+/// An iterator over the rows of all shards, in order; exactly those that one run would have written.
+///
+/// ```
+/// use lpips_bulk::results::format::Format;
+/// use lpips_bulk::results::merge::Merge;
+/// use lpips_bulk::results::run_file::RunFile;
+/// use lpips_bulk::results::schema::{Columns, Row};
+/// use lpips_bulk::results::writer::ResultsWriter;
+///
+/// let folder = tempfile::tempdir()?;
+/// let mut parts = Vec::new();
+/// for number in 1..=2 {
+///     let shard: lpips_bulk::source::shard::Shard = format!("{number}/2").parse()?;
+///     let path = folder.path().join(format!("part-{number}.jsonl"));
+///     let run = RunFile { shard, ..RunFile::new("dirs", Columns::new(["alex"]), Format::Jsonl) };
+///     let mut writer = ResultsWriter::create(&path, run, false)?;
+///     for index in (0..5).filter(|index| shard.contains(*index)) {
+///         let outcome = Err("b.png: is empty".to_string());
+///         writer.add(&Row { index, reference: "a.png".into(), candidate: "b.png".into(), second: None, outcome })?;
+///     }
+///     writer.finish(shard.rows_of(5), 5)?;
+///     parts.push(path);
+/// }
+/// let rows = Merge::open(&parts, false)?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(rows.iter().map(|row| row.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Merge {
     run: RunFile,
-    /// By shard.
+    /// By shard; `None` where a part is missing or read to its end.
     parts: Vec<Option<Part>>,
-    /// Parts that may have rows left.
+    /// Number of parts that may have rows left.
     left: usize,
-    /// The next row's.
+    /// Index of the next row.
     index: u64,
 }
 
@@ -34,24 +60,24 @@ struct Part {
 }
 
 impl Merge {
-    /// Opens files that `--shard` has made of one work, or one file of all of it. With `partial` some of them may be missing, or not
-    /// complete.
+    /// Opens the files of all shards, or one file of all rows. With `partial` shards may be missing or incomplete.
     ///
     /// # Errors
-    /// Parts of different works, one that is there twice, missing or incomplete ones without `partial`, or a file that can't be read.
+    /// Shards of different runs, a shard given twice, missing or incomplete ones without `partial`, or a file that can't be read.
     pub fn open(paths: &[PathBuf], partial: bool) -> Result<Self> {
         let mut runs: Vec<(&Path, RunFile)> = Vec::new();
         for path in paths {
             let run = RunFile::read(path)?;
             if !run.format.is_appendable() {
                 let reason =
-                    format!("is {}: expected parts in jsonl or csv, of which any format can be made", run.format);
+                    format!("is {}: expected parts in jsonl or csv, which can be merged to any format", run.format);
                 return Err(Error::file(path, reason));
             }
             let difference = runs.first().and_then(|(first, of)| Some((first, run.difference(of)?)));
-            if let Some((first, (own, other))) = difference {
-                let first = first.display();
-                let reason = format!("was made {own}, and {first} {other}: expected parts of one work");
+            if let Some((first, difference)) = difference {
+                let [own, first] = [path.as_path(), *first].map(|path| path.display().to_string());
+                let reason =
+                    format!("is of another run: {}; expected shards of one run", difference.between(&own, &first));
                 return Err(Error::file(path, reason));
             }
             if let Some((twin, _)) = runs.iter().find(|(_, other)| other.shard == run.shard) {
@@ -59,7 +85,7 @@ impl Merge {
                 return Err(Error::file(path, reason));
             }
             if run.complete.is_none() && !partial {
-                let reason = "is not complete: go on with its run by --resume, or take what is there by --partial";
+                let reason = "is not complete: resume its run by --resume, or merge the rows so far by --partial";
                 return Err(Error::file(path, reason));
             }
             runs.push((path, run));
@@ -70,7 +96,8 @@ impl Merge {
         if !partial {
             check_all_there(&runs)?;
         }
-        let is_complete = runs.len() as u64 == first.shard.of() && runs.iter().all(|(_, run)| run.complete.is_some());
+        let is_complete =
+            runs.len() as u64 == first.shard.shards() && runs.iter().all(|(_, run)| run.complete.is_some());
         let sum = |of: fn(Complete) -> u64| runs.iter().filter_map(|(_, run)| run.complete).map(of).sum();
         let merged = RunFile {
             shard: Shard::default(),
@@ -80,7 +107,7 @@ impl Merge {
             ..first.clone()
         };
         let buffer = (BUFFERS / runs.len()).clamp(BUFFER.0, BUFFER.1);
-        let mut parts: Vec<Option<Part>> = (0..first.shard.of()).map(|_| None).collect();
+        let mut parts: Vec<Option<Part>> = (0..first.shard.shards()).map(|_| None).collect();
         let left = runs.len();
         for (path, run) in runs {
             let end = std::fs::metadata(path).map_err(|error| Error::io(path, "read", &error))?.len();
@@ -91,7 +118,7 @@ impl Merge {
         Ok(Self { run: merged, parts, left, index: 0 })
     }
 
-    /// What one run's file would say, in the format of the first part.
+    /// The run file of the merged rows, in the format of the first part.
     pub fn run(&self) -> &RunFile {
         &self.run
     }
@@ -116,7 +143,7 @@ impl Iterator for Merge {
 }
 
 impl Part {
-    /// The row of this index, if there is one.
+    /// Reads the row of this index; `None` at the end of the part.
     fn next(&mut self, index: u64) -> Result<Option<Row>> {
         let line = self.rows.line();
         let Some(row) = self.rows.next().transpose()? else {
@@ -137,9 +164,9 @@ impl Part {
     }
 }
 
-/// Refuses to leave shards out.
+/// Rejects missing shards.
 fn check_all_there(runs: &[(&Path, RunFile)]) -> Result<()> {
-    let of = runs[0].1.shard.of();
+    let of = runs[0].1.shard.shards();
     let mut is_there = vec![false; of as usize];
     for (_, run) in runs {
         is_there[run.shard.number() as usize - 1] = true;
@@ -157,7 +184,7 @@ fn check_all_there(runs: &[(&Path, RunFile)]) -> Result<()> {
     let (word, is) = if missing.len() == 1 { ("shard", "is") } else { ("shards", "are") };
     let shown = missing[..missing.len().min(NAMED)].join(", ");
     Err(Error::choice(format!(
-        "{word} {shown}{more} of {of} {is} missing: name all parts, or take what is there by --partial"
+        "{word} {shown}{more} of {of} {is} missing: name all parts, or merge the rows so far by --partial"
     )))
 }
 

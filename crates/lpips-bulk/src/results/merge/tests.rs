@@ -11,7 +11,7 @@ fn failures<'a>(rows: impl Iterator<Item = &'a Row>) -> u64 {
     rows.filter(|row| row.outcome.is_err()).count() as u64
 }
 
-/// What a run of one shard leaves.
+/// Writes the results of one shard.
 fn measure(path: &Path, format: Format, columns: &Columns, shard: &str, rows: &[Row]) {
     let shard: Shard = shard.parse().unwrap();
     let run = RunFile { shard, total: None, ..run(columns, format) };
@@ -32,7 +32,7 @@ fn rows(count: u64) -> Vec<Row> {
     (0..count).map(row).collect()
 }
 
-/// Shards of `of`, of 10 rows.
+/// The files of `of` shards of 10 rows.
 fn shards(folder: &Path, of: u64) -> Vec<PathBuf> {
     let part = |number: u64| {
         let path = folder.join(format!("{number}.jsonl"));
@@ -52,7 +52,7 @@ fn refused(paths: &[PathBuf], partial: bool) -> String {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn shards_make_the_whole_byte_for_byte(
+    fn merged_shards_equal_one_run_byte_for_byte(
         (columns, rows) in any_columns().prop_flat_map(|columns| (Just(columns.clone()), any_rows(&columns, false, 24))),
         of in 1u64..6,
     ) {
@@ -84,14 +84,14 @@ proptest! {
             for row in &rows {
                 all.add(row);
             }
-            // As text, in which what overflows to no number is equal to itself.
+            // As text, in which NaN equals itself.
             prop_assert_eq!(format!("{:?}", summary.totals()), format!("{:?}", all.totals()));
         }
     }
 }
 
 #[test]
-fn parts_that_are_missing_twice_or_of_others_are_refused() {
+fn merge_refuses_missing_repeated_and_foreign_parts() {
     let folder = tempfile::tempdir().unwrap();
     let parts = shards(folder.path(), 4);
     let text = refused(&[parts[1].clone()], false);
@@ -106,14 +106,18 @@ fn parts_that_are_missing_twice_or_of_others_are_refused() {
     let other = folder.path().join("other.jsonl");
     measure(&other, Format::Jsonl, &columns(1, false, false), "2/3", &rows(10));
     let text = refused(&[parts[0].clone(), other.clone()], true);
-    assert!(text.contains("other.jsonl: was made in 3 shards, and ") && text.contains("1.jsonl in 4 shards"), "{text}");
+    assert!(
+        text.contains("other.jsonl: is of another run: number of shards is 3 in ")
+            && text.contains("other.jsonl and 4 in "),
+        "{text}"
+    );
     measure(&other, Format::Jsonl, &columns(1, false, false), "2/4", &rows(11));
     let text = refused(&[parts[0].clone(), other], true);
-    assert!(text.contains("of 11 rows in all"), "{text}");
+    assert!(text.contains("number of rows is 11 in "), "{text}");
 }
 
 #[test]
-fn what_is_there_is_taken_when_it_is_asked_for() {
+fn merge_with_partial_takes_the_whole_rows_of_incomplete_parts() {
     let folder = tempfile::tempdir().unwrap();
     let parts = shards(folder.path(), 4);
     let mut stopped = RunFile::read(&parts[1]).unwrap();
@@ -122,7 +126,7 @@ fn what_is_there_is_taken_when_it_is_asked_for() {
     let text = std::fs::read_to_string(&parts[1]).unwrap();
     std::fs::write(&parts[1], &text[..text.len() - 3]).unwrap();
     assert!(refused(&parts, false).contains("2.jsonl: is not complete"));
-    // Shard 4 is missing, and of shard 2 the row 9 is torn.
+    // Shard 4 is missing, and row 9 of shard 2 is torn.
     let merge = Merge::open(&parts[..3], true).unwrap();
     assert_eq!(merge.run().complete, None);
     let indices: Vec<u64> = merge.map(|row| row.unwrap().index).collect();
@@ -130,7 +134,7 @@ fn what_is_there_is_taken_when_it_is_asked_for() {
 }
 
 #[test]
-fn rows_that_are_not_as_they_were_written_are_told() {
+fn merge_of_a_changed_part_names_the_line() {
     let folder = tempfile::tempdir().unwrap();
     let parts = shards(folder.path(), 2);
     let text = std::fs::read_to_string(&parts[1]).unwrap();
@@ -148,11 +152,11 @@ fn rows_that_are_not_as_they_were_written_are_told() {
     let long = with(&[&lines[..], &[r#"{"index":11,"reference":"a","candidate":"b","error":"e"}"#]].concat());
     assert!(long.contains("has 6 whole rows, and its run file says 5"), "{long}");
     let unreadable = with(&[&lines[..2], &["{"], &lines[3..]].concat());
-    assert!(unreadable.contains("2.jsonl: line 3 is no row that can be read"), "{unreadable}");
+    assert!(unreadable.contains("2.jsonl: line 3 is no readable row"), "{unreadable}");
 }
 
 #[test]
-fn lines_of_csv_are_counted_as_an_editor_counts_them() {
+fn csv_error_counts_the_lines_within_quotes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.csv");
     let mut rows = rows(3);
@@ -160,8 +164,8 @@ fn lines_of_csv_are_counted_as_an_editor_counts_them() {
     measure(&path, Format::Csv, &columns(1, false, false), "1/1", &rows);
     let text = std::fs::read_to_string(&path).unwrap().replace("2,2.png", "two,2.png");
     std::fs::write(&path, text).unwrap();
-    let told = refused(std::slice::from_ref(&path), false);
-    assert!(told.contains("rows.csv: line 5 is no row that can be read: two is no number of a row"), "{told}");
+    let error = refused(std::slice::from_ref(&path), false);
+    assert!(error.contains("rows.csv: line 5 is no readable row: has 'two' in the column index"), "{error}");
     std::fs::write(&path, "a,b\n").unwrap();
     assert!(
         refused(&[path], false).contains("line 1 is not the expected one, index,reference,candidate,distance,error")
@@ -169,7 +173,7 @@ fn lines_of_csv_are_counted_as_an_editor_counts_them() {
 }
 
 #[test]
-fn thousands_of_parts_are_merged_without_as_many_open_files() {
+fn merge_of_thousands_of_parts_opens_one_file_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let (of, columns) = (3000, columns(1, false, false));
     let run = RunFile { total: Some(2 * of), ..run(&columns, Format::Jsonl) };

@@ -1,4 +1,4 @@
-//! What many distances come to. The same rows give the same numbers, in whatever batches, runs or shards they were measured.
+//! Summary statistics of results. The same rows give the same numbers, in any batches, runs or shards they were measured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,24 @@ use serde::{Serialize, Serializer};
 
 use crate::results::schema::{Columns, Row};
 
-/// The percentiles that are told.
+/// The percentiles of a summary.
 pub const PERCENTILES: [u8; 7] = [1, 5, 25, 50, 75, 95, 99];
 
-/// Collects rows, in the order of their indices. It holds every distance: 8 bytes each.
+/// Collects rows, in the order of their indices. Every distance stays in memory, at 8 bytes.
+///
+/// ```
+/// use lpips_bulk::results::schema::{Columns, MetricResult, Row};
+/// use lpips_bulk::results::summary::Summary;
+///
+/// let mut summary = Summary::new(&Columns::new(["alex"]));
+/// for (index, distance) in [(0, 0.25), (1, 0.75)] {
+///     let outcome = Ok(vec![MetricResult { distance, ..MetricResult::default() }]);
+///     summary.add(&Row { index, reference: "a".into(), candidate: "b".into(), second: None, outcome });
+/// }
+/// let totals = summary.totals();
+/// let stats = totals.metrics[0].stats.as_ref().unwrap();
+/// assert_eq!((totals.rows, stats.mean, stats.max.index), (2, 0.5, 1));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Summary {
     names: Vec<String>,
@@ -21,52 +35,52 @@ pub struct Summary {
     folders: BTreeMap<PathBuf, Vec<Mean>>,
 }
 
-/// What a [`Summary`] has come to.
+/// The statistics of all rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Totals {
-    /// Rows, those that failed with them.
+    /// Number of rows, failed ones included.
     pub rows: u64,
-    /// Rows that failed.
+    /// Number of failed rows.
     pub failures: u64,
-    /// By metric, in the rows' order; after them, of triplets, `second_` and the metric's name for the second candidates.
+    /// By metric, in the order of columns; for triplets then the second candidates' distances, named `second_` and the metric.
     pub metrics: Vec<MetricSummary>,
-    /// The means by the references' folders, by name, if there are several.
+    /// The means of the references' folders, in the order of names, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<Folder>,
 }
 
-/// One metric's distances.
+/// The statistics of one metric.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MetricSummary {
     /// The metric.
     pub name: String,
-    /// How many distances there are.
+    /// Number of distances.
     pub count: u64,
-    /// What they come to, if there is one.
+    /// The statistics; `None` without distances.
     #[serde(flatten)]
-    pub of: Option<Stats>,
+    pub stats: Option<Stats>,
 }
 
-/// What distances come to.
+/// Mean, quantiles and extremes of at least one distance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stats {
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
-    /// The mean's standard error as the published `lpips_1dir_allpairs.py` prints it: the standard deviation with the divisor n (not
+    /// The standard error of the mean as the published `lpips_1dir_allpairs.py` prints it: the standard deviation with the divisor n (not
     /// n - 1), over the root of n.
     pub error: f64,
-    /// The median: of an even number the mean of the middle two.
+    /// The median; of an even number of distances the mean of the middle two.
     pub median: f64,
     /// The smallest, and the first row that has it.
     pub min: Extreme,
     /// The largest, and the first row that has it.
     pub max: Extreme,
-    /// Of [`PERCENTILES`], interpolated as numpy does by default.
+    /// The percentiles [`PERCENTILES`], interpolated as numpy does by default.
     #[serde(serialize_with = "by_percent")]
     pub percentiles: [f64; PERCENTILES.len()],
 }
 
-/// A distance and where it is.
+/// The smallest or largest distance and its row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Extreme {
     /// The distance.
@@ -76,25 +90,25 @@ pub struct Extreme {
     /// The reference's name.
     #[serde(serialize_with = "lossy")]
     pub reference: PathBuf,
-    /// The candidate's, or the second candidate's.
+    /// The name of the candidate, or of the second candidate.
     #[serde(serialize_with = "lossy")]
     pub candidate: PathBuf,
 }
 
-/// The rows whose references are in one folder.
+/// The statistics of the rows whose references are in one folder.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Folder {
     /// The folder.
     #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
-    /// Rows that did not fail.
+    /// Number of rows that did not fail.
     pub count: u64,
-    /// The means, as in [`Totals::metrics`]; none where all failed.
+    /// The means, in the order of [`Totals::metrics`]; `None` where all rows failed.
     pub means: Vec<Option<f64>>,
 }
 
 impl Summary {
-    /// Nothing seen yet.
+    /// No rows yet.
     pub fn new(columns: &Columns) -> Self {
         let seconds = columns.metrics.iter().filter(|_| columns.triplets).map(|name| format!("second_{name}"));
         let names: Vec<String> = columns.metrics.iter().cloned().chain(seconds).collect();
@@ -109,7 +123,7 @@ impl Summary {
         }
     }
 
-    /// Takes the next row.
+    /// Adds the next row.
     pub fn add(&mut self, row: &Row) {
         self.rows += 1;
         let folder = row.reference.parent().unwrap_or(Path::new(""));
@@ -145,12 +159,12 @@ impl Summary {
         }
     }
 
-    /// Rows so far, and how many of them failed.
+    /// The numbers of rows and of failed rows so far.
     pub fn counts(&self) -> (u64, u64) {
         (self.rows, self.failures)
     }
 
-    /// What they all come to.
+    /// The statistics of the rows added.
     pub fn totals(self) -> Totals {
         let folders = self.folders.into_iter().map(|(folder, means)| Folder {
             folder,
@@ -159,7 +173,7 @@ impl Summary {
         });
         let folders: Vec<Folder> = folders.collect();
         let metrics = self.names.into_iter().zip(self.values).zip(self.ends).map(|((name, values), ends)| {
-            MetricSummary { name, count: values.len() as u64, of: ends.map(|(min, max)| spread(values, min, max)) }
+            MetricSummary { name, count: values.len() as u64, stats: ends.map(|(min, max)| stats(values, min, max)) }
         });
         Totals {
             rows: self.rows,
@@ -170,7 +184,7 @@ impl Summary {
     }
 }
 
-fn spread(mut values: Vec<f64>, min: Extreme, max: Extreme) -> Stats {
+fn stats(mut values: Vec<f64>, min: Extreme, max: Extreme) -> Stats {
     let n = values.len() as f64;
     let mean = mean(values.iter().copied());
     let variance = self::mean(values.iter().map(|value| (value - mean) * (value - mean)));

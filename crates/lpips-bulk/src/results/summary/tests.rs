@@ -22,11 +22,11 @@ fn totals(columns: &Columns, rows: &[Row]) -> Totals {
 
 fn of(values: &[f64]) -> Stats {
     let rows: Vec<Row> = (0..).zip(values).map(|(index, value)| row(index, "r", &[*value])).collect();
-    totals(&columns(1, false, false), &rows).metrics.remove(0).of.unwrap()
+    totals(&columns(1, false, false), &rows).metrics.remove(0).stats.unwrap()
 }
 
 #[test]
-fn figures_are_numpys() {
+fn summary_statistics_equal_numpy() {
     // numpy 2.4: mean(a), std(a) / sqrt(len(a)), median(a), percentile(a, [1, 5, 25, 50, 75, 95, 99]).
     let odd: Vec<f64> = (0..101).map(|i| ((i * 7919) % 1009) as f64 / 1009.0 * 0.7).collect();
     let even = [0.31, 0.07, 0.25, 0.62, 0.11, 0.48];
@@ -56,19 +56,19 @@ fn figures_are_numpys() {
             3,
         ),
     ] {
-        let spread = of(values);
+        let stats = of(values);
         let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-15, "{a} {b}");
-        near(spread.mean, mean);
-        near(spread.error, error);
-        near(spread.median, percentiles[3]);
-        spread.percentiles.iter().zip(percentiles).for_each(|(own, other)| near(*own, other));
-        assert_eq!((spread.min.index, spread.max.index), (min, max));
-        near(spread.max.distance, values[max as usize]);
+        near(stats.mean, mean);
+        near(stats.error, error);
+        near(stats.median, percentiles[3]);
+        stats.percentiles.iter().zip(percentiles).for_each(|(own, other)| near(*own, other));
+        assert_eq!((stats.min.index, stats.max.index), (min, max));
+        near(stats.max.distance, values[max as usize]);
     }
 }
 
 #[test]
-fn what_rounding_takes_away_comes_back() {
+fn summary_mean_compensates_rounding() {
     let cancelled = of(&[1.0, 1e100, 1.0, -1e100]);
     assert_eq!((cancelled.mean, cancelled.median), (0.5, 1.0));
     let tenth = of(&vec![0.1; 1_000_000]);
@@ -76,7 +76,7 @@ fn what_rounding_takes_away_comes_back() {
 }
 
 #[test]
-fn failures_folders_and_seconds_are_told_apart() {
+fn summary_separates_failures_folders_and_second_candidates() {
     let columns = columns(2, true, false);
     let mut rows = vec![
         row(0, "b/1.png", &[0.5, 5.0]),
@@ -93,7 +93,7 @@ fn failures_folders_and_seconds_are_told_apart() {
     assert_eq!((totals.rows, totals.failures), (5, 2));
     let names: Vec<_> = totals.metrics.iter().map(|metric| (metric.name.as_str(), metric.count)).collect();
     assert_eq!(names, [("m0", 3), ("m1", 3), ("second_m0", 3), ("second_m1", 3)]);
-    let second = totals.metrics[3].of.as_ref().unwrap();
+    let second = totals.metrics[3].stats.as_ref().unwrap();
     assert_eq!((second.max.distance, second.max.candidate.to_str()), (10.0, Some("s0")));
     assert_eq!((second.min.distance, second.min.reference.to_str()), (2.0, Some("b/2.png")));
     let folder =
@@ -110,18 +110,18 @@ fn failures_folders_and_seconds_are_told_apart() {
 }
 
 #[test]
-fn the_first_of_equal_rows_is_told_and_one_folder_is_not() {
+fn summary_extremes_are_the_first_of_equal_rows() {
     let columns = columns(1, false, false);
     let found = totals(&columns, &[row(0, "a/r", &[1.0]), row(1, "a/s", &[1.0]), row(2, "a/t", &[1.0])]);
-    let spread = found.metrics[0].of.as_ref().unwrap();
-    assert_eq!((spread.min.index, spread.max.index), (0, 0));
+    let stats = found.metrics[0].stats.as_ref().unwrap();
+    assert_eq!((stats.min.index, stats.max.index), (0, 0));
     assert_eq!(found.folders, []);
     let none = totals(&columns, &[row(0, "a/r", &[])]);
-    assert_eq!((none.metrics[0].count, &none.metrics[0].of), (0, &None));
+    assert_eq!((none.metrics[0].count, &none.metrics[0].stats), (0, &None));
 }
 
 #[test]
-fn json_of_it_reads_as_documented() {
+fn summary_json_is_as_documented() {
     let columns = columns(1, false, false);
     let found = totals(&columns, &[row(0, "a/r", &[0.25]), row(1, "b/r", &[])]);
     assert_eq!(
@@ -144,17 +144,17 @@ fn json_of_it_reads_as_documented() {
 
 proptest! {
     #[test]
-    fn figures_are_between_the_ends(values in prop::collection::vec(-1e3..1e3f64, 1..60)) {
-        let spread = of(&values);
-        let (min, max) = (spread.min.distance, spread.max.distance);
+    fn summary_statistics_lie_between_the_extremes(values in prop::collection::vec(-1e3..1e3f64, 1..60)) {
+        let stats = of(&values);
+        let (min, max) = (stats.min.distance, stats.max.distance);
         prop_assert!(values.iter().all(|value| (min..=max).contains(value)));
-        for pair in [min].iter().chain(&spread.percentiles).chain([&max]).collect::<Vec<_>>().windows(2) {
+        for pair in [min].iter().chain(&stats.percentiles).chain([&max]).collect::<Vec<_>>().windows(2) {
             prop_assert!(*pair[0] <= *pair[1] + 1e-12);
         }
-        prop_assert!((spread.median - spread.percentiles[3]).abs() < 1e-9);
+        prop_assert!((stats.median - stats.percentiles[3]).abs() < 1e-9);
         let n = values.len() as f64;
         let plain = values.iter().sum::<f64>() / n;
         let variance = values.iter().map(|value| (value - plain).powi(2)).sum::<f64>() / n;
-        prop_assert!((spread.mean - plain).abs() < 1e-9 && (spread.error - (variance / n).sqrt()).abs() < 1e-9);
+        prop_assert!((stats.mean - plain).abs() < 1e-9 && (stats.error - (variance / n).sqrt()).abs() < 1e-9);
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::results::format::tests::{any_columns, any_rows, columns, run};
+use crate::results::run_file::Complete;
 use crate::results::schema::MetricResult;
 use crate::source::pair::Input;
 
@@ -17,7 +18,7 @@ fn message<T>(result: Result<T>) -> String {
     result.err().map(|error| error.to_string()).unwrap()
 }
 
-/// A file of rows 0 to `count` in a folder of its own, finished.
+/// A finished file of the rows 0 to `count` in a temporary folder.
 fn file(format: Format, count: u64) -> (tempfile::TempDir, PathBuf, RunFile) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(format!("rows.{format}"));
@@ -29,11 +30,11 @@ fn file(format: Format, count: u64) -> (tempfile::TempDir, PathBuf, RunFile) {
 }
 
 #[test]
-fn a_row_is_in_the_file_as_soon_as_it_is_added() {
+fn row_added_is_in_the_file_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     let mut output = ResultsWriter::create(&path, run(&columns(1, false, false), Format::Jsonl), false).unwrap();
-    assert_eq!(RunFile::read(&path).unwrap().complete, None, "what is being measured is told before the first row");
+    assert_eq!(RunFile::read(&path).unwrap().complete, None, "the run file is written before the first row");
     for index in 0..3 {
         output.add(&row(index)).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count() as u64, index + 1);
@@ -43,7 +44,7 @@ fn a_row_is_in_the_file_as_soon_as_it_is_added() {
 }
 
 #[test]
-fn wherever_a_file_is_torn_it_is_gone_on_with_to_the_same_bytes() {
+fn file_torn_anywhere_is_resumed_to_the_same_bytes() {
     for format in [Format::Jsonl, Format::Csv] {
         let (_folder, path, run) = file(format, 5);
         let (whole, whole_run) = (std::fs::read(&path).unwrap(), std::fs::read(RunFile::path(&path)).unwrap());
@@ -54,7 +55,7 @@ fn wherever_a_file_is_torn_it_is_gone_on_with_to_the_same_bytes() {
             let left = held.left();
             let held: Vec<Row> = held.map(Result::unwrap).collect();
             assert_eq!((held.len() as u64, &held), (left, &(0..left).map(row).collect()), "{format} torn at {length}");
-            // The file is whole rows at once.
+            // What is left is whole rows.
             assert!(whole.starts_with(&std::fs::read(&path).unwrap()));
             (left..5).for_each(|index| output.add(&row(index)).unwrap());
             output.finish(0, 5).unwrap();
@@ -65,11 +66,11 @@ fn wherever_a_file_is_torn_it_is_gone_on_with_to_the_same_bytes() {
 }
 
 #[test]
-fn where_nothing_is_yet_a_run_begins() {
+fn resume_of_an_empty_file_begins_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.csv");
     let mut own = run(&columns(1, false, false), Format::Csv);
-    // Killed between the file and what is said about it, of other work even.
+    // As after a kill between the creation of the file and of its run file, even of other work.
     std::fs::write(&path, "").unwrap();
     own.command = "pairs".to_string();
     own.write(&path).unwrap();
@@ -83,7 +84,7 @@ fn where_nothing_is_yet_a_run_begins() {
 }
 
 #[test]
-fn what_is_of_other_work_is_refused_and_kept() {
+fn resume_of_other_work_is_refused_and_leaves_the_file() {
     let (folder, path, run) = file(Format::Jsonl, 3);
     let before = std::fs::read(&path).unwrap();
     let refused = |change: &dyn Fn(&mut RunFile)| {
@@ -92,11 +93,11 @@ fn what_is_of_other_work_is_refused_and_kept() {
         message(ResultsWriter::resume(&path, other))
     };
     let crop = refused(&|run| drop(run.work.insert("--crop".to_string(), 32.into())));
-    assert!(crop.contains("rows.jsonl: was made with --crop 64, not with --crop 32"), "{crop}");
+    assert!(crop.contains("rows.jsonl: holds results of other settings (--crop was 64 and is 32)"), "{crop}");
     let shard = refused(&|run| run.shard = "1/2".parse().unwrap());
-    assert!(shard.contains("in 1 shards, not in 2 shards"), "{shard}");
+    assert!(shard.contains("number of shards was 1 and is 2"), "{shard}");
     let format = refused(&|run| run.format = Format::Csv);
-    assert!(format.contains("was made in jsonl, not in csv"), "{format}");
+    assert!(format.contains("format was jsonl and is csv"), "{format}");
     for format in [Format::Json, Format::Parquet] {
         let text = refused(&|run| run.format = format);
         assert!(text.contains("--format jsonl") && text.contains(&format!("--out FILE.{format}")), "{text}");
@@ -104,7 +105,7 @@ fn what_is_of_other_work_is_refused_and_kept() {
     assert!(message(ResultsWriter::create(&path, run.clone(), false)).contains("--resume"));
     assert!(std::fs::read(&path).unwrap() == before);
 
-    // A picture that was named by mistake.
+    // A picture, named by mistake.
     let picture = folder.path().join("photo.png");
     std::fs::write(&picture, [0x89, b'P', b'N', b'G', 0, 1, 2]).unwrap();
     assert!(message(ResultsWriter::resume(&picture, run.clone())).contains("photo.png.run beside it"));
@@ -113,19 +114,19 @@ fn what_is_of_other_work_is_refused_and_kept() {
     assert!(message(ResultsWriter::create(folder.path(), run.clone(), true)).contains("is a folder"));
     assert!(message(ResultsWriter::resume(folder.path(), run.clone())).contains("is a folder"));
 
-    // A line that is no row, though it is whole.
+    // A whole line that is no row.
     std::fs::write(&path, [&before[..], b"{}\n"].concat()).unwrap();
     let (output, mut held) = ResultsWriter::resume(&path, run.clone()).unwrap();
     assert!(held.by_ref().take(3).all(|row| row.is_ok()));
-    assert!(message(held.next().unwrap()).contains("line 4 is no row that can be read"));
+    assert!(message(held.next().unwrap()).contains("line 4 is no readable row"));
 
     drop(output);
     ResultsWriter::create(&path, run, true).unwrap().finish(0, 0).unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"", "unless it is to be overwritten");
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "with overwrite it is emptied");
 }
 
 #[test]
-fn one_run_only_writes_a_file() {
+fn file_of_a_running_writer_is_locked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.jsonl");
     let run = run(&columns(1, false, false), Format::Jsonl);
@@ -139,7 +140,7 @@ fn one_run_only_writes_a_file() {
 }
 
 #[test]
-fn a_json_file_is_there_when_it_is_whole() {
+fn json_file_appears_when_it_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.json");
     let run = run(&columns(1, false, false), Format::Json);
@@ -147,7 +148,7 @@ fn a_json_file_is_there_when_it_is_whole() {
     output.add(&row(0)).unwrap();
     assert!(!path.exists());
     drop(output);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "one that was not finished leaves nothing");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "an unfinished file leaves nothing");
     let mut output = ResultsWriter::create(&path, run.clone(), false).unwrap();
     output.add(&row(0)).unwrap();
     output.finish(0, 1).unwrap();
@@ -159,7 +160,7 @@ fn a_json_file_is_there_when_it_is_whole() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_leaves_whole_rows_that_are_gone_on_with() {
+fn full_disk_leaves_whole_rows_that_can_be_resumed() {
     for format in [Format::Jsonl, Format::Csv] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(format!("rows.{format}"));
@@ -169,13 +170,13 @@ fn a_full_disk_leaves_whole_rows_that_are_gone_on_with() {
         let output = command.arg(std::env::current_exe().unwrap()).env(ROWS, &path).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains(&format!("rows.{format}: can't be written: ")), "{text}");
-        assert!(text.contains("what it holds is whole rows: make room and go on with --resume"), "{text}");
+        assert!(text.contains("what it holds is whole: make room and resume (--resume)"), "{text}");
         let full = std::fs::read(&path).unwrap();
         assert!(full.ends_with(b"\n") && full.len() > 32_000, "{} bytes", full.len());
 
         let (mut output, held) = ResultsWriter::resume(&path, run(&columns(1, false, false), format)).unwrap();
         let rows = held.left();
-        assert_eq!(std::fs::read(&path).unwrap().len(), full.len(), "nothing is left to be cut off");
+        assert_eq!(std::fs::read(&path).unwrap().len(), full.len(), "nothing is cut off");
         held.for_each(|row| drop(row.unwrap()));
         (rows..rows + 5).for_each(|index| output.add(&row(index)).unwrap());
         output.finish(0, rows + 5).unwrap();
@@ -216,7 +217,7 @@ impl Write for Shared {
 }
 
 #[test]
-fn a_stream_has_what_a_file_has() {
+fn stream_gets_the_bytes_of_a_file() {
     for format in [Format::Jsonl, Format::Csv, Format::Json] {
         let (_folder, path, run) = file(format, 3);
         let shared = Shared::default();
@@ -230,7 +231,7 @@ fn a_stream_has_what_a_file_has() {
 }
 
 #[test]
-fn rows_are_held_against_pairs() {
+fn existing_row_must_match_its_pair() {
     let input = |name: &str| Input::File(Path::new(name).into());
     let held = row(3);
     let pair = Pair { index: 3, reference: input("a/3.png"), candidate: input("b,\n3.png"), second: None };
@@ -249,7 +250,7 @@ fn rows_are_held_against_pairs() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn any_rows_are_gone_on_with(
+    fn any_rows_resume_to_the_same_bytes(
         (columns, rows) in any_columns().prop_flat_map(|columns| (Just(columns.clone()), any_rows(&columns, false, 12))),
         part in 0.0..1.0f64,
     ) {

@@ -1,4 +1,4 @@
-//! `lpips merge`
+//! The command `lpips merge`: joins the results of shards.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "\
 Examples:
-  lpips merge part-*.jsonl --out all.jsonl            what one run would have written
-  lpips merge all.jsonl --out all.csv                 the same rows in another format
-  lpips merge --partial part-*.jsonl > so-far.jsonl   what is there already";
+  lpips merge part-*.jsonl --out all.jsonl            (the results of one run)
+  lpips merge all.jsonl --out all.csv                 (the same rows in another format)
+  lpips merge --partial part-*.jsonl > so-far.jsonl   (the rows so far)";
 
 const HOW: &str = "\
-Each part needs its run file beside it (part-1.jsonl.run for part-1.jsonl), which says what was measured. Parts are JSONL or CSV; \
-they may come in any order, and only a little of each is in memory at once. A file that is written appears under its name when it is \
-complete. CSV and Parquet hold no distances of tiles. The summary goes to standard output, or to standard error where the rows go there. Rows that failed are rows like others: \
-they do not change the exit code.";
+Each part needs its run file beside it (part-1.jsonl.run for part-1.jsonl), which holds the settings of the run. Parts are JSONL or CSV, \
+in any order; memory does not grow with their number of rows. The output appears under its name when it is complete. CSV and Parquet hold no \
+distances of tiles. The summary goes to standard output, or to standard error where the rows go to standard output. Failed rows are merged \
+like others and do not change the exit code.";
 
-/// Join the parts that --shard has made into what one run would have written.
+/// Join the results of all shards into those of one run.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{HOW}\n\n{EXAMPLES}"))]
 pub(crate) struct Merge {
-    /// The files of all shards; or one file of all rows, to be written in another format.
+    /// The files of all shards, or one file of all rows to convert.
     #[arg(required = true, value_name = "PART")]
     parts: Vec<PathBuf>,
 
@@ -39,15 +39,15 @@ pub(crate) struct Merge {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// How to write them: jsonl, csv, json or parquet [default: by the file's ending, otherwise jsonl].
+    /// The output format: jsonl, csv, json or parquet [default: by the file's extension, otherwise jsonl].
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
 
-    /// Take what is there, where parts are missing or not complete.
+    /// Merge the rows so far, where shards are missing or incomplete.
     #[arg(long)]
     partial: bool,
 
-    /// Replace the file if it is there already.
+    /// Replace the file if it exists.
     #[arg(long, requires = "out")]
     overwrite: bool,
 }
@@ -59,12 +59,12 @@ impl Merge {
         let run = RunFile { format, ..merge.run().clone() };
         let mut output = match &self.out {
             Some(out) => {
-                self.check_is_no_part(out)?;
+                self.check_output(out)?;
                 ResultsWriter::whole(out, run.clone(), self.overwrite)?
             }
             None => ResultsWriter::stream(Box::new(io::stdout()), format, &run.columns)?,
         };
-        // What is not finished leaves no file.
+        // An unfinished output leaves no file.
         let stop = stop_flag("stopping (once more: at once)")?;
         let bar = output::bar("merging");
         bar.set_length(run.total.unwrap_or_default());
@@ -85,12 +85,12 @@ impl Merge {
         } else {
             output.finish_incomplete()?;
             let of = run.total.map(|total| format!(" of {total}")).unwrap_or_default();
-            output::note(&format!("{rows}{of} rows are there"));
+            output::note(&format!("merged {rows}{of} rows"));
         }
         summary::print(&summary.totals(), self.out.is_none(), false)
     }
 
-    fn check_is_no_part(&self, out: &Path) -> Result {
+    fn check_output(&self, out: &Path) -> Result {
         let real = |path: &Path| std::fs::canonicalize(path).ok();
         if self.parts.iter().any(|part| real(part).is_some() && real(part) == real(out)) {
             return Err(Failure::usage(format!("--out {} is one of the parts: name another file", out.display())));

@@ -1,4 +1,4 @@
-//! The commands for many pairs.
+//! Commands for many pairs.
 
 pub(crate) mod dirs;
 mod lines;
@@ -6,7 +6,6 @@ pub(crate) mod list;
 pub(crate) mod merge;
 mod options;
 pub(crate) mod pairs;
-mod read;
 pub(crate) mod report;
 mod run;
 pub(crate) mod summary;
@@ -22,10 +21,10 @@ use serde_json::{Map, Value, json};
 use self::options::Options;
 use crate::output;
 
-/// Which files of folders are taken.
+/// Flags that choose the files of folders.
 #[derive(Debug, Args)]
 pub(crate) struct Files {
-    /// Take only files that match one of these globs, by name (*.png) or by path within the folder (val/**).
+    /// Use only files that match one of these globs, by name (*.png) or by path within the folder (val/**).
     #[arg(long, value_name = "GLOB", help_heading = "Files")]
     include: Vec<String>,
 
@@ -33,7 +32,7 @@ pub(crate) struct Files {
     #[arg(long, value_name = "GLOB", help_heading = "Files")]
     exclude: Vec<String>,
 
-    /// How deep to go: 1 is the folder without its subfolders [default: all the way].
+    /// Depth of subfolders: 1 is the folder alone [default: all].
     #[arg(long, value_name = "N", help_heading = "Files")]
     depth: Option<usize>,
 }
@@ -62,17 +61,17 @@ impl Files {
     }
 }
 
-/// What was left out, on standard error.
+/// Prints the files that were left out, on standard error.
 fn notes(problems: &[Problem]) {
     for problem in problems {
         output::note(&format!("{}: {}", problem.path.display(), problem.reason));
     }
 }
 
-/// How many names a note lists.
+/// Maximum number of names that a note lists.
 const NAMES: usize = 10;
 
-/// The first names of some, or with -v all, with commas.
+/// The first names, or with -v all, separated by commas.
 fn text_list(names: &[Box<Path>]) -> String {
     let shown = if tracing::enabled!(tracing::Level::INFO) { names.len() } else { NAMES };
     let mut list: Vec<String> = names.iter().take(shown).map(|name| output::text(name)).collect();

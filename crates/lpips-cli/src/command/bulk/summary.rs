@@ -1,4 +1,4 @@
-//! How a summary is told.
+//! Printing of summaries.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -7,10 +7,10 @@ use lpips_bulk::results::summary::{Extreme, MetricSummary, PERCENTILES, Stats, T
 
 use crate::output::{self, Result};
 
-/// How many folders are told.
+/// Maximum number of folders printed.
 const FOLDERS: usize = 30;
 
-/// Tells it on standard output; on standard error, and not with --quiet, where the rows are on standard output.
+/// Prints a summary on standard output; where rows are on standard output, on standard error and not with --quiet.
 pub(crate) fn print(totals: &Totals, rows_on_stdout: bool, percentiles: bool) -> Result {
     let lines = lines(totals, percentiles);
     if !rows_on_stdout {
@@ -18,7 +18,7 @@ pub(crate) fn print(totals: &Totals, rows_on_stdout: bool, percentiles: bool) ->
     }
     if tracing::enabled!(tracing::Level::WARN) {
         for line in lines {
-            // Where even standard error is gone there is nobody to tell.
+            // A closed standard error is no reason to fail.
             let _ = writeln!(io::stderr(), "{line}");
         }
     }
@@ -27,38 +27,38 @@ pub(crate) fn print(totals: &Totals, rows_on_stdout: bool, percentiles: bool) ->
 
 fn lines(totals: &Totals, percentiles: bool) -> Vec<String> {
     let measured: Vec<(&MetricSummary, &Stats)> =
-        totals.metrics.iter().filter_map(|figures| Some((figures, figures.of.as_ref()?))).collect();
+        totals.metrics.iter().filter_map(|metric| Some((metric, metric.stats.as_ref()?))).collect();
     let mut lines = vec![format!("{}, {} failed", counted(totals.rows, "row"), totals.failures)];
     if measured.is_empty() {
         return lines;
     }
     let mut table = vec![cells(["", "n", "mean", "+/-", "median", "min", "max", ""])];
-    for (figures, spread) in &measured {
-        let front = [figures.name.clone(), figures.count.to_string()];
-        let numbers = [spread.mean, spread.error, spread.median, spread.min.distance, spread.max.distance];
+    for (metric, stats) in &measured {
+        let front = [metric.name.clone(), metric.count.to_string()];
+        let numbers = [stats.mean, stats.error, stats.median, stats.min.distance, stats.max.distance];
         table.push(front.into_iter().chain(numbers.map(number)).chain(end()).collect());
     }
     lines.extend(left(table));
     if percentiles {
         let mut table = vec![end().chain(PERCENTILES.map(|p| format!("{p} %"))).chain(end()).collect()];
-        for (figures, spread) in &measured {
-            table.push([figures.name.clone()].into_iter().chain(spread.percentiles.map(number)).chain(end()).collect());
+        for (metric, stats) in &measured {
+            table.push([metric.name.clone()].into_iter().chain(stats.percentiles.map(number)).chain(end()).collect());
         }
         lines.push(String::new());
         lines.extend(left(table));
     }
     let mut table = Vec::new();
-    for (figures, spread) in &measured {
-        for (which, end) in [("min", &spread.min), ("max", &spread.max)] {
+    for (metric, stats) in &measured {
+        for (which, end) in [("min", &stats.min), ("max", &stats.max)] {
             let Extreme { index, reference, candidate, .. } = end;
             let names = format!("{}, {}", name(reference), name(candidate));
-            table.push(vec![format!("{} {which}", figures.name), format!("row {index}"), names]);
+            table.push(vec![format!("{} {which}", metric.name), format!("row {index}"), names]);
         }
     }
     lines.push(String::new());
     lines.extend(left(table));
     if !totals.folders.is_empty() {
-        let names = totals.metrics.iter().map(|figures| figures.name.clone());
+        let names = totals.metrics.iter().map(|metric| metric.name.clone());
         let mut table = vec![cells(["folder", "n"]).into_iter().chain(names).chain(end()).collect::<Vec<_>>()];
         for folder in totals.folders.iter().take(FOLDERS) {
             let means = folder.means.iter().map(|mean| mean.map_or_else(|| "-".to_string(), number));
@@ -91,7 +91,7 @@ fn number(value: f64) -> String {
     format!("{value:.5}")
 }
 
-/// A name on one line.
+/// A path on one line, with control characters escaped.
 pub(super) fn name(path: &Path) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     match output::text(path) {
@@ -100,7 +100,7 @@ pub(super) fn name(path: &Path) -> String {
     }
 }
 
-/// A table whose first column is aligned to the left, and of the others all but the last to the right.
+/// A table with the first column aligned left, and the others but the last aligned right.
 fn left(mut table: Vec<Vec<String>>) -> Vec<String> {
     let first = table.iter().map(|row| row[0].chars().count()).max().unwrap_or(0);
     for row in &mut table {
