@@ -1,4 +1,4 @@
-//! `lpips report` through the real binary, and its pages in a real browser.
+//! `lpips report` through the real binary, and its pages in a browser.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 mod support;
@@ -29,7 +29,7 @@ fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32) -> String {
     text
 }
 
-/// 24 pairs in two folders, the farther the higher their number, of two metrics; one that failed and one that is gone since.
+/// 24 pairs in two folders, with two metrics whose distances grow with the number; one pair failed, and of another the candidate is missing.
 fn pairs(sandbox: &Sandbox) {
     let mut lines = String::new();
     for i in 0..24u32 {
@@ -67,7 +67,7 @@ fn open(browser: &Browser, page: &Path) {
     browser.wait("document.querySelectorAll('#lines tr').length > 2");
 }
 
-/// The names in the table that are in the document, from the top.
+/// The names in the rows of the table that are in the document.
 fn names(browser: &Browser) -> Vec<String> {
     let shown = "return [...document.querySelectorAll('#lines tr[id]')].map(row => row.cells[1].textContent)";
     serde_json::from_value(browser.run(shown)).unwrap()
@@ -86,7 +86,7 @@ fn no_sideways(browser: &Browser) {
 }
 
 #[test]
-fn pairs_are_looked_at_in_a_browser() {
+fn report_page_shows_pairs_in_a_viewer() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     pairs(&sandbox);
@@ -177,7 +177,7 @@ fn pairs_are_looked_at_in_a_browser() {
 }
 
 #[test]
-fn the_table_is_sorted_filtered_and_gone_through_by_keys() {
+fn report_table_is_sorted_filtered_and_navigated_by_keys() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     pairs(&sandbox);
@@ -249,7 +249,7 @@ fn the_table_is_sorted_filtered_and_gone_through_by_keys() {
 }
 
 #[test]
-fn a_hundred_thousand_rows_stay_usable() {
+fn report_of_100_000_rows_stays_usable() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     let mut lines = String::from("index,reference,candidate,alex,vgg,error\n");
@@ -294,7 +294,7 @@ fn a_hundred_thousand_rows_stay_usable() {
 }
 
 #[test]
-fn no_name_does_harm() {
+fn report_page_neutralises_script_tags_in_names() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     let long = format!("{}/{}.png", "very-long-folder".repeat(20), "n".repeat(200));
@@ -350,7 +350,7 @@ fn no_name_does_harm() {
 }
 
 #[test]
-fn triplets_and_distances_without_a_name_are_told_too() {
+fn report_reads_triplets_and_unnamed_distances() {
     let sandbox = Sandbox::new();
     let line = r#"{"index":0,"reference":"r","candidate":"a","second":"b","distance":0.25,"second_distance":0.5}"#;
     sandbox.write("three.jsonl", format!("{line}\n"));
@@ -370,7 +370,7 @@ fn triplets_and_distances_without_a_name_are_told_too() {
 }
 
 #[test]
-fn wrong_inputs_get_a_sentence() {
+fn report_of_wrong_input_names_the_place() {
     let sandbox = Sandbox::new();
     let good = r#"{"index":0,"reference":"a.png","candidate":"b.png","distance":0.5}"#;
     sandbox.write("good.jsonl", format!("{good}\n"));
@@ -391,7 +391,7 @@ fn wrong_inputs_get_a_sentence() {
     check(&["cut.jsonl"], 1, "cut.jsonl:3: is no row of results");
     check(&["lacks.jsonl"], 1, "lacks.jsonl:2: lacks the distance of l2");
     check(&["heads.csv"], 1, "heads.csv:1: the first line does not name");
-    check(&["words.csv"], 1, "words.csv:3: 'near' in the column alex is no number");
+    check(&["words.csv"], 1, "words.csv:3: has 'near' in the column alex, which is no number");
     check(&["good.jsonl", "--out", "good.jsonl"], 2, "would be written over the results");
     check(&["good.jsonl", "--out", "no/where.html"], 1, "there is no such file or folder");
     check(&["good.jsonl", "--metric", "alexx"], 2, "did you mean alex?");

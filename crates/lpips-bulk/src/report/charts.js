@@ -1,5 +1,5 @@
 
-// The summary, the charts and the folders.
+// Summary, charts and folders.
 const heads = (table, ...texts) =>
   table.append(make("thead", {}, make("tr", {}, ...texts.map((text) => make("th", { scope: "col" }, text)))));
 
@@ -19,7 +19,7 @@ const heads = (table, ...texts) =>
   }
 }
 
-// A chart is an SVG without any text, stretched to its place; the numbers stand round it.
+// A chart: an SVG without text, stretched to its place, with the numbers around it.
 const chart = (caption, drawing, label, up, along, ...marks) => {
   const plot = make("div", { className: "plot" }, drawing, ...marks);
   drawing.setAttribute("preserveAspectRatio", "none");
@@ -32,7 +32,7 @@ const chart = (caption, drawing, label, up, along, ...marks) => {
 };
 
 function histogram(of, at) {
-  const { from, step, counts } = of.bins;
+  const { from, step, counts } = of.histogram;
   const most = Math.max(...counts), n = counts.length;
   const drawing = svg("svg", { viewBox: `0 0 ${n} 1` });
   counts.forEach((number, i) => {
@@ -49,14 +49,14 @@ function histogram(of, at) {
     const x = (value - from) / step;
     drawing.append(svg("line", { class: name, x1: x, x2: x, y1: 0, y2: 1, "pointer-events": "none" }));
   }
-  const told = `mean ${distance(of.mean, at)} (line), median ${distance(of.median, at)} (dashed)`;
+  const text = `mean ${distance(of.mean, at)} (line), median ${distance(of.median, at)} (dashed)`;
   const label = `Histogram of ${of.name}: ${several(of.count, "pair")} from ${distance(of.min, at)} to `
     + `${distance(of.max, at)}, mean ${distance(of.mean, at)}, median ${distance(of.median, at)}`;
-  return chart([make("strong", {}, of.name), `: ${told}`], drawing, label, [count(most), "0"],
+  return chart([make("strong", {}, of.name), `: ${text}`], drawing, label, [count(most), "0"],
     [round(from), round(from + n * step / 2), round(from + n * step)]);
 }
 
-function course(of, at) {
+function timelineChart(of, at) {
   const { first, step, points } = data.timeline[at];
   const { min, max } = of;
   const low = Math.min(0, min), range = max - low || 1;
@@ -65,7 +65,7 @@ function course(of, at) {
   const drawing = svg("svg", { viewBox: `0 0 ${n} 1` });
   drawing.append(svg("line", { class: "grid", x1: 0, x2: n, y1: .5, y2: .5 }),
     svg("line", { class: "grid", x1: 0, x2: n, y1: 0, y2: 0 }));
-  // Rows that failed leave a gap.
+  // Failed rows leave a gap.
   const pieces = [];
   points.forEach((point, i) => {
     if (!point) return;
@@ -86,14 +86,14 @@ function course(of, at) {
     mark.setAttribute("aria-label", `Row ${rows.number(row)}, distance ${value}: open`);
     mark.style.left = `${100 * Math.min((rows.number(row) - first) / step, n) / n}%`;
     mark.style.top = `${100 * y(rows.distances[at][row])}%`;
-    mark.onclick = () => look(worst.map((shown) => shown.row), i, `the worst by ${of.name}`);
+    mark.onclick = () => openViewer(worst.map((shown) => shown.row), i, `the worst by ${of.name}`);
     return mark;
   });
   const here = make("span");
   const spread = step > 1
     ? `; each point is the mean of ${step} rows, the band goes from the smallest to the largest` : "";
-  const told = marks.length ? `; the worst ${marks.length > 1 ? marks.length : ""} marked` : "";
-  const caption = [make("strong", {}, of.name), `: distance over the row's number${spread}${told}. `, here];
+  const marked = marks.length ? `; the worst ${marks.length > 1 ? marks.length : ""} marked` : "";
+  const caption = [make("strong", {}, of.name), `: distance over the row's number${spread}${marked}. `, here];
   const figure = chart(caption, drawing,
     `${of.name} over ${several(data.count, "row")}: from ${distance(min, at)} to ${distance(max, at)}`,
     [distance(max, at), distance(low + range / 2, at), distance(low, at)],
@@ -112,9 +112,9 @@ function course(of, at) {
 
 series.forEach((of, at) => {
   if (of.count) $("histograms").append(histogram(of, at));
-  else $("histograms").append(make("p", { className: "quiet" }, `${of.name}: nothing was measured.`));
+  else $("histograms").append(make("p", { className: "quiet" }, `${of.name}: no distances.`));
   if (data.timeline?.[at] && of.count) {
-    $("timeline").append(course(of, at));
+    $("timeline").append(timelineChart(of, at));
     $("timeline-part").hidden = false;
   }
 });
@@ -122,9 +122,9 @@ series.forEach((of, at) => {
 if (data.folders.length) {
   const { folder } = rows.columns[0];
   const short = (name) => visible(`${name}/`.startsWith(folder) ? name.slice(folder.length) || folder : name) || ".";
-  const some = data.folders.length < data.folder_count ? `; the ${data.folders.length} with the largest are here` : "";
+  const some = data.folders.length < data.folder_count ? `; the ${data.folders.length} with the largest are listed` : "";
   $("folders-about").textContent = `Means of ${count(data.folder_count)} folders of references${some}. `
-    + "A name narrows the table to its folder.";
+    + "A name filters the table by its folder.";
   heads($("folders"), "Folder", "Pairs", ...series.map((of) => of.name), ...(data.failed ? ["Failed"] : []));
   const body = data.folders.map(({ name, count: number, failed, means }) => {
     const own = make("bdi", {}, short(name));
@@ -136,7 +136,7 @@ if (data.folders.length) {
   $("folders-part").hidden = false;
 }
 
-// The pairs that have pictures.
+// Pairs with pictures.
 const brightest = data.heat && Number(data.heat.top.toPrecision(2));
 if (data.pictures && data.shown.length) {
   const group = (title, name, shown) => {
@@ -146,7 +146,7 @@ if (data.pictures && data.shown.length) {
       const picture = candidate ? make("img", { src: candidate, alt: "" })
         : make("span", { className: "none" }, "not there");
       const traits = { type: "button", className: "card", title: visible(rows.columns[1].names[row]) };
-      return make("button", { ...traits, onclick: () => look(list, at, name) },
+      return make("button", { ...traits, onclick: () => openViewer(list, at, name) },
         picture, make("span", { className: "distance" }, distance(rows.distances[data.by][row], data.by)),
         make("span", { className: "name" }, make("bdi", {}, called(row))));
     });
@@ -155,8 +155,8 @@ if (data.pictures && data.shown.length) {
   const worst = data.shown.filter((shown) => shown.worst), sample = data.shown.filter((shown) => !shown.worst);
   group(`Worst ${worst.length} by ${series[data.by].name}`, `the worst by ${series[data.by].name}`, worst);
   group(`${sample.length} of the others, from far to near`, "some of the others", sample);
-  const scale = data.heat && ` Heat maps are by ${data.heat.of}, all with one scale: its brightest colour begins at `
+  const scale = data.heat && ` Heat maps are by ${data.heat.of}, all on one scale: its brightest colour begins at `
     + `${brightest}, above 99.5 % of all their pixels.`;
-  $("gallery-about").textContent = `Candidates are seen here; open one to see it beside its reference.${scale ?? ""}`;
+  $("gallery-about").textContent = `Candidates are shown; open one to compare it with its reference.${scale ?? ""}`;
   $("gallery-part").hidden = false;
 }

@@ -1,10 +1,10 @@
 
-// The keyboard.
+// Keyboard.
 const KEYS = [
   ["\u2193 or j, \u2191 or k", "next or previous row of the table"],
-  ["Page Up, Page Down, Home, End", "far in the table"],
+  ["Page Up, Page Down, Home, End", "move far in the table"],
   ["Enter", "open the pair"],
-  ["/", "filter the table; Enter goes back to it"],
+  ["/", "filter the table; Enter returns to it"],
   ["\u2190 or k, \u2192 or j", "in the viewer: previous and next pair"],
   ["1, 2, 3", "in the viewer: side by side, slider, blink"],
   ["Space", "in the viewer: swap reference and candidate while blinking"],
@@ -30,7 +30,7 @@ function inTable(key) {
 }
 function inViewer(key, target) {
   const arrows = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 };
-  // The slider keeps its own.
+  // The slider handles its own arrow keys.
   if (key.startsWith("Arrow") && target === $("slider")) return false;
   if (key in arrows) show(place + arrows[key]);
   else if ("123".includes(key)) compare(["side", "slide", "blink"][key - 1]);

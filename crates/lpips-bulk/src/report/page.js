@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const series = data.series;
 
-// Elements, with texts as texts: nothing that is named ever becomes a tag.
+// Creates elements; strings become text, never markup.
 const make = (name, traits = {}, ...children) => {
   const element = Object.assign(document.createElement(name), traits);
   element.append(...children);
@@ -16,7 +16,7 @@ const svg = (name, attributes = {}, ...children) => {
   return element;
 };
 
-// What can't be seen is shown by a sign, so that a name stays on its line and reads as it is.
+// Replaces invisible characters by visible signs, so that a name stays on one line and in its order.
 const visible = (text) => text
   .replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
   .replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
@@ -24,16 +24,16 @@ const visible = (text) => text
 const count = (n) => n.toLocaleString("en");
 const several = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
-// As many decimals as the largest distance of a series makes sensible: 5 below 1.
+// Decimals by the largest distance of a series: 5 below 1.
 const decimals = series.map(({ min = 0, max = 0 }) => {
   const largest = Math.max(Math.abs(min), Math.abs(max)) || 1;
   return Math.min(Math.max(4 - Math.floor(Math.log10(largest)), 0), 12);
 });
 const distance = (value, at) => value === null || value === undefined ? "\u2013" : value.toFixed(decimals[at]);
-// Without digits that a sum or a step has left behind.
+// Rounds off floating point errors.
 const round = (value) => String(Number(value.toPrecision(7)));
 
-// The rows: of each name only what differs from the one before is written.
+// Decodes the rows: of each name only the part that differs from the one before is stored.
 const names = (column, references) => {
   let before = "";
   return column.names.map((coded, at) => {
@@ -47,7 +47,7 @@ const rows = (() => {
   return {
     length: references.length,
     number: (at) => index ? index[at] : at,
-    // By role: the folder that all are in, and the rest of each name.
+    // By role: the common folder, and the rest of each name.
     columns: [
       { name: "Reference", folder: reference.folder, names: references },
       { name: "Candidate", folder: candidate.folder, names: names(candidate, references) },
@@ -61,7 +61,7 @@ const rows = (() => {
 const same = data.rows.candidate.names.every((name) => name === 0) && rows.columns.length === 2;
 const called = (at) => visible(rows.columns[1].names[at].split("/").pop());
 
-// What the page is about.
+// Origin of the results.
 {
   const parts = [data.about];
   const [reference, candidate] = rows.columns;
@@ -71,22 +71,22 @@ const called = (at) => visible(rows.columns[1].names[at].split("/").pop());
   $("about").textContent = parts.filter(Boolean).map((part) => part.endsWith(".") ? part : `${part}.`).join(" ");
 }
 
-// Light or dark: as the system has it, until it is chosen here.
+// Light or dark theme: the system's, until one is chosen.
 {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const root = document.documentElement;
   const now = () => root.dataset.theme ?? (dark.matches ? "dark" : "light");
-  const tell = () => { $("theme").textContent = now() === "dark" ? "Light" : "Dark"; };
-  // A browser may keep nothing for a page that is a file.
+  const label = () => { $("theme").textContent = now() === "dark" ? "Light" : "Dark"; };
+  // A browser may have no storage for a local file.
   try {
-    const kept = localStorage.getItem("lpips-theme");
-    if (kept === "light" || kept === "dark") root.dataset.theme = kept;
-  } catch { /* then it is as the system has it */ }
+    const stored = localStorage.getItem("lpips-theme");
+    if (stored === "light" || stored === "dark") root.dataset.theme = stored;
+  } catch { /* the system's theme stays */ }
   $("theme").onclick = () => {
     root.dataset.theme = now() === "dark" ? "light" : "dark";
-    try { localStorage.setItem("lpips-theme", root.dataset.theme); } catch { /* for this time only */ }
-    tell();
+    try { localStorage.setItem("lpips-theme", root.dataset.theme); } catch { /* not remembered */ }
+    label();
   };
-  dark.addEventListener("change", tell);
-  tell();
+  dark.addEventListener("change", label);
+  label();
 }

@@ -1,5 +1,5 @@
 
-// The table of all rows. Only those that can be seen are in the document.
+// The table of all rows, of which only the visible ones are in the document.
 const SPARE = 12, PRINTED = 200;
 const height = parseFloat(getComputedStyle(document.documentElement).getPropertyValue("--row"));
 const columns = [
@@ -23,7 +23,7 @@ function path(name) {
   return make("bdi", { className: "path", title: visible(name) }, ...spans);
 }
 
-// By a column: the rows without a number come last, and rows that are alike stay in their order.
+// Sort keys of a column. Rows without a number come last; the order of equal rows is stable.
 const keys = new Map();
 function keysOf(column) {
   if (keys.has(column)) return keys.get(column);
@@ -56,7 +56,7 @@ function sort() {
   });
 }
 
-// In lower case, made when it is first asked for.
+// Lower-case texts for the filter, created on first use.
 let texts = null;
 function text(at) {
   texts ??= Array.from({ length: rows.length }, (_, at) =>
@@ -110,7 +110,7 @@ function gap(count) {
   element.style.height = `${count * height}px`;
   return element;
 }
-// Draws the rows from the first that can be seen to the last, and some beyond.
+// Draws the visible rows and some beyond.
 function draw(first, last) {
   if (first === undefined) {
     const top = $("scroller").scrollTop;
@@ -124,7 +124,7 @@ function draw(first, last) {
   drawn = now;
   const lines = Array.from({ length: last - first }, (_, i) => line(first + i));
   if (!view.length) {
-    const text = rows.length ? "No pair is like this." : "There are no pairs.";
+    const text = rows.length ? "No pair matches." : "There are no pairs.";
     lines.push(make("tr", {}, make("td", { colSpan: columns.length, className: "nothing" }, text)));
   }
   $("lines").replaceChildren(gap(first), ...lines, gap(view.length - last));
@@ -139,7 +139,7 @@ function refresh(resort = false) {
   draw();
 }
 
-// Makes the table show less: what is not named is not filtered by.
+// Sets all filters; those not given are cleared.
 function narrow({ text = "", series = data.by, low = "", high = "", kind = "all" }) {
   [$("filter").value, $("filter-series").value, $("filter-low").value, $("filter-high").value, $("filter-kind").value]
     = [text, series, low, high, kind];
@@ -150,7 +150,7 @@ function jump(to) {
   $("rows-title").scrollIntoView();
 }
 
-// The selection, by its row's place in the view.
+// Moves the selection to a place in the view.
 function move(to) {
   if (!view.length) return;
   const at = Math.min(Math.max(to, 0), view.length - 1), scroller = $("scroller");
@@ -168,14 +168,14 @@ function select(row) {
   if (view.includes(row)) move(view.indexOf(row));
 }
 function openSelected() {
-  if (at() >= 0) look(view, at(), "in the table's order");
+  if (at() >= 0) openViewer(view, at(), "in the table's order");
 }
 
 columns.forEach((column, at) => {
   $("columns").append(make("col", { className: column.kind }));
   const button = make("button", { type: "button" }, column.name);
   button.onclick = () => {
-    // Numbers are first asked for from the largest on, names from the first.
+    // The first click sorts numbers in descending order, names in ascending order.
     sign = sorted === at ? -sign : column.series === undefined ? 1 : -1;
     sorted = at;
     refresh(true);
@@ -203,10 +203,10 @@ $("lines").onclick = (event) => {
 };
 if (rows.length < data.count) {
   $("rows-about").textContent = `The table lists ${count(rows.length)} of ${several(data.count, "pair")}: `
-    + "those that failed, then the worst. The others are in the numbers and charts above.";
+    + "failed ones first, then the worst. The numbers and charts above cover all.";
   $("rows-about").hidden = false;
 }
-// On paper there is no scrolling.
+// A printed page has no scrolling.
 addEventListener("beforeprint", () => {
   $("printed").textContent = view.length > PRINTED ? `The first ${PRINTED} of ${several(view.length, "pair")}.` : "";
   drawn = "";

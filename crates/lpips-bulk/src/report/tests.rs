@@ -1,11 +1,13 @@
+use std::path::PathBuf;
+
+use candle_core::Tensor;
+use lpips_core::Picture;
+
 use super::*;
+use crate::results::schema::MetricResult;
 
 fn columns(metrics: &[&str], triplets: bool) -> Columns {
-    Columns {
-        metrics: metrics.iter().map(ToString::to_string).collect(),
-        layers: vec![Vec::new(); metrics.len()],
-        triplets,
-    }
+    Columns { triplets, ..Columns::new(metrics.iter().copied()) }
 }
 
 fn row(index: u64, reference: &str, candidate: &str, distances: &[f64]) -> Row {
@@ -14,7 +16,7 @@ fn row(index: u64, reference: &str, candidate: &str, distances: &[f64]) -> Row {
     Row { index, reference, candidate, second: None, outcome: Ok(distances.iter().map(of).collect()) }
 }
 
-/// Row `i` of `count` has the distance (7 i mod count) / count, every tenth fails.
+/// Row `i` of `count` has the distance (7 i mod count) / count; every tenth row has failed.
 fn report(count: u64, options: Options) -> Report {
     let mut report = Report::new(columns(&["alex", "l2"], false), options);
     for i in 0..count {
@@ -28,53 +30,14 @@ fn report(count: u64, options: Options) -> Report {
     report
 }
 
-/// What the page's script reads.
+/// The data that the page's script reads.
 fn data(html: &str) -> serde_json::Value {
     let (_, rest) = html.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
     serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
 #[test]
-fn the_worst_come_first_and_the_sample_spans_the_rest() {
-    let report = report(101, Options { worst: 5, sample: 4, ..Options::default() });
-    let distance = |at: &usize| report.distances[2 * at];
-    let (worst, sample) = report.choice();
-    let all: Vec<f64> = report.order().iter().map(distance).collect();
-    assert!(all.is_sorted_by(|a, b| a >= b) && all.len() == 91);
-    assert_eq!(worst.iter().map(distance).collect::<Vec<_>>(), all[..5]);
-    // The middles of four equal parts of the 86 others.
-    assert_eq!(sample.iter().map(distance).collect::<Vec<_>>(), [10, 32, 53, 75].map(|at| all[5 + at]));
-    assert_eq!(report.shown(), 9);
-}
-
-#[test]
-fn few_pairs_are_all_shown_once() {
-    let report = report(8, Options { worst: 5, sample: 40, ..Options::default() });
-    let (worst, sample) = report.choice();
-    let mut all = [worst, sample].concat();
-    all.sort_unstable();
-    assert_eq!(all, (0..8).collect::<Vec<_>>());
-    assert_eq!(report.shown(), 8);
-}
-
-#[test]
-fn the_order_is_of_the_metric_asked_for() {
-    let mut report =
-        Report::new(columns(&["alex", "l2"], true), Options { by: 1, worst: 1, sample: 0, ..Options::default() });
-    for (index, distances) in [(0, [0.9, 0.1]), (1, [0.1, 0.2])] {
-        let mut row = row(index, "a.png", "b.png", &distances);
-        row.second = Some("c.png".into());
-        report.add(&row);
-    }
-    assert_eq!(report.choice().0, [1]);
-    assert_eq!(report.series(), ["alex", "alex (second)", "l2", "l2 (second)"]);
-    let row = report.row(1);
-    assert_eq!(row.second, Some(PathBuf::from("c.png")));
-    assert!((row.outcome.unwrap()[1].distance - 0.2).abs() < 1e-12);
-}
-
-#[test]
-fn too_many_rows_are_counted_and_the_worst_listed() {
+fn report_of_too_many_rows_counts_all_and_lists_the_worst() {
     let report = report(1000, Options { rows: 150, worst: 10, sample: 10, ..Options::default() });
     let data = data(&report.html(None).unwrap());
     assert_eq!((data["count"].as_u64(), data["failed"].as_u64()), (Some(1000), Some(100)));
@@ -88,7 +51,7 @@ fn too_many_rows_are_counted_and_the_worst_listed() {
 }
 
 #[test]
-fn folders_are_told_where_there_are_several() {
+fn report_lists_folders_where_there_are_several() {
     let folders = data(&report(101, Options::default()).html(None).unwrap())["folders"].clone();
     let names: Vec<&str> = folders.as_array().unwrap().iter().map(|folder| folder["name"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 3);
@@ -103,7 +66,7 @@ fn folders_are_told_where_there_are_several() {
 }
 
 #[test]
-fn a_line_over_many_rows_has_few_points_and_gaps_where_all_failed() {
+fn report_timeline_of_many_rows_has_few_points_and_gaps() {
     let mut report = Report::new(columns(&["alex"], false), Options { timeline: true, ..Options::default() });
     for index in (0..4000).filter(|index| !(40..80).contains(index)) {
         report.add(&row(index, "a/f.png", "b/f.png", &[index as f64]));
@@ -116,7 +79,7 @@ fn a_line_over_many_rows_has_few_points_and_gaps_where_all_failed() {
 }
 
 #[test]
-fn no_name_can_end_the_data_or_fill_in_the_template() {
+fn report_escapes_names_with_script_tags_and_template_braces() {
     let evil = "</script><script>alert(1)</script><!--{{title}}";
     let mut report =
         Report::new(columns(&[evil], false), Options { title: evil.into(), about: evil.into(), ..Options::default() });
@@ -133,16 +96,16 @@ fn no_name_can_end_the_data_or_fill_in_the_template() {
 }
 
 #[test]
-fn the_policy_allows_this_script_and_style_and_nothing_else() {
+fn report_policy_allows_its_own_script_and_style_only() {
     let html = report(3, Options::default()).html(None).unwrap();
     let policy = html.split_once("Content-Security-Policy\" content=\"").unwrap().1.split_once('"').unwrap().0;
     assert!(policy.starts_with("default-src 'none'; img-src data:; style-src 'sha256-"), "{policy}");
     assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
-    assert!(!html.contains("{{"), "all of the template is filled in");
+    assert!(!html.contains("{{"), "every name of the template is filled in");
 }
 
 #[test]
-fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
+fn report_with_a_missing_picture_shows_the_reason_and_scales_maps_together() {
     let mut report = Report::new(columns(&["alex"], false), Options::default());
     for (index, distance) in [(0, 0.1), (1, 0.2), (2, 0.3)] {
         report.add(&row(index, "a.png", "b.png", &[distance]));
@@ -154,14 +117,14 @@ fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
         if row.index == 1 { Err("b.png: there is no such file".to_string()) } else { Ok((of(10), of(200))) }
     };
     let mut calls = 0;
-    let mut of = |a: &Picture, _: &Picture| {
+    let mut compute = |a: &Picture, _: &Picture| {
         calls += 1;
         let all = Tensor::full(calls as f32, (1, 1, a.height(), a.width()), &candle_core::Device::Cpu);
         all.map_err(|error| error.to_string())
     };
-    let mut pictures = Pictures { load: &mut load, map: Some(Map { name: "alex", of: &mut of }) };
+    let mut pictures = Pictures { load: &mut load, maps: Some(HeatMaps { metric: "alex", compute: &mut compute }) };
     let data = data(&report.html(Some(&mut pictures)).unwrap());
-    assert_eq!(opened, [0, 1, 2], "in their order, though the last is the worst");
+    assert_eq!(opened, [0, 1, 2], "in the order of rows, though the last is the worst");
     let shown = &data["shown"];
     assert_eq!(shown[1]["problem"], "b.png: there is no such file");
     assert!(shown[1]["candidate"].is_null() && shown[1]["map"].is_null());
@@ -178,7 +141,7 @@ fn pictures_that_are_gone_leave_a_sentence_and_maps_have_one_scale() {
 }
 
 #[test]
-fn a_report_of_nothing_is_a_page_too() {
+fn report_without_rows_is_a_page() {
     let report = Report::new(columns(&["alex"], false), Options { timeline: true, ..Options::default() });
     let data = data(&report.html(None).unwrap());
     assert_eq!(

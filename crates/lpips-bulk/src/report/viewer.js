@@ -1,14 +1,14 @@
 
-// The viewer: one pair of a list, with its pictures if the page has them.
+// Viewer of one pair of a list, with its pictures if the page has them.
 let listed = [], listedAs = "", place = 0, mode = "side", blinking = null;
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const BLINK = 600;
 
-function look(list, at, name) {
+function openViewer(list, at, name) {
   [listed, listedAs] = [list, name];
   if (!$("viewer").open) {
     $("viewer").showModal();
-    // Not its first button: keys are for the whole.
+    // The viewer has the focus, not its first button, so that it gets the keys.
     $("viewer").focus();
   }
   show(at);
@@ -17,7 +17,7 @@ function look(list, at, name) {
 function show(at) {
   place = Math.min(Math.max(at, 0), listed.length - 1);
   const row = listed[place];
-  // The table goes along.
+  // The selection in the table follows.
   select(row);
   const shown = rows.shown.get(row), has = Boolean(shown?.reference);
   $("viewer-title").replaceChildren(make("bdi", {}, visible(rows.columns[1].names[row]) || "."));
@@ -32,7 +32,7 @@ function show(at) {
   if (shown?.map) $("map").src = shown.map;
   const error = rows.errors[row];
   const none = !data.pictures || error ? ""
-    : "This page has pictures of the worst pairs and of some of the others; this is none of them.";
+    : "This page has pictures of the worst pairs and of a sample of the others, but not of this pair.";
   $("problem").textContent = error ?? shown?.problem ?? "";
   details(row, shown, has || shown?.problem ? "" : none);
   compare(mode);
@@ -58,7 +58,7 @@ function details(row, shown, none) {
     make("div", {}, make("dt", {}, name), make("dd", {}, make("bdi", {}, text)))));
 }
 
-// Side by side, with a slider between the two, or one in turn with the other.
+// Compares side by side, with a slider, or by alternating the two.
 function compare(to) {
   mode = to;
   for (const button of document.querySelectorAll("button[data-mode]")) {
@@ -91,11 +91,10 @@ const swap = () => blink($("over-candidate").hidden ? "candidate" : "reference")
 function run(on) {
   clearInterval(blinking);
   blinking = on ? setInterval(swap, BLINK) : null;
-  $("pause").textContent = on ? "Stop" : "Go on";
+  $("pause").textContent = on ? "Stop" : "Resume";
 }
 
-// As large as there is room: by whole factors where a picture of its own size is enlarged, so that each pixel is a
-// square.
+// Fits pictures to the window. Pictures in their own size are enlarged by whole factors, so that pixels stay square.
 function fit() {
   if (!$("viewer").open || $("looking").hidden) return;
   const style = getComputedStyle($("viewer"));

@@ -1,22 +1,18 @@
-//! `lpips report`
+//! The command `lpips report`: writes a page from results.
 
 use std::path::{Path, PathBuf};
 
-use candle_core::Tensor;
 use clap::Args;
-use lpips_bulk::pipeline;
-use lpips_bulk::report::{self, Map, Options, Pictures};
-use lpips_bulk::results::run_file::RunFile;
+use lpips_bulk::report::picture_source::heat_map;
+use lpips_bulk::report::{self, HeatMaps, Options, PictureSource, Pictures};
+use lpips_bulk::results::UNNAMED_METRIC;
+use lpips_bulk::results::reader::ResultsReader;
 use lpips_bulk::results::schema::Row;
-use lpips_bulk::source::pair::Input;
-use lpips_bulk::video::FrameSeeker;
+use lpips_core::Picture;
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::weights::Finder;
-use lpips_core::{Images, Lpips, Picture};
 use lpips_eval::metric::Metric;
-use lpips_terminal::Background;
 
-use super::read::{Results, UNNAMED};
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -24,10 +20,10 @@ const EXAMPLES: &str = "Examples:
   lpips report results.csv --out page.html --worst 50 --metric vgg
   lpips report frames.jsonl --timeline --no-pictures";
 
-/// Make a page to look at from earlier results: summary, charts, all rows, and the worst pairs with heat maps.
+/// Write an HTML page from results: summary, charts, all rows, and the worst pairs with heat maps.
 ///
-/// The page is one file that needs no network. Its pictures are opened again, where the results say that they are, and videos are read
-/// again, if the run file beside the results names them; of those that are no longer there it shows names and numbers.
+/// The page is one file that needs no network. Pictures are opened again at the paths in the results, and videos are decoded again if the
+/// run file beside the results names them; of pictures that are missing the page shows names and numbers.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -35,7 +31,7 @@ const EXAMPLES: &str = "Examples:
         written; 2 wrong usage.", crate::command::ENVIRONMENT)
 )]
 pub(crate) struct Report {
-    /// Results of another command: a .csv file, or JSON, a line or an element for each row.
+    /// The results: a .csv file, or JSON with an object per line or an array of objects.
     results: PathBuf,
 
     /// The page to write [default: the results' name with .html].
@@ -46,7 +42,7 @@ pub(crate) struct Report {
     #[arg(long, value_name = "K", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=500))]
     worst: u16,
 
-    /// How many of the others, evenly spaced from far to near.
+    /// How many of the other pairs are shown, evenly spaced from the largest distance to the smallest.
     #[arg(long, value_name = "K", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=500))]
     sample: u16,
 
@@ -54,20 +50,20 @@ pub(crate) struct Report {
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
 
-    /// Leave pictures and heat maps out.
+    /// Write names and numbers only, without pictures and heat maps.
     #[arg(long)]
     no_pictures: bool,
 
-    /// The metric that says which pairs are worst, if the results have it, and that draws the heat maps [default: the results'
-    /// first; for the heat maps the first that has any, or alex].
+    /// The metric that ranks pairs, if the results have it, and of the heat maps [default: the first of the results; for the heat maps the
+    /// first that has any, or alex].
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
 
-    /// The folder that pictures' names start from [default: the current one].
+    /// The folder that relative paths in the results start from [default: the current one].
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
-    /// Draw the distances over the rows' numbers, as of a video's frames.
+    /// Draw distances over row numbers too, as for the frames of a video.
     #[arg(long)]
     timeline: bool,
 
@@ -88,7 +84,8 @@ impl Report {
             let message = format!("the page would be written over the results {}: name another --out", out.display());
             return Err(Failure::usage(message));
         }
-        let Results { columns, rows } = Results::open(&self.results)?;
+        let reader = ResultsReader::open(&self.results)?;
+        let columns = reader.columns().clone();
         let by = columns.metrics.iter().position(|name| Some(name) == self.metric.as_ref()).unwrap_or(0);
         let own = Options::default();
         let options = Options {
@@ -103,12 +100,12 @@ impl Report {
         let metrics = columns.metrics.clone();
         let mut report = report::Report::new(columns, options);
         let mut count = 0;
-        for row in rows {
+        for row in reader {
             report.add(&row?);
             count += 1;
         }
         if count == 0 {
-            return Err(Failure::Work(Some(format!("{}: holds no rows of results", self.results.display()))));
+            return Err(Failure::work(format!("{}: holds no rows of results", self.results.display())));
         }
         if self.no_pictures {
             report.write(&out, None)?;
@@ -122,16 +119,16 @@ impl Report {
         device::start_threads(self.threads.map(usize::from))?;
         let metric = self.heat(metrics)?;
         if metric.is_none() {
-            output::note("none of the metrics has heat maps: --metric alex draws them");
+            output::note("none of the metrics has heat maps: add --metric alex for them");
         }
-        write(report, out, metric.as_ref(), Source::of(&self.results, self.root.clone())?)
+        write(report, out, metric.as_ref(), PictureSource::of_results(&self.results, self.root.clone())?)
     }
 
-    /// What draws the heat maps: the metric asked for, or the first of the results' that has any.
+    /// The metric of the heat maps: the one given, or the first of the results that has any.
     fn heat(&self, metrics: &[String]) -> Result<Option<Metric>> {
         let named: Vec<&str> = match &self.metric {
             Some(name) => vec![name],
-            None => metrics.iter().map(|name| if name == UNNAMED { "alex" } else { name }).collect(),
+            None => metrics.iter().map(|name| if name == UNNAMED_METRIC { "alex" } else { name }).collect(),
         };
         let device = self.device.open()?;
         for name in named {
@@ -144,73 +141,9 @@ impl Report {
     }
 }
 
-/// Where the pictures of rows are to be had.
-pub(super) struct Source {
-    /// How they are brought to what was measured.
-    pub(super) how: pipeline::Options,
-    /// If they are a video's frames.
-    pub(super) video: Option<FrameSeeker>,
-    /// The folder that their names start from.
-    pub(super) root: Option<PathBuf>,
-}
-
-impl Source {
-    /// As the run file beside results says; files as they are if there is none.
-    fn of(results: &Path, root: Option<PathBuf>) -> Result<Self> {
-        if !RunFile::path(results).exists() {
-            return Ok(Self { how: pipeline::Options::default(), video: None, root });
-        }
-        let run = RunFile::read(results)?;
-        let damaged =
-            |name: &str| Failure::Work(Some(format!("{}: {name} can't be read", RunFile::path(results).display())));
-        let is_video = run.command == "video";
-        let video = is_video.then(|| super::video::seeker(&run, root.as_deref(), damaged)).transpose()?;
-        Ok(Self { how: how(&run, damaged)?, video, root })
-    }
-
-    fn pictures(&mut self, row: &Row) -> std::result::Result<[Picture; 2], String> {
-        let rooted = |name: &PathBuf| self.root.as_ref().map_or_else(|| name.clone(), |root| root.join(name));
-        let names = [&row.reference, &row.candidate].map(rooted);
-        let mut inputs = names.clone().map(|name| Input::File(name.into()));
-        if let Some(video) = &mut self.video
-            && names.iter().any(|name| !name.is_file())
-        {
-            let pair = video.pair(row.index)?;
-            for ((input, name), frame) in inputs.iter_mut().zip(&names).zip([pair.reference, pair.candidate]) {
-                if name.is_file() {
-                    continue;
-                }
-                if frame.name() != name {
-                    return Err(format!("{}: is not in the video any more", name.display()));
-                }
-                *input = frame;
-            }
-        }
-        let [reference, candidate] = inputs;
-        self.how.pictures(&reference, &candidate)
-    }
-}
-
-/// How pictures were brought to what was measured.
-fn how(run: &RunFile, damaged: impl Fn(&str) -> Failure) -> Result<pipeline::Options> {
-    let mut options = pipeline::Options::default();
-    let text = |name: &str| run.work.get(name).and_then(serde_json::Value::as_str);
-    if let Some(resize) = text("--resize") {
-        options.prepare.resize = Some(resize.parse().map_err(|_| damaged("--resize"))?);
-    }
-    if let Some(crop) = text("--crop") {
-        options.prepare.crop = Some(crop.parse().map_err(|_| damaged("--crop"))?);
-    }
-    if let Some(colour) = text("--background") {
-        let Background(colour) = colour.parse().map_err(|_| damaged("--background"))?;
-        options.decoder.background = colour;
-    }
-    Ok(options)
-}
-
-/// Writes a page, with the pictures of the pairs that it shows and their heat maps by `metric`.
-pub(super) fn write(report: &report::Report, out: &Path, metric: Option<&Metric>, mut source: Source) -> Result {
-    let bar = output::bar("looking at the pictures");
+/// Writes a page, with the pictures of the shown pairs and their heat maps by `metric`.
+pub(super) fn write(report: &report::Report, out: &Path, metric: Option<&Metric>, mut source: PictureSource) -> Result {
+    let bar = output::bar("loading pictures");
     bar.set_length(report.shown() as u64);
     let mut failed = Vec::new();
     let mut load = |row: &Row| {
@@ -220,12 +153,12 @@ pub(super) fn write(report: &report::Report, out: &Path, metric: Option<&Metric>
         pictures
     };
     let lpips = metric.and_then(Metric::lpips);
-    let mut of = |a: &Picture, b: &Picture| match lpips {
-        Some(lpips) => map(lpips, a, b).map_err(|error| error.to_string()),
-        None => Err("there is no metric".to_string()),
+    let mut compute = |reference: &Picture, candidate: &Picture| match lpips {
+        Some(lpips) => heat_map(lpips, reference, candidate).map_err(|error| error.to_string()),
+        None => Err("the metric has no heat maps".to_string()),
     };
-    let map = metric.map(|metric| Map { name: metric.name(), of: &mut of });
-    let written = report.write(out, Some(&mut Pictures { load: &mut load, map }));
+    let maps = metric.map(|metric| HeatMaps { metric: metric.name(), compute: &mut compute });
+    let written = report.write(out, Some(&mut Pictures { load: &mut load, maps }));
     bar.finish_and_clear();
     written?;
     if let Some(first) = failed.first() {
@@ -233,9 +166,4 @@ pub(super) fn write(report: &report::Report, out: &Path, metric: Option<&Metric>
         output::note(&format!("the pictures of {} of {shown} pairs can't be shown: {first}", failed.len()));
     }
     Ok(())
-}
-
-fn map(lpips: &Lpips, a: &Picture, b: &Picture) -> lpips_core::Result<Tensor> {
-    let ((a, a_range), (b, b_range)) = (a.to_values(lpips.device())?, b.to_values(lpips.device())?);
-    lpips.compare(Images::new(&a, a_range), Images::new(&b, b_range))?.map()
 }

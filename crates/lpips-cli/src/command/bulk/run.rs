@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lpips_bulk::pipeline::{self, Ended, Work};
-use lpips_bulk::report;
+use lpips_bulk::report::{self, PictureSource};
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::results::schema::{Columns, Row};
 use lpips_bulk::results::summary::{Summary, Totals};
@@ -19,7 +19,6 @@ use lpips_terminal::progress::ProgressBar;
 use serde_json::{Map, Value};
 
 use super::options::{Form, Meetings, Options};
-use super::report::Source;
 use super::{lines, summary};
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
@@ -109,7 +108,7 @@ impl Options {
             }),
             output: None,
             each: task.each,
-            bar: output::pairs_bar("measuring", task.total.map(|total| shard.count(total))),
+            bar: output::pairs_bar("measuring", task.total.map(|total| shard.rows_of(total))),
             fresh: 0,
             video: task.video,
         };
@@ -166,7 +165,7 @@ impl Options {
             output::note(if self.out.is_some() { "stopped; --resume goes on" } else { "stopped" });
             return Err(Failure::Stopped);
         }
-        if rows == 0 && shard.of() == 1 {
+        if rows == 0 && shard.shards() == 1 {
             let message = "nothing was compared: there is no pair in what was asked for";
             return Err(Failure::Work(Some(message.to_string())));
         }
@@ -276,7 +275,7 @@ impl Desk<'_> {
         }
         if let (Some(report), Some(path)) = (&self.report, &self.options.report) {
             let metric = work.metrics().iter().find(|metric| metric.lpips().is_some());
-            let source = Source { how: work.options().clone(), video: self.video, root: None };
+            let source = PictureSource { options: work.options().clone(), video: self.video, root: None };
             super::report::write(report, path, metric, source)?;
         }
         Ok(Outcome { failed: totals.failures + unwritten > 0, totals, above })
