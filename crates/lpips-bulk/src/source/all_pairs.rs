@@ -1,4 +1,4 @@
-//! The pictures of one folder, paired with one another.
+//! All pairs of the pictures of one folder.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,31 +8,43 @@ use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 use lpips_data::Problem;
 
-/// Which pictures are paired.
+/// Which pictures of a folder are paired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Which {
-    /// Each with each that follows it, N(N - 1) / 2 pairs.
+    /// Each picture with all later ones: N(N - 1) / 2 pairs.
     #[default]
     All,
-    /// Each with the next, N - 1 pairs.
+    /// Each picture with the next one: N - 1 pairs.
     Consecutive,
 }
 
-/// The pairs of one folder's pictures, in the order of (i, j), i < j, where pictures are ordered by their paths from the folder
-/// on, byte by byte.
+/// The pairs (i, j), i < j, of a folder's pictures, in order; pictures are ordered by the bytes of their paths within the folder.
 ///
-/// The published `lpips_1dir_allpairs.py` pairs in this way too, but takes the files as the system lists them.
+/// The published `lpips_1dir_allpairs.py` forms the same pairs, but of files in the order of the file system.
+///
+/// ```
+/// use lpips_bulk::source::all_pairs::{OneFolder, Which};
+/// use lpips_bulk::source::discover::Walk;
+///
+/// let folder = tempfile::tempdir()?;
+/// for name in ["a.png", "b.png", "c.png"] {
+///     std::fs::write(folder.path().join(name), "")?;
+/// }
+/// let pairs = OneFolder::open(folder.path(), Which::All, &Walk::default())?;
+/// assert_eq!((pairs.len(), pairs.places(1)), (3, Some((0, 2))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct OneFolder {
     files: Vec<Arc<Path>>,
     names: Vec<Box<Path>>,
     which: Which,
-    /// What was left out of the folder though it may have been meant.
+    /// Warnings about files that were left out.
     pub notes: Vec<Problem>,
 }
 
 impl OneFolder {
-    /// Pairs the files of a folder.
+    /// Lists the pictures of a folder.
     ///
     /// # Errors
     /// Those of [`Walk::files`]; fewer than two pictures, or more than 2^32.
@@ -53,12 +65,12 @@ impl OneFolder {
         Ok(Self { files, names: found.names, which, notes: found.notes })
     }
 
-    /// The pictures' paths from the folder on, in their order.
+    /// The pictures' paths within the folder, in order.
     pub fn names(&self) -> &[Box<Path>] {
         &self.names
     }
 
-    /// How many pairs.
+    /// Number of pairs.
     pub fn len(&self) -> u64 {
         match self.which {
             Which::All => count(self.files.len() as u64),
@@ -66,12 +78,12 @@ impl OneFolder {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The numbers i < j of the pictures of a pair, if there is one with this number.
+    /// The numbers i < j of the pictures of a pair; `None` after the last pair.
     pub fn places(&self, index: u64) -> Option<(usize, usize)> {
         if index >= self.len() {
             return None;
@@ -83,7 +95,7 @@ impl OneFolder {
         Some((usize::try_from(i).ok()?, usize::try_from(j).ok()?))
     }
 
-    /// The pair with this number, if there are so many.
+    /// The pair of this index; `None` after the last pair.
     pub fn get(&self, index: u64) -> Option<Pair> {
         let (i, j) = self.places(index)?;
         let file = |at: usize| Input::File(Arc::clone(&self.files[at]));
@@ -91,14 +103,14 @@ impl OneFolder {
     }
 }
 
-/// How many pairs n pictures make.
+/// Number of pairs of n pictures.
 fn count(n: u64) -> u64 {
     if n.is_multiple_of(2) { n / 2 * n.saturating_sub(1) } else { n * ((n - 1) / 2) }
 }
 
-/// The pair (i, j), i < j < n, with this number among all in their order.
+/// The pair (i, j), i < j < n, of this index in lexicographic order.
 fn places(index: u64, n: u64) -> (u64, u64) {
-    // Counted from the end, the pairs of the pictures from i on come before number (k + 1)(k + 2) / 2, where k = n - 2 - i.
+    // Counted from the end, the indices of the pairs of pictures from i on are below (k + 1)(k + 2) / 2, where k = n - 2 - i.
     let back = count(n) - 1 - index;
     let k = ((8 * u128::from(back) + 1).isqrt() as u64 - 1) / 2;
     (n - 2 - k, n - 1 - (back - count(k + 1)))
@@ -110,13 +122,13 @@ mod tests {
 
     use super::*;
 
-    /// The number of (i, j) among all pairs.
+    /// The index of (i, j).
     fn index(i: u64, j: u64, n: u64) -> u64 {
         count(n) - count(n - i) + (j - i - 1)
     }
 
     #[test]
-    fn numbers_and_pairs_are_those_of_two_loops() {
+    fn pair_index_equals_two_nested_loops() {
         for n in 2..40 {
             let all: Vec<_> = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j))).collect();
             assert_eq!(count(n), all.len() as u64);
@@ -128,10 +140,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_exact_for_four_billion_pictures(n in 2..=u64::from(u32::MAX), part in any::<u64>(), edge in 0..4u64) {
+        fn pair_index_is_exact_for_four_billion_pictures(n in 2..=u64::from(u32::MAX), part in any::<u64>(), edge in 0..4u64) {
             let within = part % count(n);
             let (row, _) = places(within, n);
-            // Where rows begin and end is where rounding would show.
+            // Rounding errors would show at the first and last pair of a picture.
             let end = index(row, n - 1, n);
             for at in [within, end, (end + edge).min(count(n) - 1), edge.min(count(n) - 1), count(n) - 1] {
                 let (i, j) = places(at, n);
@@ -148,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_gives_all_pairs_or_those_that_follow_one_another() {
+    fn one_folder_gives_all_or_consecutive_pairs() {
         let folder = folder(4);
         let pairs = |which, from| {
             let pairs = OneFolder::open(folder.path(), which, &Walk::default()).unwrap();
@@ -164,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn fewer_than_two_pictures_make_no_pair() {
+    fn one_folder_of_fewer_than_two_pictures_is_refused() {
         let error =
             |count: usize| OneFolder::open(folder(count).path(), Which::All, &Walk::default()).unwrap_err().to_string();
         assert!(error(0).contains("holds no pictures"), "{}", error(0));

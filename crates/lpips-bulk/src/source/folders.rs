@@ -1,4 +1,4 @@
-//! The pictures of two folders, paired by their names.
+//! Pairs of the pictures of two folders, matched by name.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,54 +10,70 @@ use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 use lpips_data::Problem;
 
-/// What pictures of two folders are paired by.
+/// How pictures of two folders are matched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum MatchBy {
-    /// The path from the folder on: `a/x.png` with `a/x.png`.
+    /// By the path within the folder: `a/x.png` with `a/x.png`.
     #[default]
     Path,
-    /// The path without its ending: `a/x.png` with `a/x.jpg`.
+    /// By the path without its extension: `a/x.png` with `a/x.jpg`.
     Stem,
-    /// A list of pairs in this file, as [`list`] reads it; its paths are those from the first and from the second folder on. Files
-    /// that it names need not be there, and then fail as rows; the walk's rules do not apply to them.
+    /// By a list of pairs in this file (see [`list`]), with paths within the two folders. Files that it names may be missing: their rows
+    /// then fail. The globs of the walk do not apply to them.
     Map(PathBuf),
 }
 
-/// The pairs of two folders: ordered by the reference's path from its folder on, byte by byte, or as a map has them.
+/// The pairs of two folders, ordered by the bytes of the reference's path within its folder, or in the order of a list.
+///
+/// ```
+/// use lpips_bulk::source::discover::Walk;
+/// use lpips_bulk::source::folders::{Folders, MatchBy};
+///
+/// let folder = tempfile::tempdir()?;
+/// for name in ["a/x.png", "a/y.png", "b/x.jpg"] {
+///     let path = folder.path().join(name);
+///     std::fs::create_dir_all(path.parent().unwrap())?;
+///     std::fs::write(path, "")?;
+/// }
+/// let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+/// let folders = Folders::open(&a, &b, &MatchBy::Stem, &Walk::default())?;
+/// assert_eq!((folders.len(), folders.unmatched.reference.len()), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Folders {
     reference: PathBuf,
     candidate: PathBuf,
     names: Names,
-    /// The files that no pair is made of.
+    /// Files without a partner.
     pub unmatched: Unmatched,
-    /// What was left out of the folders though it may have been meant.
+    /// Warnings about files that were left out.
     pub notes: Vec<Problem>,
 }
 
-/// The names of a pair's files, from their folders on.
+/// The paths of the pairs' files within their folders.
 #[derive(Debug)]
 enum Names {
     Same(Vec<Box<Path>>),
     Two(Vec<[Box<Path>; 2]>),
 }
 
-/// Files of two folders that no pair is made of, by their paths from the folder on, in order.
+/// Files of two folders without a partner, by their paths within the folder, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unmatched {
-    /// In the first folder.
+    /// Files of the first folder.
     pub reference: Vec<Box<Path>>,
-    /// In the second.
+    /// Files of the second folder.
     pub candidate: Vec<Box<Path>>,
 }
 
 impl Folders {
-    /// Pairs the files of two folders. By path ten million pairs with names of 36 letters take 0.7 GB, otherwise they take up to three
-    /// times that.
+    /// Matches the files of two folders. Ten million pairs with names of 36 letters take 0.7 GB by path, and up to three times that
+    /// otherwise.
     ///
     /// # Errors
-    /// Those of [`Walk::files`]; a folder without pictures; one folder twice, or one inside the other; nothing in common; two files
-    /// of one folder that differ in their endings alone, where those are not looked at; a map that can't be read.
+    /// Those of [`Walk::files`]; a folder without pictures; the same folder twice, or one inside the other; no common name; two files of a
+    /// folder with the same stem, where stems are matched; a list that can't be read.
     pub fn open(reference: &Path, candidate: &Path, by: &MatchBy, walk: &Walk) -> Result<Self> {
         apart(reference, candidate)?;
         let mut notes = Vec::new();
@@ -70,7 +86,7 @@ impl Folders {
             MatchBy::Path => {
                 let (names, mut only) = (files(reference)?, Vec::new());
                 let mut matched = vec![false; names.len()];
-                // The second folder's names are not held: they would take as much again.
+                // The second folder's names are not kept in memory: they would take as much again.
                 let more = walk.visit(candidate, |name| match position(&names, &name) {
                     Some(at) => matched[at] = true,
                     None => only.push(name.into_boxed_path()),
@@ -91,7 +107,7 @@ impl Folders {
         if folders.is_empty() { Err(folders.nothing_in_common(by, walk)) } else { Ok(folders) }
     }
 
-    /// How many pairs.
+    /// Number of pairs.
     pub fn len(&self) -> u64 {
         match &self.names {
             Names::Same(names) => names.len() as u64,
@@ -99,12 +115,12 @@ impl Folders {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there is no pair.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The pair with this number, if there are so many.
+    /// The pair of this index; `None` after the last pair.
     pub fn get(&self, index: u64) -> Option<Pair> {
         let at = usize::try_from(index).ok()?;
         let (reference, candidate) = match &self.names {
@@ -129,7 +145,7 @@ impl Folders {
         let stems: HashSet<&[u8]> = self.unmatched.reference.iter().map(|name| stem(name)).collect();
         let common = self.unmatched.candidate.iter().filter(|name| stems.contains(stem(name))).count();
         let advice = if *by == MatchBy::Path && common > 0 {
-            format!("; without their endings {common} of the names are the same: pair by --by stem")
+            format!("; without their extensions {common} of the names are the same: pair by --by stem")
         } else {
             "; pair the files of different names with --map FILE".to_string()
         };
@@ -141,13 +157,13 @@ impl Folders {
     }
 }
 
-/// Refuses one folder twice and one inside the other.
+/// Rejects the same folder twice and one inside the other.
 fn apart(reference: &Path, candidate: &Path) -> Result<()> {
     let (a, b) = (real(reference), real(candidate));
     if a == b {
         return Err(Error::choice(format!(
-            "{} and {} are one folder, and its pictures would be compared with themselves: name two (`lpips pairs` compares the \
-             pictures of one folder with each other)",
+            "{} and {} are one folder, whose pictures would be compared with themselves: name two folders (`lpips pairs` \
+             compares the pictures of one folder with each other)",
             reference.display(),
             candidate.display()
         )));
@@ -167,7 +183,7 @@ fn position(names: &[Box<Path>], name: &Path) -> Option<usize> {
     names.binary_search_by(|other| bytes(other).cmp(bytes(name))).ok()
 }
 
-/// The names that were matched, and the others.
+/// Splits names into those that were matched and the others.
 fn split(names: Vec<Box<Path>>, matched: &[bool]) -> (Vec<Box<Path>>, Vec<Box<Path>>) {
     let mut left = Vec::new();
     let both = names.into_iter().zip(matched).filter_map(|(name, matched)| {
@@ -180,13 +196,13 @@ fn split(names: Vec<Box<Path>>, matched: &[bool]) -> (Vec<Box<Path>>, Vec<Box<Pa
     (both.collect(), left)
 }
 
-/// A name without its ending.
+/// A name without its extension.
 fn stem(name: &Path) -> &[u8] {
     let ending = name.extension().map_or(0, |ending| ending.len() + 1);
     &bytes(name)[..bytes(name).len() - ending]
 }
 
-/// Names in the order of their stems, of which there may be no two.
+/// Sorts names by their stems, which must be unique.
 fn by_stem(folder: &Path, mut names: Vec<Box<Path>>) -> Result<Vec<Box<Path>>> {
     names.sort_by(|a, b| stem(a).cmp(stem(b)));
     for pair in names.windows(2) {
@@ -194,8 +210,8 @@ fn by_stem(folder: &Path, mut names: Vec<Box<Path>>) -> Result<Vec<Box<Path>>> {
             return Err(Error::file(
                 folder,
                 format!(
-                    "{} and {} differ in their endings alone, so that --by stem can't tell which is meant: leave one out with \
-                     --include or --exclude, or say what belongs together with --map FILE",
+                    "{} and {} differ in their extensions only, so that --by stem is ambiguous: leave one out with --include or \
+                     --exclude, or list the pairs with --map FILE",
                     pair[0].display(),
                     pair[1].display()
                 ),
@@ -205,7 +221,7 @@ fn by_stem(folder: &Path, mut names: Vec<Box<Path>>) -> Result<Vec<Box<Path>>> {
     Ok(names)
 }
 
-/// Of names in the order of their stems.
+/// Matches names that are sorted by their stems.
 fn by_stems(reference: Vec<Box<Path>>, candidate: Vec<Box<Path>>) -> (Names, Unmatched) {
     let (mut pairs, mut unmatched) = (Vec::new(), Unmatched::default());
     let mut others = candidate.into_iter().peekable();
@@ -258,7 +274,7 @@ mod tests {
         Folders::open(&at("a"), &at("b"), by, &Walk::default())
     }
 
-    /// The pairs' names, from the folder that holds both on.
+    /// The names of the pairs, within the folder that holds both.
     fn names(folder: &tempfile::TempDir, folders: &Folders) -> Vec<String> {
         let name = |input: &Input| input.name().strip_prefix(folder.path()).unwrap().display().to_string();
         (0..folders.len())
@@ -272,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_paired_by_path_and_the_rest_is_told() {
+    fn folders_are_matched_by_path_and_list_the_unmatched() {
         let folder = two(&["y.png", "s/x.png", "only.png", "t.jpg"], &["s/x.png", "y.png", "t.png", "s/more.png"]);
         let folders = open(&folder, &MatchBy::Path).unwrap();
         assert_eq!(names(&folder, &folders), ["a/s/x.png b/s/x.png", "a/y.png b/y.png"]);
@@ -283,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn stems_pair_whatever_the_ending_in_the_order_of_paths() {
+    fn folders_matched_by_stem_are_ordered_by_path() {
         let folder = two(&["a.png", "a-b.png", "s/x.tar.png"], &["a.jpg", "a-b.webp", "s/x.tar.bmp", "x.png"]);
         let folders = open(&folder, &MatchBy::Stem).unwrap();
         assert_eq!(
@@ -294,15 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn two_files_with_one_stem_are_both_named() {
+    fn folder_with_two_files_of_one_stem_is_refused() {
         let folder = two(&["x.png"], &["x.jpg", "s/x.jpg", "x.webp"]);
         let error = open(&folder, &MatchBy::Stem).unwrap_err().to_string();
-        assert!(error.contains("b: x.jpg and x.webp differ in their endings alone"), "{error}");
+        assert!(error.contains("b: x.jpg and x.webp differ in their extensions only"), "{error}");
         assert!(error.contains("--exclude") && error.contains("--map"), "{error}");
     }
 
     #[test]
-    fn a_map_says_what_belongs_together_in_its_order() {
+    fn folders_matched_by_a_list_keep_its_order() {
         let folder = two(&["1.png", "2.png", "3.png"], &["x/one.jpg", "x/two.jpg", "three.jpg"]);
         let map = folder.path().join("map.csv");
         std::fs::write(&map, "reference,candidate\n2.png,./x/two.jpg\n1.png,x/one.jpg\n1.png,not there.png\n").unwrap();
@@ -316,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_common_gives_an_example_of_each_and_what_to_do() {
+    fn folders_without_common_names_give_examples_and_advice() {
         let folder = two(&["a.png", "b.png"], &["a.jpg", "c.jpg"]);
         let error = open(&folder, &MatchBy::Path).unwrap_err().to_string();
         assert!(error.contains("no names in common: there is a.png in the one and a.jpg in the other"), "{error}");
@@ -328,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn one_folder_twice_and_one_inside_the_other_are_refused() {
+    fn folders_that_are_one_or_nested_are_refused() {
         let folder = two(&["x.png", "in/x.png"], &["x.png"]);
         let open = |a: &str, b: &str| {
             let at = |name: &str| folder.path().join(name);

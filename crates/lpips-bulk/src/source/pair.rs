@@ -1,21 +1,21 @@
-//! What is measured: two pictures, and where they come from.
+//! Pairs and triplets of pictures to be compared.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use lpips_core::Picture;
 
-/// A picture to be measured.
+/// A picture to be compared: a file, or a decoded frame.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A file, not looked at yet.
+    /// A file, not opened yet.
     File(Arc<Path>),
-    /// A frame of a video, with its name, or why it can't be had.
+    /// A frame of a video with its name, or the reason that it can't be decoded.
     Frame(Arc<Path>, Result<Arc<Picture>, String>),
 }
 
 impl Input {
-    /// What results call it.
+    /// The name in results.
     pub fn name(&self) -> &Path {
         match self {
             Self::File(name) | Self::Frame(name, _) => name,
@@ -23,15 +23,15 @@ impl Input {
     }
 }
 
-/// Pictures to be measured, and the place of their distances among all results.
+/// A pair or triplet, and the index of its row in the results.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// The number of the row, from 0 on, in the whole work: of all shards.
+    /// Index of the row, counted from 0 over all shards.
     pub index: u64,
-    /// What the candidate is compared with.
+    /// The reference.
     pub reference: Input,
-    /// The picture compared.
+    /// The picture that is compared with the reference.
     pub candidate: Input,
-    /// Of a triplet the second candidate, compared with the same reference.
+    /// The second candidate of a triplet, compared with the same reference.
     pub second: Option<Input>,
 }

@@ -1,4 +1,4 @@
-//! Work that is split over machines.
+//! Shards: equal parts of the work, one per machine.
 
 use std::str::FromStr;
 
@@ -6,10 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The most that work is split into.
+/// Maximum number of shards.
 const MOST: u64 = 1_000_000;
 
-/// One of several equal parts of the work: every N-th row. Written as I/N, from 1/N to N/N.
+/// One of N equal parts of the work: every N-th row. Written as I/N, from 1/N to N/N.
+///
+/// ```
+/// use lpips_bulk::source::shard::Shard;
+///
+/// let shard: Shard = "2/3".parse()?;
+/// assert_eq!((0..8).filter(|row| shard.contains(*row)).collect::<Vec<_>>(), [1, 4, 7]);
+/// assert_eq!(shard.rows_of(8), 3);
+/// # Ok::<(), lpips_bulk::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Shard {
@@ -18,28 +27,28 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Which it is, from 1 on.
+    /// The shard's number, counted from 1.
     pub fn number(self) -> u64 {
         self.number
     }
 
-    /// How many there are.
-    pub fn of(self) -> u64 {
+    /// The number of shards.
+    pub fn shards(self) -> u64 {
         self.of
     }
 
-    /// Whether a row is in it.
+    /// Whether a row belongs to the shard.
     pub fn contains(self, index: u64) -> bool {
         index % self.of == self.number - 1
     }
 
-    /// How many of the first `total` rows are in it.
-    pub fn count(self, total: u64) -> u64 {
+    /// How many of the first `total` rows belong to the shard.
+    pub fn rows_of(self, total: u64) -> u64 {
         total / self.of + u64::from(total % self.of >= self.number)
     }
 }
 
-/// All of the work.
+/// The only shard: all of the work.
 impl Default for Shard {
     fn default() -> Self {
         Self { number: 1, of: 1 }
@@ -87,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_shard_is_refused_in_one_sentence() {
+    fn shard_text_that_is_malformed_is_refused() {
         for given in ["5/4", "0/4", "1/0", "0/0", "a/b", "1", "", "1/2/3", "-1/4", "1.5/4", "1/ 4", "1/1000001"] {
             let message = given.parse::<Shard>().unwrap_err().to_string();
             assert!(message.contains(&format!("'{given}'")) && message.contains("I from 1 to N"), "{message}");
@@ -99,13 +108,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_is_in_one_shard(of in 1u64..50, total in 0u64..500) {
+        fn shards_partition_the_rows(of in 1u64..50, total in 0u64..500) {
             let shards: Vec<Shard> = (1..=of).map(|number| format!("{number}/{of}").parse().unwrap()).collect();
             for index in 0..total {
                 prop_assert_eq!(shards.iter().filter(|shard| shard.contains(index)).count(), 1);
             }
             for shard in shards {
-                prop_assert_eq!(shard.count(total), (0..total).filter(|index| shard.contains(*index)).count() as u64);
+                prop_assert_eq!(shard.rows_of(total), (0..total).filter(|index| shard.contains(*index)).count() as u64);
             }
         }
     }

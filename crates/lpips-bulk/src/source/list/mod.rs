@@ -1,7 +1,7 @@
-//! Pairs and triplets from a list, CSV or JSON lines, as they come: nothing is held but the row that is read.
+//! Pairs and triplets of a list in CSV or JSON lines, streamed: one row is in memory at a time.
 //!
-//! CSV has columns by name (`reference`, `ref` or `a`; `candidate`, `p0` or `b`; of triplets `second`, `p1` or `c`; others are not
-//! looked at), or two or three columns in this order and no names. JSON lines have objects with these names as keys.
+//! CSV has named columns (`reference`, `ref` or `a`; `candidate`, `p0` or `b`; for triplets `second`, `p1` or `c`; others are ignored), or
+//! two or three columns in this order without names. JSON lines have objects with these names as keys.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -15,25 +15,36 @@ use crate::source::discover::with_slashes;
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 
-/// What a list is written in.
+/// The format of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Comma-separated values, with or without a line of names. Blanks around a field do not belong to it.
+    /// Comma-separated values, with or without a line of names. Whitespace around a field is ignored.
     Csv,
-    /// A JSON object on each line.
+    /// A JSON object per line.
     Jsonl,
 }
 
-/// How a list is read.
+/// Options of reading a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Default: by the file's ending (`.csv`, `.jsonl`, `.ndjson`), otherwise by the first character: `{` begins JSON lines.
+    /// Default: by the file's extension (`.csv`, `.jsonl`, `.ndjson`), otherwise by the first character: `{` begins JSON lines.
     pub format: Option<Format>,
-    /// The folder from which on paths are meant. Default: the one that the command runs in.
+    /// The folder that relative paths start from. Default: the current one.
     pub root: Option<PathBuf>,
 }
 
-/// The rows of a list, read as they are asked for. After an error there are no more.
+/// An iterator over the pairs of a list, which ends after an error.
+///
+/// ```
+/// use lpips_bulk::source::list::{List, Options};
+///
+/// let csv: &[u8] = b"ref,p0,p1\na.png,b.png,c.png\n";
+/// let list = List::read("triplets.csv".as_ref(), csv, Options::default())?;
+/// assert!(list.triplets());
+/// let pairs = list.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(pairs[0].candidate.name(), std::path::Path::new("b.png"));
+/// # Ok::<(), lpips_bulk::Error>(())
+/// ```
 pub struct List {
     rows: Rows,
     root: Option<PathBuf>,
@@ -52,7 +63,7 @@ impl List {
         Ok(Self { rows: Rows::open(path, options.format)?, root: options.root, index: 0 })
     }
 
-    /// Reads a list from a stream that errors call by this name.
+    /// Reads a list from a stream, which errors call `name`.
     ///
     /// # Errors
     /// Those of [`Self::open`].
@@ -60,7 +71,7 @@ impl List {
         Ok(Self { rows: Rows::new(name, stream, options.format)?, root: options.root, index: 0 })
     }
 
-    /// Whether each row is a triplet; otherwise each is a pair.
+    /// Whether the rows are triplets; otherwise they are pairs.
     pub fn triplets(&self) -> bool {
         self.rows.triplets == Some(true)
     }
@@ -87,7 +98,7 @@ impl Iterator for List {
     }
 }
 
-/// The names in a list of pairs, with `/`.
+/// Reads the paths of a list of pairs, with `/`.
 pub(crate) fn pairs(path: &Path) -> Result<Vec<[Box<Path>; 2]>> {
     let rows = Rows::open(path, None)?;
     if rows.triplets == Some(true) {
@@ -97,7 +108,7 @@ pub(crate) fn pairs(path: &Path) -> Result<Vec<[Box<Path>; 2]>> {
     rows.map(|row| row.map(|row| [name(&row.reference), name(&row.candidate)])).collect()
 }
 
-/// What stands in a line.
+/// The paths in a line.
 struct Row {
     reference: PathBuf,
     candidate: PathBuf,
@@ -106,7 +117,7 @@ struct Row {
 
 type Stream = io::Chain<Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
 
-/// A list's rows; the first is read with the list.
+/// The rows of a list; the first is read when it is opened.
 struct Rows {
     name: PathBuf,
     lines: Lines,
@@ -117,15 +128,15 @@ struct Rows {
 }
 
 enum Lines {
-    /// With the columns of reference, candidate and second, and how many columns there have to be where they have no names.
+    /// The columns of reference, candidate and second, and the expected number of columns where these have no names.
     Csv { records: Box<Records<Stream>>, places: Vec<usize>, expected: Option<usize> },
-    /// With the number of lines read so far.
+    /// The number of lines read so far.
     Jsonl { input: Stream, line: u64 },
 }
 
-/// What the pictures of a row may be called.
+/// Names of the columns or keys.
 const NAMES: [[&str; 3]; 3] = [["reference", "ref", "a"], ["candidate", "p0", "b"], ["second", "p1", "c"]];
-/// Bytes of the longest line of JSON that is taken.
+/// Longest line of JSON, in bytes.
 const LONGEST: u64 = 1 << 20;
 
 impl Rows {
@@ -161,7 +172,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The first row, and with it what all rows have to be like.
+    /// Reads the first row, which decides the columns of all rows.
     fn begin(&mut self) -> Result<Row> {
         let nothing = || Error::file(&self.name, "holds no pairs: expected one row for each");
         if let Lines::Csv { records, places, expected } = &mut self.lines {
@@ -228,7 +239,7 @@ impl Iterator for Rows {
     }
 }
 
-/// A list that is wrong at a line.
+/// An error at a line of a list.
 fn wrong(name: &Path, line: u64, reason: &str) -> Error {
     Error::invalid(format!("{}:{line}: {reason}", name.display()))
 }
@@ -237,7 +248,7 @@ fn count(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// A stream without the mark that some programs put before a text, its first byte that is not blank, and the line of that.
+/// Skips a byte order mark: the stream after it, its first byte that is not whitespace, and the line of that byte.
 fn begin(mut stream: Box<dyn BufRead + Send>) -> io::Result<(Stream, Option<u8>, u64)> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     let (mut read, mut first) = (Vec::new(), None);
@@ -255,7 +266,7 @@ fn begin(mut stream: Box<dyn BufRead + Send>) -> io::Result<(Stream, Option<u8>,
     Ok((Cursor::new(read).chain(stream), first, line))
 }
 
-/// The places of reference, candidate and, if it is among them, second among names.
+/// The places of reference, candidate and, for triplets, second among names.
 fn columns(names: &[String]) -> Result<Vec<usize>, String> {
     let mut places = Vec::new();
     for (known, what) in NAMES.iter().zip(["reference", "candidate", "second"]) {
@@ -300,7 +311,7 @@ fn path(name: &[u8]) -> Result<PathBuf, String> {
     std::str::from_utf8(name).map(PathBuf::from).map_err(|_| "has a name that is not in UTF-8".to_string())
 }
 
-/// The next line that is not blank, and its number.
+/// Reads the next line that is not blank, and counts lines.
 fn json_line(input: &mut Stream, line: &mut u64) -> Result<Option<String>, String> {
     loop {
         *line += 1;

@@ -6,7 +6,7 @@ fn list(text: &[u8], options: Options) -> Result<List> {
     List::read(Path::new("list"), Cursor::new(text.to_vec()), options)
 }
 
-/// The rows' names, or the first error.
+/// The names of the rows, or the first error.
 fn rows(text: &[u8]) -> Result<Vec<String>, String> {
     let show = |pair: Pair| {
         let inputs = [Some(pair.reference), Some(pair.candidate), pair.second].into_iter().flatten();
@@ -21,7 +21,7 @@ fn rows(text: &[u8]) -> Result<Vec<String>, String> {
 }
 
 #[test]
-fn csv_is_read_with_names_and_without() {
+fn csv_list_is_read_with_and_without_names() {
     assert_eq!(rows(b"a.png,b.png\nc.png,d.png\n").unwrap(), ["0 a.png b.png", "1 c.png d.png"]);
     assert_eq!(rows(b"a.png, b.png, c.png").unwrap(), ["0 a.png b.png c.png"]);
     let named = b"\xef\xbb\xbf\n\nid,P0,Reference,note\n1,b.png,\"a, \"\"1\"\".png\",x\n\n2,d.png,c.png\n";
@@ -30,14 +30,14 @@ fn csv_is_read_with_names_and_without() {
 }
 
 #[test]
-fn json_lines_are_read_by_their_keys() {
+fn json_lines_list_is_read_by_keys() {
     let text = b"\xef\xbb\xbf \n{\"reference\": \"a\\n.png\", \"candidate\": \"b\", \"distance\": 0.5}\n\n{\"B\":\"d\",\"a\":\"c\",\"c\":null}";
     assert_eq!(rows(text).unwrap(), ["0 a\n.png b", "1 c d"]);
     assert_eq!(rows(b"{\"ref\":\"a\",\"p1\":\"c\",\"p0\":\"b\"}").unwrap(), ["0 a b c"]);
 }
 
 #[test]
-fn what_is_wrong_is_told_with_its_line() {
+fn list_error_names_the_line() {
     for (text, expected) in [
         ("", "list: holds no pairs"),
         ("\n \n", "list: holds no pairs"),
@@ -74,7 +74,7 @@ fn what_is_wrong_is_told_with_its_line() {
 }
 
 #[test]
-fn the_format_goes_by_the_ending_unless_it_is_given() {
+fn list_format_is_given_or_known_by_extension() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();
@@ -92,7 +92,7 @@ fn the_format_goes_by_the_ending_unless_it_is_given() {
 }
 
 #[test]
-fn paths_are_put_to_the_root_and_names_may_be_of_any_bytes() {
+fn list_paths_start_from_the_root_and_may_have_any_bytes() {
     let options = || Options { format: None, root: Some("root".into()) };
     let mut pairs = list(b"s/x.png,/abs/y.png\n", options()).unwrap();
     let pair = pairs.next().unwrap().unwrap();
@@ -108,7 +108,7 @@ fn paths_are_put_to_the_root_and_names_may_be_of_any_bytes() {
     }
 }
 
-/// A pipe that stays open: each piece is there only when it is asked for.
+/// A pipe that stays open and fails where it is read too far.
 struct Pipe(mpsc::Receiver<&'static [u8]>);
 
 impl Read for Pipe {
@@ -120,7 +120,7 @@ impl Read for Pipe {
 }
 
 #[test]
-fn a_row_is_there_as_soon_as_its_line_is() {
+fn list_row_is_available_as_soon_as_its_line_is() {
     for lines in [[&b"x,"[..], b"y\nz", b",w\n"], [b"{\"a\":\"x\",", b"\"b\":\"y\"}\n{\"a\"", b":\"z\",\"b\":\"w\"}\n"]]
     {
         let (sender, receiver) = mpsc::channel();
