@@ -6,6 +6,7 @@ pub mod augment;
 pub mod builtin_samples;
 pub mod diff;
 mod digest;
+pub mod discover;
 pub mod distort;
 mod error;
 #[cfg(feature = "fetch")]

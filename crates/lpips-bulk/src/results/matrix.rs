@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use lpips_data::files;
 use lpips_data::npy;
 
-use crate::source::discover::bytes;
+use lpips_data::discover::bytes;
 
 /// The format of a matrix file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

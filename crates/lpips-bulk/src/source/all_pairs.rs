@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::source::discover::Walk;
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 use lpips_data::Problem;
+use lpips_data::discover::Walk;
 
 /// Which pictures of a folder are paired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Which {
 ///
 /// ```
 /// use lpips_bulk::source::all_pairs::{OneFolder, Which};
-/// use lpips_bulk::source::discover::Walk;
+/// use lpips_data::discover::Walk;
 ///
 /// let folder = tempfile::tempdir()?;
 /// for name in ["a.png", "b.png", "c.png"] {
@@ -51,7 +51,7 @@ impl OneFolder {
     pub fn open(folder: &Path, which: Which, walk: &Walk) -> Result<Self> {
         let found = walk.files(folder)?;
         match found.names.as_slice() {
-            [] => return Err(walk.nothing_in(folder)),
+            [] => return Err(walk.nothing_in(folder).into()),
             [one] => {
                 let reason = format!("holds one picture, {}: expected at least two, to be compared", one.display());
                 return Err(Error::file(folder, reason));

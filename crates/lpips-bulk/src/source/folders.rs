@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::source::discover::{Walk, bytes, real, sort};
 use crate::source::list;
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 use lpips_data::Problem;
+use lpips_data::discover::{Walk, bytes, real, sort};
 
 /// How pictures of two folders are matched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum MatchBy {
 /// The pairs of two folders, ordered by the bytes of the reference's path within its folder, or in the order of a list.
 ///
 /// ```
-/// use lpips_bulk::source::discover::Walk;
+/// use lpips_data::discover::Walk;
 /// use lpips_bulk::source::folders::{Folders, MatchBy};
 ///
 /// let folder = tempfile::tempdir()?;
@@ -139,7 +139,7 @@ impl Folders {
     fn nothing_in_common(&self, by: &MatchBy, walk: &Walk) -> Error {
         let (Some(one), Some(other)) = (self.unmatched.reference.first(), self.unmatched.candidate.first()) else {
             let without = if self.unmatched.reference.is_empty() { &self.reference } else { &self.candidate };
-            return walk.nothing_in(without);
+            return walk.nothing_in(without).into();
         };
         let (reference, candidate) = (self.reference.display(), self.candidate.display());
         let stems: HashSet<&[u8]> = self.unmatched.reference.iter().map(|name| stem(name)).collect();

@@ -1,13 +1,12 @@
 //! Sources of pairs: two folders, all pairs of one folder, lists, and shards of them.
 //!
 //! - [`pair`]: pairs and triplets of pictures
-//! - [`discover`]: the pictures of a folder
+//! - [`lpips_data::discover`]: the pictures of a folder
 //! - [`folders`], [`all_pairs`], [`list`]: pairs of two folders, of one folder, and of a CSV or JSON list
 //! - [`shard`]: parts of the work for several machines
 
 pub mod all_pairs;
 mod csv_stream;
-pub mod discover;
 pub mod folders;
 pub mod list;
 pub mod pair;

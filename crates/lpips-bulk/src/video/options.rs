@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::source::discover::Walk;
 use crate::video::colour::{ColourMatrix, ColourRange};
 use crate::video::decode::{RawFormat, is_raw};
 use crate::{Error, Result};
+use lpips_data::discover::Walk;
 
 /// How videos are decoded, and which frames are compared.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::source::csv_stream::{Records, breaks};
-use crate::source::discover::with_slashes;
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
+use lpips_data::discover::with_slashes;
 
 /// The format of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

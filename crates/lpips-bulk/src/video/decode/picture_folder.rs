@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::source::discover::{Walk, bytes};
 use crate::{Error, Result};
+use lpips_data::discover::{Walk, bytes};
 
 /// The frames of a folder, in the order of their numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl NumberedFrames {
     pub(in crate::video) fn open(folder: &Path, walk: &Walk) -> Result<(Self, Vec<String>)> {
         let found = Walk { depth: Some(1), ..walk.clone() }.files(folder)?;
         if found.names.is_empty() {
-            return Err(walk.nothing_in(folder));
+            return Err(walk.nothing_in(folder).into());
         }
         let mut files = Vec::with_capacity(found.names.len());
         for name in &found.names {

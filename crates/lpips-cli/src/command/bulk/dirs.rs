@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lpips_bulk::source::discover::Walk;
 use lpips_bulk::source::folders::{Folders, MatchBy};
+use lpips_data::discover::Walk;
 use serde_json::json;
 
 use super::options::{EXIT, METRICS, Meetings, Options};

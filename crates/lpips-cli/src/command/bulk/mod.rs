@@ -14,8 +14,8 @@ pub(crate) mod video;
 use std::path::Path;
 
 use clap::Args;
-use lpips_bulk::source::discover::Walk;
 use lpips_data::Problem;
+use lpips_data::discover::Walk;
 use serde_json::{Map, Value, json};
 
 use self::options::Options;
@@ -44,6 +44,7 @@ impl Files {
             include: self.include.clone(),
             exclude: self.exclude.clone(),
             written: options.written(),
+            skip_linked_folders: false,
         }
     }
 

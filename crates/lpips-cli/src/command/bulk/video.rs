@@ -84,7 +84,7 @@ impl Video {
             output::check_file("--plot", plot)?;
         }
         let own = video::Options::default();
-        let walk = lpips_bulk::source::discover::Walk { written: self.options.written(), ..own.walk };
+        let walk = lpips_data::discover::Walk { written: self.options.written(), ..own.walk };
         let options = video::Options {
             from: self.from,
             to: self.to,

@@ -1,4 +1,4 @@
-//! The pictures in a folder.
+//! Discovery of picture files in a folder: recursion, globs, links, one order on every system.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
@@ -6,40 +6,54 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::{Error, Result};
-use lpips_data::Problem;
+use crate::Problem;
+use crate::error::{Error, Result};
 
-/// How the names of pictures end, in upper or lower case.
-pub const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];
+/// Extensions of picture files, in lower case; they are matched in any case.
+pub const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];
 
-/// Which files of a folder are taken. Hidden files and folders, whose names begin with a dot, never are; links are followed.
+/// Selects picture files of a folder. Hidden files and folders, whose names begin with a dot, are never selected.
 ///
-/// A glob without `/` goes by the name of a file or folder at any depth, one with `/` by the path from the folder on, where `*`
-/// stays within a name and `**` does not.
+/// A glob without `/` matches the name of a file or folder at any depth, one with `/` the path relative to the folder, where `*` stays
+/// within a name and `**` does not.
+///
+/// ```
+/// use lpips_data::discover::Walk;
+///
+/// let folder = tempfile::tempdir()?;
+/// for name in ["b.PNG", "a.jpg", "notes.txt"] {
+///     std::fs::write(folder.path().join(name), "")?;
+/// }
+/// let found = Walk { exclude: vec!["*.jpg".to_string()], ..Walk::default() }.files(folder.path())?;
+/// assert_eq!(found.names.iter().map(|name| name.to_str().unwrap()).collect::<Vec<_>>(), ["b.PNG"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Walk {
-    /// How deep: 1 is the folder alone, 2 its subfolders too. Default: all.
+    /// Levels of folders: 1 is the folder alone, 2 its subfolders too. Default: all.
     pub depth: Option<usize>,
-    /// Globs of which a file has to match one, if there are any. One whose last part has a dot (`*.dat`) says itself how names
-    /// end; under others (`val/**`) only pictures are taken, those with one of [`ENDINGS`].
+    /// Globs of which a file has to match one, if there are any. One whose last part has a dot (`*.dat`) selects files of any extension;
+    /// under others (`val/**`) only those with one of [`EXTENSIONS`] are selected.
     pub include: Vec<String>,
     /// Globs of files and folders that are left out.
     pub exclude: Vec<String>,
-    /// Files and folders that are left out since the run itself writes them, there already or not.
+    /// Files and folders that the run itself writes, existing or not: they are left out.
     pub written: Vec<PathBuf>,
+    /// Whether links to folders are left out rather than followed.
+    pub skip_linked_folders: bool,
 }
 
-/// What a walk has found.
+/// The files that a [`Walk`] has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Paths from the folder on, with `/`, in the order of their bytes.
+    /// Paths relative to the folder, with `/`, in the order of their bytes.
     pub names: Vec<Box<Path>>,
-    /// What was left out though it may have been meant.
+    /// Files that were left out though they may have been meant, with the reason.
     pub notes: Vec<Problem>,
 }
 
 impl Walk {
-    /// The files of a folder.
+    /// Lists the files of a folder.
     ///
     /// # Errors
     /// A folder that is not there or can't be read, or one inside it that can't; a glob that is none; a depth of 0; a folder that
@@ -51,26 +65,29 @@ impl Walk {
         Ok(Found { names, notes })
     }
 
-    /// Calls `each` for the files of a folder, in no order.
+    /// Calls `each` with the files of a folder, in no order; returns the notes of [`Found`].
     ///
     /// # Errors
     /// Those of [`Self::files`].
-    pub(crate) fn visit(&self, folder: &Path, mut each: impl FnMut(PathBuf)) -> Result<Vec<Problem>> {
+    pub fn visit(&self, folder: &Path, mut each: impl FnMut(PathBuf)) -> Result<Vec<Problem>> {
         let metadata = std::fs::metadata(folder).map_err(|error| Error::io(folder, "read", &error))?;
         if !metadata.is_dir() {
             return Err(Error::file(folder, "is a file: expected a folder"));
         }
         let depth = self.depth.unwrap_or(usize::MAX);
         if depth == 0 {
-            return Err(Error::choice("a depth of 0 takes no file: expected 1, the folder alone, or more".to_string()));
+            return Err(Error::argument("a depth of 0 takes no file: expected 1, the folder alone, or more"));
         }
         let rules = Rules::new(self, folder)?;
         let relative = |path: &Path| with_slashes(path.strip_prefix(folder).unwrap_or(path));
-        let stays = |entry: &DirEntry| !is_hidden(entry.file_name()) && !rules.leave_out(&relative(entry.path()));
+        let is_left_out = |entry: &DirEntry| {
+            let is_linked = self.skip_linked_folders && entry.file_type().is_dir() && entry.path_is_symlink();
+            is_linked || is_hidden(entry.file_name()) || rules.leave_out(&relative(entry.path()))
+        };
         let mut notes = Vec::new();
         let mut note = |path: &Path, reason: String| notes.push(Problem { path: path.to_path_buf(), reason });
         let entries = WalkDir::new(folder).follow_links(true).min_depth(1).max_depth(depth).into_iter();
-        for entry in entries.filter_entry(stays) {
+        for entry in entries.filter_entry(|entry| !is_left_out(entry)) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => {
@@ -93,7 +110,7 @@ impl Walk {
                     if let Some(above) = error.loop_ancestor() {
                         note(path, format!("is a link to {}, which it lies in: not followed", above.display()));
                     } else if path.is_symlink() && rules.take(&name) {
-                        // The row says what is wrong with it.
+                        // Reading it will fail, and name the reason.
                         each(name);
                     } else if let Some(error) = error.io_error() {
                         if !path.is_symlink() {
@@ -108,21 +125,21 @@ impl Walk {
         Ok(notes)
     }
 
-    /// What to say of a folder without files.
-    pub(crate) fn nothing_in(&self, folder: &Path) -> Error {
+    /// The error of a folder in which nothing was found.
+    pub fn nothing_in(&self, folder: &Path) -> Error {
         let ruled = !(self.include.is_empty() && self.exclude.is_empty());
         let ruled = if ruled { " that the globs let through" } else { "" };
-        Error::file(folder, format!("holds no pictures{ruled} ({})", ENDINGS.join(", ")))
+        Error::file(folder, format!("holds no pictures{ruled} ({})", EXTENSIONS.join(", ")))
     }
 }
 
-/// A [`Walk`]'s rules for one folder.
+/// A [`Walk`]'s rules, compiled for one folder.
 struct Rules {
     include: Globs,
-    /// Of those the ones that say themselves how names end.
+    /// Those of `include` that select files of any extension.
     include_ending: Globs,
     exclude: Globs,
-    /// From the folder on.
+    /// Relative to the folder.
     written: Vec<PathBuf>,
 }
 
@@ -147,12 +164,12 @@ impl Rules {
         })
     }
 
-    /// A file or folder.
+    /// Whether a file or folder is left out.
     fn leave_out(&self, name: &Path) -> bool {
         self.exclude.matches(name) || self.written.iter().any(|written| written == name)
     }
 
-    /// A file.
+    /// Whether a file is selected.
     fn take(&self, name: &Path) -> bool {
         self.include_ending.matches(name) || (is_picture(name) && (self.include.none || self.include.matches(name)))
     }
@@ -169,7 +186,7 @@ impl Globs {
     fn new(option: &str, globs: &[String]) -> Result<Self> {
         let (mut of_names, mut of_paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
         let fail = |glob: &str, reason: &dyn std::fmt::Display| {
-            Error::choice(format!("{option} '{glob}' is no glob that can be read: {reason}"))
+            Error::argument(format!("{option} '{glob}' is no glob that can be read: {reason}"))
         };
         for given in globs {
             let glob = given.strip_prefix("./").unwrap_or(given);
@@ -178,7 +195,7 @@ impl Globs {
                 return Err(fail(given, &"it is empty"));
             }
             let set = if glob.contains('/') { &mut of_paths } else { &mut of_names };
-            // One that begins with / is about the folder's own files, as everywhere else.
+            // As in .gitignore, one that begins with / matches the folder's own files.
             let mut builder = GlobBuilder::new(glob.strip_prefix('/').unwrap_or(glob));
             set.add(builder.literal_separator(true).build().map_err(|error| fail(given, error.kind()))?);
         }
@@ -191,18 +208,18 @@ impl Globs {
     }
 }
 
-/// Whether a name ends as a picture's does.
-pub(crate) fn is_picture(name: &Path) -> bool {
+/// Whether a name has one of [`EXTENSIONS`].
+pub fn is_picture(name: &Path) -> bool {
     let ending = name.extension();
-    ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+    ending.is_some_and(|ending| EXTENSIONS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// A relative path in one form for all systems, without `.`.
-pub(crate) fn with_slashes(path: &Path) -> PathBuf {
+/// A relative path with `/` on every system, without `.`.
+pub fn with_slashes(path: &Path) -> PathBuf {
     let mut joined = OsString::new();
     for part in path.components().filter(|part| *part != Component::CurDir) {
         if !joined.is_empty() {
@@ -213,8 +230,8 @@ pub(crate) fn with_slashes(path: &Path) -> PathBuf {
     joined.into()
 }
 
-/// A path without links, of a file that need not be there yet.
-pub(crate) fn real(path: &Path) -> PathBuf {
+/// The canonical path of a file that need not exist yet.
+pub fn real(path: &Path) -> PathBuf {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let of_parent = || Some(real(parent).join(path.file_name()?));
     std::fs::canonicalize(path)
@@ -223,13 +240,13 @@ pub(crate) fn real(path: &Path) -> PathBuf {
         .unwrap_or_else(|| path.to_path_buf())
 }
 
-/// A name's bytes, by which names are ordered.
-pub(crate) fn bytes(name: &Path) -> &[u8] {
+/// The bytes of a name, by which names are ordered.
+pub fn bytes(name: &Path) -> &[u8] {
     name.as_os_str().as_encoded_bytes()
 }
 
-/// Sorts by bytes.
-pub(crate) fn sort(names: &mut [Box<Path>]) {
+/// Sorts names by their bytes.
+pub fn sort(names: &mut [Box<Path>]) {
     names.sort_unstable_by(|a, b| bytes(a).cmp(bytes(b)));
 }
 
@@ -256,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_found_at_every_depth_in_the_order_of_their_bytes() {
+    fn discover_finds_pictures_at_every_depth_in_byte_order() {
         let files =
             ["b.PNG", "a/z.jpg", "a/b/c.webp", "a.png", "a-1.tiff", "notes.txt", ".hidden.png", ".cache/x.png", "bare"];
         let folder = folder(&files);
@@ -268,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_take_and_leave_out() {
+    fn discover_globs_include_and_exclude_files() {
         let folder = folder(&["a/x.png", "a/y.jpg", "a/n.txt", "a/b/x.png", "b/x.png", "b/raw.dat", "x.png"]);
         let walk = |include: &[&str], exclude: &[&str]| Walk {
             include: globs(include),
@@ -288,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_run_writes_is_left_out_and_never_the_folder_itself() {
+    fn discover_leaves_out_what_the_run_writes_and_refuses_the_folder_itself() {
         let folder = folder(&["a.png", "maps/m.png", "maps2/m.png"]);
         let to = |path: &str| Walk { written: vec![folder.path().join(path)], ..Walk::default() };
         assert_eq!(names(&to("maps"), folder.path()), ["a.png", "maps2/m.png"]);
@@ -298,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_folder_is_told() {
+    fn discover_refuses_a_file_and_a_missing_folder() {
         let folder = folder(&["a.png"]);
         let error = |name: &str| Walk::default().files(&folder.path().join(name)).unwrap_err().to_string();
         assert!(error("a.png").contains("is a file: expected a folder"), "{}", error("a.png"));
@@ -307,7 +324,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn links_are_followed_but_not_in_circles() {
+    fn discover_follows_links_but_not_in_circles() {
         use std::os::unix::fs::symlink;
         let (folder, elsewhere) = (folder(&["a/x.png"]), folder(&["y.png"]));
         let at = |name: &str| folder.path().join(name);
@@ -324,11 +341,14 @@ mod tests {
         assert!(notes[1].contains("gone-folder: is a link that leads nowhere"), "{notes:?}");
         let without = Walk { exclude: globs(&["loop", "gone*"]), ..Walk::default() };
         assert!(without.files(folder.path()).unwrap().notes.is_empty());
+        let found = Walk { skip_linked_folders: true, ..Walk::default() }.files(folder.path()).unwrap();
+        let names: Vec<_> = found.names.iter().map(|name| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["a/x.png", "gone.png", "self.png"], "no link to a folder is followed");
     }
 
     #[test]
     #[cfg(unix)]
-    fn a_folder_inside_that_may_not_be_read_is_named() {
+    fn discover_names_an_unreadable_subfolder() {
         use std::os::unix::fs::PermissionsExt;
         let folder = folder(&["a.png", "closed/b.png"]);
         let closed = folder.path().join("closed");
@@ -348,7 +368,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn names_of_any_bytes_are_kept() {
+    fn discover_lists_names_of_any_bytes() {
         use std::os::unix::ffi::OsStrExt;
         let folder = folder(&["a,\"b\"\n.png"]);
         let name = OsStr::from_bytes(b"\xff\xfe.png");
