@@ -21,6 +21,7 @@ pub mod lock;
 pub mod npy;
 mod outcome;
 mod problem;
+pub mod records;
 pub mod rng;
 pub mod sets;
 pub mod synth;

@@ -6,7 +6,6 @@
 //! - [`shard`]: parts of the work for several machines
 
 pub mod all_pairs;
-mod csv_stream;
 pub mod folders;
 pub mod list;
 pub mod pair;

@@ -3,26 +3,18 @@
 //! CSV has named columns (`reference`, `ref` or `a`; `candidate`, `p0` or `b`; for triplets `second`, `p1` or `c`; others are ignored), or
 //! two or three columns in this order without names. JSON lines have objects with these names as keys.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::source::csv_stream::{Records, breaks};
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
 use lpips_data::discover::with_slashes;
+use lpips_data::records::{CsvRecords, JsonLines, Stream, Text};
 
-/// The format of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Comma-separated values, with or without a line of names. Whitespace around a field is ignored.
-    Csv,
-    /// A JSON object per line.
-    Jsonl,
-}
+pub use lpips_data::records::Format;
 
 /// Options of reading a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -115,8 +107,6 @@ struct Row {
     second: Option<PathBuf>,
 }
 
-type Stream = io::Chain<Cursor<Vec<u8>>, Box<dyn BufRead + Send>>;
-
 /// The rows of a list; the first is read when it is opened.
 struct Rows {
     name: PathBuf,
@@ -129,38 +119,36 @@ struct Rows {
 
 enum Lines {
     /// The columns of reference, candidate and second, and the expected number of columns where these have no names.
-    Csv { records: Box<Records<Stream>>, places: Vec<usize>, expected: Option<usize> },
-    /// The number of lines read so far.
-    Jsonl { input: Stream, line: u64 },
+    Csv {
+        records: Box<CsvRecords<Stream>>,
+        places: Vec<usize>,
+        expected: Option<usize>,
+    },
+    /// JSON objects, one a line.
+    Jsonl(JsonLines<Stream>),
 }
 
 /// Names of the columns or keys.
 const NAMES: [[&str; 3]; 3] = [["reference", "ref", "a"], ["candidate", "p0", "b"], ["second", "p1", "c"]];
-/// Longest line of JSON, in bytes.
-const LONGEST: u64 = 1 << 20;
 
 impl Rows {
     fn open(path: &Path, format: Option<Format>) -> Result<Self> {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        let by_ending = match ending.as_str() {
-            "csv" => Some(Format::Csv),
-            "jsonl" | "ndjson" => Some(Format::Jsonl),
-            _ => None,
-        };
-        let io = |error: io::Error| Error::io(path, "read", &error);
-        if std::fs::metadata(path).map_err(io)?.is_dir() {
-            return Err(Error::file(path, "is a folder: expected a list, CSV or JSON lines"));
-        }
-        Self::new(path, File::open(path).map_err(io)?, format.or(by_ending))
+        Self::begin_text(path, Text::open(path)?, format.or_else(|| Format::of_path(path)))
     }
 
     fn new(name: &Path, stream: impl Read + Send + 'static, format: Option<Format>) -> Result<Self> {
-        let (stream, first, line) =
-            begin(Box::new(BufReader::new(stream))).map_err(|error| Error::io(name, "read", &error))?;
+        let text = Text::new(stream).map_err(|error| Error::io(name, "read", &error))?;
+        Self::begin_text(name, text, format)
+    }
+
+    fn begin_text(name: &Path, text: Text, format: Option<Format>) -> Result<Self> {
+        let Text { stream, first, line } = text;
         let format = format.unwrap_or(if first == Some(b'{') { Format::Jsonl } else { Format::Csv });
         let lines = match format {
-            Format::Csv => Lines::Csv { records: Box::new(Records::new(stream)), places: Vec::new(), expected: None },
-            Format::Jsonl => Lines::Jsonl { input: stream, line: 0 },
+            Format::Csv => {
+                Lines::Csv { records: Box::new(CsvRecords::new(stream)), places: Vec::new(), expected: None }
+            }
+            Format::Jsonl => Lines::Jsonl(JsonLines::new(stream)),
         };
         if format == Format::Jsonl && first == Some(b'[') {
             return Err(wrong(name, line, "is a JSON array: expected one object a line"));
@@ -208,10 +196,10 @@ impl Rows {
                 };
                 (line, csv_row(&records.fields(), places, *expected))
             }
-            Lines::Jsonl { input, line } => {
-                let text = json_line(input, line).map_err(|reason| wrong(&self.name, *line, &reason))?;
-                let Some(text) = text else { return Ok(None) };
-                (*line, json_row(&text))
+            Lines::Jsonl(lines) => {
+                let next = lines.read().map_err(|(line, reason)| wrong(&self.name, line, &reason))?;
+                let Some((line, text)) = next else { return Ok(None) };
+                (line, json_row(&text))
             }
         };
         let alike = |row: Row| match self.triplets {
@@ -246,24 +234,6 @@ fn wrong(name: &Path, line: u64, reason: &str) -> Error {
 
 fn count(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-/// Skips a byte order mark: the stream after it, its first byte that is not whitespace, and the line of that byte.
-fn begin(mut stream: Box<dyn BufRead + Send>) -> io::Result<(Stream, Option<u8>, u64)> {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
-    let (mut read, mut first) = (Vec::new(), None);
-    while first.is_none() {
-        let Some(byte) = stream.fill_buf()?.first().copied() else { break };
-        stream.consume(1);
-        read.push(byte);
-        if read == MARK {
-            read.clear();
-        } else if !byte.is_ascii_whitespace() && !MARK.starts_with(&read) {
-            first = Some(byte);
-        }
-    }
-    let line = 1 + breaks(&read);
-    Ok((Cursor::new(read).chain(stream), first, line))
 }
 
 /// The places of reference, candidate and, for triplets, second among names.
@@ -309,25 +279,6 @@ fn path(name: &[u8]) -> Result<PathBuf, String> {
 #[cfg(not(unix))]
 fn path(name: &[u8]) -> Result<PathBuf, String> {
     std::str::from_utf8(name).map(PathBuf::from).map_err(|_| "has a name that is not in UTF-8".to_string())
-}
-
-/// Reads the next line that is not blank, and counts lines.
-fn json_line(input: &mut Stream, line: &mut u64) -> Result<Option<String>, String> {
-    loop {
-        *line += 1;
-        let mut bytes = Vec::new();
-        let read = input.take(LONGEST).read_until(b'\n', &mut bytes);
-        if read.map_err(|error| format!("can't be read: {error}"))? == 0 {
-            return Ok(None);
-        }
-        if bytes.len() as u64 == LONGEST {
-            return Err("is too long: expected one JSON object a line".to_string());
-        }
-        let text = String::from_utf8(bytes).map_err(|_| "is not in UTF-8, as JSON has to be".to_string())?;
-        if !text.trim().is_empty() {
-            return Ok(Some(text));
-        }
-    }
 }
 
 fn json_row(text: &str) -> Result<Row, String> {

@@ -1,3 +1,4 @@
+use std::io::Cursor;
 use std::sync::mpsc;
 
 use super::*;
@@ -66,7 +67,7 @@ fn list_error_names_the_line() {
         let error = rows(text.as_bytes()).expect_err(text);
         assert!(error.starts_with(expected), "{text:?}: {error}");
     }
-    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LONGEST as usize));
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(lpips_data::records::LONGEST));
     assert!(rows(long.as_bytes()).unwrap_err().starts_with("list:1: is too long"));
     assert!(rows(b"{\"a\":\"x\",\"b\":\"y\"}\n{\"a\":\"\xff\"").unwrap_err().starts_with("list:2: is not in UTF-8"));
     let mut broken = list(b"x,y\nz\nx,y\n", Options::default()).unwrap();
