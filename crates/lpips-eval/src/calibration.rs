@@ -1,23 +1,39 @@
-//! How well differences of distances tell the share of people who prefer p1.
+//! Calibration: the predicted share of people who prefer p1 against the judged share (Bradley-Terry model).
 
 use super::results::Results;
 
-/// Bins of a curve.
+/// The number of bins of a calibration curve.
 pub const BINS: usize = 10;
 
-/// Triplets of like predictions.
+/// A bin of triplets with similar predictions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bin {
     /// The mean predicted share of people who prefer p1, in [0, 1].
     pub predicted: f64,
-    /// The mean share that did.
+    /// The mean judged share, in [0, 1].
     pub judged: f64,
-    /// How many triplets.
+    /// The number of triplets.
     pub n: usize,
 }
 
-/// Triplets by what a metric predicts, in at most `count` bins of like size: a share of 1 / (1 + exp(-k (d0 - d1))), with the k that
-/// makes the judgments most likely (Bradley and Terry, 1952).
+/// Bins triplets by a metric's prediction, in at most `count` bins of similar size. The predicted share that prefers p1 is
+/// 1 / (1 + exp(-k (d0 - d1))), with the most likely k of at least 0 (Bradley and Terry, 1952).
+///
+/// ```
+/// # use lpips_data::Task;
+/// # use lpips_eval::results::{Header, Record, Results};
+/// use lpips_eval::calibration::bins;
+///
+/// # let names = vec!["alex".to_string()];
+/// # let header = Header { kind: Task::TwoAfc, set: String::new(), size: 64, items: 4, labelled_here: false, metrics: names.clone(), identities: names };
+/// # let record = |(d0, d1, judge)| Record { dataset: 0, files: Vec::new(), judge, distances: vec![vec![d0, d1]] };
+/// // d0, d1 and the judgment of each triplet.
+/// let records = [(0.1, 0.4, 0.0), (0.2, 0.3, 0.4), (0.3, 0.2, 0.6), (0.4, 0.1, 1.0)].map(record).to_vec();
+/// # let results = Results { header, datasets: vec!["cnn".to_string()], records };
+/// let curve = bins(&results, 0, 2);
+/// assert_eq!(curve.len(), 2);
+/// assert!((curve[0].judged - 0.2).abs() < 1e-12 && curve[0].predicted < 0.5);
+/// ```
 pub fn bins(results: &Results, metric: usize, count: usize) -> Vec<Bin> {
     let mut triplets: Vec<(f64, f64)> = results
         .records
@@ -44,13 +60,13 @@ pub(super) fn share(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The most likely factor, from 0 up.
+/// The most likely slope k of at least 0, for differences of distances and judgments.
 pub(super) fn slope(triplets: &[(f64, f64)]) -> f64 {
     let spread = triplets.iter().map(|(x, _)| x.abs()).sum::<f64>() / triplets.len().max(1) as f64;
     if spread == 0.0 {
         return 0.0;
     }
-    // The likelihood's derivative falls with k: where it changes its sign is found by halving, in units of the spread.
+    // The derivative of the log-likelihood falls with k: bisection finds its zero, in units of the spread.
     let derivative =
         |k: f64| triplets.iter().map(|(x, judge)| x / spread * (judge - share(k * x / spread))).sum::<f64>();
     let (mut low, mut high) = (0.0, 100.0);
@@ -67,7 +83,7 @@ mod tests {
     use lpips_data::rng::{Rng, Stream};
 
     #[test]
-    fn the_slope_that_made_the_judgments_is_found() {
+    fn calibration_slope_of_simulated_judgments_is_recovered() {
         let mut rng = Rng::new(1, Stream::Samples, (0, 0));
         let triplets: Vec<(f64, f64)> = (0..4000)
             .map(|_| {

@@ -1,29 +1,29 @@
-//! What is rather looked at than read.
+//! Charts of an evaluation: scores, calibration, precision and recall, agreement by threshold.
 
 use super::calibration::{self, BINS};
 use super::results::Results;
 use super::score::best_threshold;
 use super::table::{Row, curve};
+use crate::Result;
 use crate::svg_chart::{self, Bar, Labels, Line, LineStyle};
 use lpips_data::Task;
-use lpips_data::{Error, Result};
 
-/// A chart.
+/// A chart as SVG.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chart {
-    /// A name for its file.
+    /// The name of its file, without extension.
     pub name: String,
-    /// What it shows, in a sentence.
+    /// A caption, in full sentences.
     pub caption: String,
-    /// The chart.
+    /// The SVG document.
     pub svg: String,
 }
 
-/// Scores as bars with their intervals; of triplets how predictions compare with judgments, of pairs the precision-recall curves and
-/// the agreement at each threshold.
+/// Draws the charts of an evaluation: scores as bars with their intervals; for triplets the calibration of predictions; for pairs the
+/// precision-recall curves and the agreement at each threshold.
 ///
 /// # Errors
-/// None that is known: what is drawn is made of finite numbers.
+/// A chart that can't be drawn.
 pub fn charts(results: &Results, rows: &[Row]) -> Result<Vec<Chart>> {
     let mut charts = vec![scores(results.header.kind, rows)?];
     match results.header.kind {
@@ -65,7 +65,7 @@ fn scores(kind: Task, rows: &[Row]) -> Result<Chart> {
         Task::Jnd => "mAP",
     };
     let labels = Labels { title: "scores", x: "", y };
-    let svg = svg_chart::bars(labels, &datasets, &series).map_err(Error::Data)?;
+    let svg = svg_chart::bars(labels, &datasets, &series)?;
     Ok(Chart { name: "scores".to_string(), caption: "Scores by dataset, with their intervals.".to_string(), svg })
 }
 
@@ -81,7 +81,7 @@ fn calibration(results: &Results) -> Result<Chart> {
     };
     let lines: Vec<Line> = results.header.metrics.iter().enumerate().map(of).chain([ideal]).collect();
     let labels = Labels { title: "calibration", x: "predicted share that prefers p1", y: "share that prefers p1" };
-    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0))))?;
     let caption = "The share of people that distances predict to prefer p1, against the share that did, in tenths of all triplets. The \
         prediction is 1 / (1 + exp(-k (d0 - d1))) with the most likely k.";
     Ok(Chart { name: "calibration".to_string(), caption: caption.to_string(), svg })
@@ -94,8 +94,8 @@ fn precision_recall(results: &Results) -> Result<Chart> {
     };
     let lines: Vec<Line> = results.header.metrics.iter().enumerate().map(of).collect();
     let labels = Labels { title: "precision and recall", x: "recall", y: "precision" };
-    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0)))).map_err(Error::Data)?;
-    let caption = "Of the pairs called the same, how many people call the same, against how many of those are found.";
+    let svg = svg_chart::lines(labels, &lines, (Some((0.0, 1.0)), Some((0.0, 1.0))))?;
+    let caption = "Precision, the fraction of pairs called the same that people call the same, against recall, the fraction of those that is found.";
     Ok(Chart { name: "precision-recall".to_string(), caption: caption.to_string(), svg })
 }
 
@@ -106,7 +106,7 @@ fn threshold(results: &Results, metric: usize) -> Result<Chart> {
     let points = points.map(|point| (point.threshold, point.accuracy)).collect();
     let line = Line { name: name.clone(), points, style: LineStyle::Plain };
     let labels = Labels { title: "agreement by threshold", x: "threshold", y: "accuracy" };
-    let svg = svg_chart::lines(labels, &[line], (None, Some((0.0, 1.0)))).map_err(Error::Data)?;
+    let svg = svg_chart::lines(labels, &[line], (None, Some((0.0, 1.0))))?;
     let best = match best_threshold(&curve) {
         Some(best) if best.threshold.is_finite() => format!("the most at {:.4}", best.threshold),
         _ => "the most when no pair is".to_string(),

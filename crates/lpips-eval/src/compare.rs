@@ -1,14 +1,14 @@
-//! Whether one metric really beats another: paired tests on the scores of the same triplets.
+//! Comparison of metrics by paired tests on the 2AFC scores of the same triplets.
 
 use serde::Serialize;
 
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
 use super::table::{groups, mean_of_means, two_afc_scores};
+use crate::{Error, Result};
 use lpips_data::Task;
-use lpips_data::{Error, Result};
 
-/// Two metrics on one dataset.
+/// The difference of two metrics' 2AFC scores on one dataset, with its interval and tests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     /// The dataset's name, or [`super::table::ALL`].
@@ -17,55 +17,53 @@ pub struct Difference {
     pub a: String,
     /// The other.
     pub b: String,
-    /// Over how many triplets.
+    /// The number of triplets.
     pub n: usize,
     /// The first metric's 2AFC score.
     pub score_a: f64,
     /// The other's.
     pub score_b: f64,
-    /// The other's less the first's.
+    /// The other's score minus the first's.
     pub difference: f64,
-    /// The lower end of the difference's interval.
+    /// The lower end of the bootstrap interval of the difference.
     pub low: f64,
     /// Its upper end.
     pub high: f64,
-    /// The mean of the triplets' differences in units of their standard deviation (Cohen's d of paired samples).
+    /// Cohen's d of the triplets' differences: their mean in units of their standard deviation.
     pub effect: f64,
-    /// Student's t of the triplets' differences; NaN where nothing varies.
+    /// Student's t of the triplets' differences; NaN without variance.
     pub t: f64,
-    /// Its two-sided p.
+    /// The two-sided p-value of `t`.
     pub t_p: f64,
-    /// The same with Holm's correction for all comparisons made at once.
+    /// `t_p` with Holm's correction for all comparisons.
     pub t_p_holm: f64,
-    /// Wilcoxon's smaller sum of signed ranks; of one dataset alone.
+    /// Wilcoxon's smaller sum of signed ranks; `None` over several datasets.
     pub wilcoxon: Option<f64>,
-    /// Its two-sided p.
+    /// The two-sided p-value of `wilcoxon`.
     pub wilcoxon_p: Option<f64>,
-    /// The same with Holm's correction.
+    /// `wilcoxon_p` with Holm's correction for all comparisons.
     pub wilcoxon_p_holm: Option<f64>,
 }
 
 impl Difference {
-    /// The metric that is better at a level of significance, by the corrected t test; `None` where that is not shown.
+    /// The better metric at significance level `alpha` by the corrected t test; `None` where the difference is not significant.
     pub fn better(&self, alpha: f64) -> Option<&str> {
         let better = if self.difference > 0.0 { &self.b } else { &self.a };
         (self.t_p_holm < alpha).then_some(better)
     }
 }
 
-/// Compares the first metric with each other, by dataset and over all.
+/// Compares the first metric with each other one, by dataset and over all datasets.
 ///
 /// # Errors
 /// Pairs rather than triplets, fewer than two metrics, or a dataset of fewer than two triplets.
 pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<Difference>> {
     let metrics = &results.header.metrics;
     if results.header.kind != Task::TwoAfc {
-        return Err(Error::Choice(
-            "pairs have no scores of their own to be compared: expected triplets, judged by 2AFC".to_string(),
-        ));
+        return Err(Error::ComparisonOfPairs);
     }
     if metrics.len() < 2 {
-        return Err(Error::Choice(format!("{} was given alone: expected another metric", metrics.join(", "))));
+        return Err(Error::ComparisonOfOne { metric: metrics.join(", ") });
     }
     let mut found = Vec::new();
     for (dataset, members) in groups(results) {
@@ -96,13 +94,13 @@ fn difference(
     (first, other): (&[Vec<f64>], &[Vec<f64>]),
     bootstrap: &Bootstrap,
 ) -> Result<Difference> {
-    // Of fractions of votes, so that equal differences are equal to the last bit.
+    // Rounded, as scores are fractions of votes: equal differences are ties to the last bit.
     let less = |(a, b): (&f64, &f64)| ((b - a) * 1e9).round() / 1e9;
     let samples: Vec<Vec<f64>> =
         first.iter().zip(other).map(|(first, other)| first.iter().zip(other).map(less).collect()).collect();
     if let Some(few) = samples.iter().find(|sample| sample.len() < 2) {
-        let (n, of) = (few.len(), if samples.len() > 1 { "one of its datasets" } else { "it" });
-        return Err(Error::Data(format!("{dataset}: {of} has {n} triplets: expected at least 2 to compare on")));
+        let part = if samples.len() > 1 { "one of its datasets" } else { "it" };
+        return Err(Error::TooFewTriplets { dataset, part, count: few.len() });
     }
     let (low, high) = bootstrap.mean(&samples)?;
     let t = paired_t(&samples)?;

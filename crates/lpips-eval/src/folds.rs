@@ -1,20 +1,20 @@
-//! Cross-validation: which triplets are held out together.
+//! Cross-validation folds, seeded and stratified by dataset, that keep triplets of one reference together.
 
 use std::collections::HashMap;
 
+use crate::{Error, Result};
 use lpips_data::Dataset;
 use lpips_data::rng::{Rng, Stream};
-use lpips_data::{Error, Result};
 
-/// Divides a set into `k` folds of like size, by the numbers of the triplets: seeded, each dataset spread over all folds, and triplets of
-/// the same reference in one fold, so that nothing that is scored was seen in training. References are the same where their files hold
+/// Divides a set into `k` folds of similar size, as the numbers of their triplets. Each dataset is spread over all folds, and triplets of
+/// the same reference are in one fold, so that no picture that is scored was trained on. References are the same where their files have
 /// the same bytes.
 ///
 /// # Errors
 /// A reference that can't be read, or fewer references than folds.
 pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     if k < 2 {
-        return Err(Error::Choice(format!("{k} folds were asked for: expected at least 2")));
+        return Err(Error::TooFewFolds { folds: k });
     }
     let mut groups: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut members: Vec<Vec<usize>> = Vec::new();
@@ -26,10 +26,7 @@ pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
         members[group].push(at);
     }
     if members.len() < k {
-        return Err(Error::Choice(format!(
-            "{k} folds were asked for, and there are {} references: expected at most one fold a reference",
-            members.len()
-        )));
+        return Err(Error::TooManyFolds { folds: k, references: members.len() });
     }
     let mut rng = Rng::new(seed, Stream::Folds, (0, 0));
     rng.shuffle(&mut members);
@@ -50,7 +47,7 @@ pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     Ok(folds)
 }
 
-/// Those of a set's triplets that are in a fold, and those that are not.
+/// Splits a set into the triplets of a fold and the rest.
 pub fn split(set: &Dataset, fold: &[usize]) -> (Dataset, Dataset) {
     let mut held = vec![false; set.items.len()];
     for at in fold {
@@ -84,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn folds_are_seeded_stratified_and_never_part_a_reference() {
+    fn folds_are_seeded_stratified_and_keep_references_together() {
         let folder = tempfile::tempdir().unwrap();
         let set = set(folder.path());
         let folds = super::folds(&set, 4, 7).unwrap();
@@ -107,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_folds_are_refused() {
+    fn folds_more_than_references_or_fewer_than_two_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let error = super::folds(&set(folder.path()), 41, 0).unwrap_err().to_string();
         assert!(error.contains("41 folds") && error.contains("29 references"), "{error}");

@@ -4,6 +4,7 @@
 pub mod calibration;
 pub mod charts;
 pub mod compare;
+mod error;
 pub mod folds;
 pub mod html;
 pub mod metric;
@@ -15,4 +16,4 @@ pub mod statistics;
 pub mod svg_chart;
 pub mod table;
 
-pub use lpips_data::{Error, Result};
+pub use error::{Error, Result};

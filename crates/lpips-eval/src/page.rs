@@ -1,4 +1,4 @@
-//! Results as one HTML page that needs nothing else: no network and no script.
+//! The report page of an evaluation: one HTML file with scores, charts and disagreements, without scripts or network access.
 
 use lpips_core::Picture;
 
@@ -10,32 +10,32 @@ use super::results::{Record, Results};
 use super::score::best_threshold;
 use super::statistics::Bootstrap;
 use super::table::{ALL, HUMAN, Row, curve};
-use lpips_data::Result;
+use crate::Result;
 use lpips_data::Task;
 use lpips_data::float_image::FloatImage;
 
 const PAGE: &str = include_str!("page.html");
-/// Samples that are shown for each metric.
+/// The number of disagreements shown for each metric.
 const SHOWN: usize = 8;
 
-/// What a page shows besides the scores.
+/// Content of a report page besides results, scores and charts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PageContext<'a> {
-    /// How intervals were drawn.
+    /// The bootstrap behind the intervals.
     pub bootstrap: Bootstrap,
-    /// What metrics differ by, where that was tested.
+    /// Differences of metrics, if they were tested.
     pub differences: &'a [Difference],
-    /// What p must be below for a difference to be called real.
+    /// The significance level of differences.
     pub alpha: f64,
-    /// A sentence about how the scores came about.
+    /// A note on how the scores were obtained.
     pub note: &'a str,
 }
 
-/// The page: what was measured, the scores, charts, and where metrics and people disagree most, with the pictures. Pictures that are no
-/// longer there are named.
+/// Renders the page: the settings, scores, charts, and the samples on which metrics and people disagree most, with their pictures.
+/// A picture that can't be read any more is shown by its name.
 ///
 /// # Errors
-/// None that is known: every picture has a form that the page can hold.
+/// A picture that can't be encoded.
 pub fn page(results: &Results, rows: &[Row], charts: &[Chart], context: PageContext<'_>) -> Result<String> {
     let title = match results.header.kind {
         Task::TwoAfc => "How metrics agree with people: 2AFC",
@@ -148,7 +148,7 @@ fn compared(differences: &[Difference], alpha: f64) -> String {
             d.n.to_string(),
             format!("{:+.4}", d.difference),
             format!("{:+.4} to {:+.4}", d.low, d.high),
-            known(d.effect),
+            effect_size(d.effect),
             p_value(Some(d.t_p_holm).filter(|_| d.t.is_finite())),
             p_value(d.wilcoxon_p_holm),
             d.better(alpha).map_or_else(|| "not shown".to_string(), escape),
@@ -162,7 +162,7 @@ fn compared(differences: &[Difference], alpha: f64) -> String {
     )
 }
 
-/// A p-value as people print it, or a dash where there is none.
+/// Formats a p-value, or a dash for none.
 pub fn p_value(p: Option<f64>) -> String {
     match p {
         None => "-".to_string(),
@@ -171,13 +171,13 @@ pub fn p_value(p: Option<f64>) -> String {
     }
 }
 
-/// An effect, or a dash where there is none.
-pub fn known(effect: f64) -> String {
+/// Formats an effect size, or a dash for NaN.
+pub fn effect_size(effect: f64) -> String {
     if effect.is_finite() { format!("{effect:+.2}") } else { "-".to_string() }
 }
 
-/// How far metric and people are apart on each sample, in [0, 1].
-fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
+/// The disagreement of metric and people on each sample, in [0, 1].
+fn disagreement(results: &Results, metric: usize) -> Vec<f64> {
     let records = &results.records;
     match results.header.kind {
         Task::TwoAfc => {
@@ -186,7 +186,7 @@ fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
             records.iter().map(|record| (share(k * difference(record)) - record.judge).abs()).collect()
         }
         Task::Jnd => {
-            // The farther a pair is among all, the less it is expected to be called the same.
+            // A pair's rank by distance predicts the share of people who call it the same.
             let mut order: Vec<usize> = (0..records.len()).collect();
             order.sort_by(|a, b| records[*a].distances[metric][0].total_cmp(&records[*b].distances[metric][0]));
             let mut apart = vec![0.0; records.len()];
@@ -201,8 +201,8 @@ fn distances_to_people(results: &Results, metric: usize) -> Vec<f64> {
 fn disagreements(results: &Results) -> Result<String> {
     let mut parts = vec!["<h2>Where metric and people disagree most</h2>".to_string()];
     for (metric, name) in results.header.metrics.iter().enumerate() {
-        let apart = distances_to_people(results, metric);
-        // On the others they agree, more or less.
+        let apart = disagreement(results, metric);
+        // On the other samples they agree.
         let disagree = |at: &usize| match results.header.kind {
             Task::TwoAfc => results.records[*at].two_afc_score(metric) < 0.5,
             Task::Jnd => apart[*at] > 0.5,
@@ -239,8 +239,8 @@ fn item(results: &Results, record: &Record, metric: usize) -> Result<String> {
     for (at, name) in order {
         let path = &record.files[*at];
         let shown = match FloatImage::open(path, results.header.size) {
-            Ok(square) => {
-                let png = Picture::from_rgb8(square.size, square.size, square.to_rgb8())?.to_png()?;
+            Ok(image) => {
+                let png = Picture::from_rgb8(image.size, image.size, image.to_rgb8())?.to_png()?;
                 format!("<img alt=\"{name}\" src=\"{}\">", data_url("image/png", &png))
             }
             Err(_) => format!("<img alt=\"{name} is not there\">"),

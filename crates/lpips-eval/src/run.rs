@@ -1,4 +1,4 @@
-//! Goes through a set: each picture is decoded once, ahead of the metrics that look at it.
+//! Measurement of a judgment set by several metrics: pictures are prefetched and each is decoded once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::metric::{self, Metric};
 use super::results::{Header, Results, ResultsLog};
+use crate::Result;
 use lpips_data::JudgmentSet;
-use lpips_data::Result;
 use lpips_data::loader::{self, Prefetch};
 
-/// How a set is gone through.
+/// Options of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Pixels along a side that pictures are brought to, as in training. The published 64.
+    /// Pixels along a side that pictures are resized to, as in training; 64 as published.
     pub size: usize,
-    /// Samples that go through a network at once.
+    /// Samples in a batch.
     pub batch: usize,
-    /// Threads that decode.
+    /// Threads that decode pictures.
     pub workers: usize,
 }
 
@@ -27,8 +27,8 @@ impl Default for Options {
     }
 }
 
-/// Measures all distances of a set. With `details` they are written to that file, batch by batch, and those that it holds already are
-/// taken from there. `tell` is called with how many samples are measured. `None` where `stop` was set before the end.
+/// Measures the distances of a set by every metric. With `details` they are appended to that file batch by batch, and those that it holds
+/// already are not measured again. `progress` is called with the number of measured samples. `None` where `stop` was set before the end.
 ///
 /// # Errors
 /// A picture that can't be read, one too small for a metric, or a file of other results.
@@ -38,7 +38,7 @@ pub fn measure<const N: usize>(
     options: Options,
     details: Option<&Path>,
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(usize),
+    progress: &mut dyn FnMut(usize),
 ) -> Result<Option<Results>> {
     let mut results = Results::empty(set, Header::new(set, metrics, options.size, details.is_some())?);
     let (mut details, measured) = match details {
@@ -48,13 +48,13 @@ pub fn measure<const N: usize>(
         }
         None => (None, 0),
     };
-    tell(measured);
+    progress(measured);
     let (total, own) = (set.items.len(), set.clone());
     let batches = measured.div_ceil(options.batch)..total.div_ceil(options.batch);
     let first = batches.start;
     let decoded = Prefetch::start(batches, options.workers, move |batch| {
         let items = &own.items[batch * options.batch..total.min((batch + 1) * options.batch)];
-        items.iter().map(|item| loader::load(&item.source, options.size)).collect::<Result<Vec<_>>>()
+        items.iter().map(|item| loader::load(&item.source, options.size)).collect::<lpips_data::Result<Vec<_>>>()
     });
     for (batch, samples) in (first..).zip(decoded) {
         if stop.load(Ordering::Relaxed) {
@@ -69,9 +69,9 @@ pub fn measure<const N: usize>(
             }
         }
         if let Some(details) = &mut details {
-            details.add(&results, &results.records[range.clone()])?;
+            details.append(&results, &results.records[range.clone()])?;
         }
-        tell(range.end);
+        progress(range.end);
     }
     Ok(Some(results))
 }

@@ -1,13 +1,15 @@
-//! Charts as SVG.
+//! SVG charts: lines and grouped bars with a legend.
 
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
+use crate::Error;
+
 const SIZE: (u32, u32) = (940, 420);
 /// Pixels beside a chart for the names of its series.
 const LEGEND: u32 = 150;
-/// Characters that have room there.
+/// Characters of a name that fit in the legend.
 const NAME: usize = 18;
 const COLOURS: [RGBColor; 12] = [
     RGBColor(31, 119, 180),
@@ -24,10 +26,10 @@ const COLOURS: [RGBColor; 12] = [
     RGBColor(158, 218, 229),
 ];
 
-/// How a line is drawn.
+/// The style of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineStyle {
-    /// As the thing to be seen.
+    /// In the foreground.
     Plain,
     /// In the background.
     Faint,
@@ -35,7 +37,7 @@ pub enum LineStyle {
     Dotted,
 }
 
-/// A line with a name.
+/// A named series of points, joined by a line.
 pub struct Line {
     /// The name, shown in the legend.
     pub name: String,
@@ -45,10 +47,10 @@ pub struct Line {
     pub style: LineStyle,
 }
 
-/// What an axis spans, where that is said.
+/// The range of an axis; `None` fits it to the points.
 pub type Span = Option<(f64, f64)>;
 
-/// What a chart is called, and what its axes show.
+/// The title of a chart and the labels of its axes.
 #[derive(Debug, Clone, Copy)]
 pub struct Labels<'a> {
     /// The chart's title.
@@ -62,7 +64,7 @@ pub struct Labels<'a> {
 type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// The least and the largest of some values, with a little room, and never the same.
+/// The smallest and the largest finite value with a margin, never equal.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let finite = values.filter(|v| v.is_finite());
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
@@ -73,11 +75,21 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (low - room, high + room)
 }
 
-/// Lines over numbers, on axes that span these values, or what the lines take.
+/// Draws lines on axes of these ranges.
+///
+/// ```
+/// use lpips_eval::svg_chart::{Labels, Line, LineStyle, lines};
+///
+/// let line = Line { name: "alex".to_string(), points: vec![(0.0, 0.1), (1.0, 0.4)], style: LineStyle::Plain };
+/// let labels = Labels { title: "distances", x: "frame", y: "LPIPS" };
+/// let svg = lines(labels, &[line], (None, Some((0.0, 1.0))))?;
+/// assert!(svg.starts_with("<svg") && svg.contains("distances"));
+/// # Ok::<(), lpips_eval::Error>(())
+/// ```
 ///
 /// # Errors
-/// What the library that draws says, in a sentence.
-pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result<String, String> {
+/// A chart that the plotting library can't draw.
+pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result<String, Error> {
     let points = || lines.iter().flat_map(|line| &line.points);
     let x = x.unwrap_or_else(|| range(points().map(|point| point.0)));
     let y = y.unwrap_or_else(|| range(points().map(|point| point.1)));
@@ -105,14 +117,14 @@ pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result
     })
 }
 
-/// A bar's height, and the ends of its interval.
+/// A bar: its height, and the lower and upper end of its interval.
 pub type Bar = (f64, f64, f64);
 
-/// Bars beside each other for each group, by series: a name and for each group a bar, or none.
+/// Draws grouped bars with intervals. Each series has a name and, for each group, a bar or none; the y axis spans [0, 1].
 ///
 /// # Errors
-/// What the library that draws says, in a sentence.
-pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<Option<Bar>>)]) -> Result<String, String> {
+/// A chart that the plotting library can't draw.
+pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<Option<Bar>>)]) -> Result<String, Error> {
     let sides = (-0.5, groups.len() as f64 - 0.5);
     let colours = COLOURS.iter().cycle().map(|colour| colour.mix(0.75));
     let names: Vec<_> = series.iter().map(|(name, _)| name.as_str()).zip(colours).collect();
@@ -148,7 +160,7 @@ pub fn bars(labels: Labels<'_>, groups: &[String], series: &[(String, Vec<Option
     })
 }
 
-/// As few digits as tell ticks apart.
+/// A tick's value, without digits from rounding.
 fn number(x: f64) -> String {
     // Ticks are sums of steps, which are off by a last bit.
     ((x * 1e9).round() / 1e9).to_string()
@@ -158,7 +170,7 @@ fn number(x: f64) -> String {
 fn legend(area: &DrawingArea<SVGBackend<'_>, Shift>, series: &[(&str, RGBAColor)]) -> Drawn<()> {
     for ((name, colour), top) in series.iter().zip((40..).step_by(20)) {
         area.draw(&Rectangle::new([(8, top + 2), (24, top + 10)], colour.filled()))?;
-        // Of a long path its end tells more.
+        // The end of a long path says more than its beginning.
         let hidden = name.chars().count().saturating_sub(NAME);
         let shown = if hidden == 0 { name.to_string() } else { name.chars().skip(hidden).collect() };
         area.draw(&Text::new(shown, (32, top), ("sans-serif", 13)))?;
@@ -171,7 +183,7 @@ fn drawn(
     ((left, right), (bottom, top)): ((f64, f64), (f64, f64)),
     series: &[(&str, RGBAColor)],
     draw: impl FnOnce(&mut Chart<'_>) -> Drawn<()>,
-) -> Result<String, String> {
+) -> Result<String, Error> {
     let mut svg = String::new();
     let whole = |svg: &mut String| -> Drawn<()> {
         let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
@@ -188,6 +200,8 @@ fn drawn(
         area.present()?;
         Ok(())
     };
-    whole(&mut svg).map_err(|error| format!("the chart {} can't be drawn: {error}", labels.title))?;
-    Ok(svg)
+    match whole(&mut svg) {
+        Ok(()) => Ok(svg),
+        Err(error) => Err(Error::Chart { title: labels.title.to_string(), reason: error.to_string() }),
+    }
 }

@@ -1,4 +1,4 @@
-//! Scores by dataset and metric, how sure they are, and what people reach.
+//! Score table: scores by dataset and metric with bootstrap intervals, and the human score.
 
 use serde::Serialize;
 
@@ -6,19 +6,19 @@ use super::calibration::{BINS, bins};
 use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
+use crate::{Error, Result};
 use lpips_data::Task;
 use lpips_data::sets::agreement;
-use lpips_data::{Error, Result};
 
-/// The row over all datasets.
+/// The dataset name of the rows over all datasets.
 pub const ALL: &str = "all";
-/// The column of what people reach.
+/// The metric name of the human score.
 pub const HUMAN: &str = "human";
 
-/// One score.
+/// A score of a metric on a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// What people were asked.
+    /// The task: 2AFC or JND.
     pub kind: Task,
     /// The dataset's name, or [`ALL`].
     pub dataset: String,
@@ -26,16 +26,16 @@ pub struct Row {
     pub metric: String,
     /// The 2AFC score, or the mAP of just noticeable differences, in [0, 1].
     pub score: f64,
-    /// The lower end of the interval.
+    /// The lower end of its bootstrap interval.
     pub low: f64,
-    /// Its upper end.
+    /// The upper end of its bootstrap interval.
     pub high: f64,
-    /// Over how many samples.
+    /// The number of samples.
     pub n: usize,
 }
 
-/// The scores of each dataset, and with several datasets that of all: the mean of theirs, as in the paper. Of triplets also what
-/// people reach, where that can be told: with `votes` for each judgment, or as many as the judgments suggest.
+/// Computes the scores of each dataset and, with several datasets, their mean, as in the paper. For triplets the human score is added:
+/// the agreement of one vote with another, with `votes` votes a judgment, or as many as the judgments suggest.
 ///
 /// # Errors
 /// A dataset without samples.
@@ -60,7 +60,7 @@ pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Res
     Ok(rows)
 }
 
-/// The datasets, each with the places of its samples, and with several of them all.
+/// Groups the places of samples by dataset; with several datasets, a last group has them all.
 pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
     let places = |dataset: usize| -> Vec<usize> {
         results.records.iter().enumerate().filter(|(_, record)| record.dataset == dataset).map(|(at, _)| at).collect()
@@ -74,7 +74,7 @@ pub(super) fn groups(results: &Results) -> Vec<(String, Vec<Vec<usize>>)> {
     groups
 }
 
-/// What a metric earns on each triplet of some datasets.
+/// The 2AFC scores of triplets by dataset.
 pub(super) fn two_afc_scores(results: &Results, metric: usize, members: &[Vec<usize>]) -> Vec<Vec<f64>> {
     let of = |places: &Vec<usize>| places.iter().map(|at| results.records[*at].two_afc_score(metric)).collect();
     members.iter().map(of).collect()
@@ -104,9 +104,7 @@ fn of_pairs(
     let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len() as f64;
     let score = mean(samples.iter().map(|pairs| average_precision(&precision_recall(pairs))).collect());
     if score.is_nan() {
-        return Err(Error::Data(format!(
-            "nobody took any pair of {dataset} for the same: expected at least one, as mAP is a share of those"
-        )));
+        return Err(Error::NoSamePair { dataset: dataset.to_string() });
     }
     let sizes: Vec<usize> = samples.iter().map(Vec::len).collect();
     let (low, high) = bootstrap.interval(&sizes, |places| {
@@ -120,22 +118,22 @@ fn of_pairs(
     Ok(Row { kind, dataset: dataset.to_string(), metric: name, score, low, high, n })
 }
 
-/// Distances and what people said.
+/// Distances and judgments of pairs.
 fn pairs(results: &Results, metric: usize, places: &[usize]) -> Vec<(f64, f64)> {
     let of = |at: &usize| (results.records[*at].distances[metric][0], results.records[*at].judge);
     places.iter().map(of).collect()
 }
 
-/// The precision-recall curve of pairs from all datasets by one metric.
+/// The precision-recall curve of one metric over the pairs of all datasets.
 pub fn curve(results: &Results, metric: usize) -> Vec<Point> {
     let places: Vec<usize> = (0..results.records.len()).collect();
     precision_recall(&pairs(results, metric, &places))
 }
 
-/// The curves behind the charts as CSV: of pairs by metric and threshold, of triplets by metric and bin of predictions.
+/// Writes the curves behind the charts as CSV: for pairs by metric and threshold, for triplets by metric and bin of predictions.
 ///
 /// # Errors
-/// None that is known: numbers and names have a form in CSV.
+/// Values that can't be encoded.
 pub fn curves_csv(results: &Results) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let head: &[&str] = match results.header.kind {
@@ -156,22 +154,21 @@ pub fn curves_csv(results: &Results) -> Result<String> {
             ),
         }
     }
-    let failed = |error: &dyn std::fmt::Display| Error::Data(format!("the curves can't be written: {error}"));
+    let failed = |error: &dyn std::fmt::Display| Error::Encode { what: "curves", reason: error.to_string() };
     rows.iter().try_for_each(|row| writer.write_record(row)).map_err(|error| failed(&error))?;
     let bytes = writer.into_inner().map_err(|error| failed(&error))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// How often one vote agrees with another of the same triplet; `None` where that can't be told.
+/// The agreement of one vote with another on each triplet; `None` where the number of votes is not known.
 fn agreements(results: &Results, members: &[Vec<usize>], votes: Option<u32>) -> Result<Option<Vec<Vec<f64>>>> {
     let of = |places: &Vec<usize>| {
         let judges: Vec<f64> = places.iter().map(|at| results.records[*at].judge).collect();
         match votes {
             Some(votes) if !agreement::fits(&judges, votes) => {
-                let odd = judges.iter().find(|judge| !agreement::fits(&[**judge], votes)).copied().unwrap_or_default();
-                Err(Error::Choice(format!(
-                    "the judgment {odd} is no fraction of {votes} votes: give their real number"
-                )))
+                let judgment =
+                    judges.iter().copied().find(|judge| !agreement::fits(&[*judge], votes)).unwrap_or_default();
+                Err(Error::VoteCount { judgment, votes })
             }
             Some(votes) => Ok(agreement::agreements(&judges, votes)),
             None if results.header.labelled_here => Ok(None),

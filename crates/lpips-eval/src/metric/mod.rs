@@ -20,6 +20,18 @@ pub use pixel::{Baseline, Pixels};
 use crate::{Error, Result};
 
 /// A named distance of two pictures.
+///
+/// ```
+/// use candle_core::Device;
+/// use lpips_core::weights::Finder;
+/// use lpips_eval::metric::Metric;
+///
+/// let metric = Metric::open("ssim", &Finder::default(), &Device::Cpu)?;
+/// assert!(metric.is_similarity() && metric.lpips().is_none());
+/// let error = Metric::open("alexx", &Finder::default(), &Device::Cpu).unwrap_err();
+/// assert!(error.is_usage() && error.to_string().ends_with("did you mean alex?"));
+/// # Ok::<(), lpips_eval::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Metric {
     name: String,
@@ -30,33 +42,33 @@ pub struct Metric {
 #[derive(Debug, Clone)]
 enum Kind {
     Pixels(Baseline),
-    /// The metric, and the file that its network is from where that is not the published one.
+    /// LPIPS, and the file of its network where that is not the published one.
     Lpips(Arc<Lpips>, Option<Arc<Path>>),
 }
 
-/// For each pair of a sample its distance: of p0 and of p1 from the reference, or of p0 from p1.
+/// The distances of a sample: of p0 and of p1 from the reference, or of p0 from p1.
 pub type Distances = Vec<f64>;
 
 impl Metric {
-    /// By the name that it has on the command line: `alex`, `vgg` or `squeeze`, with `-0.0` for the first version and `-baseline`
+    /// Opens a metric by its name on the command line: `alex`, `vgg` or `squeeze`, with `-0.0` for the first version and `-baseline`
     /// for no lin heads; `l2`, `psnr`, `dssim` (or `ssim`), `l2-lab`, `dssim-lab` (or `ssim-lab`); a file that `lpips-train` has
     /// written; or `vgg=FILE` for lin heads or a network from elsewhere.
     ///
     /// # Errors
-    /// No such metric, or weights that are not found or can't be used.
+    /// An unknown metric, or weights that are not found or can't be used.
     pub fn open(name: &str, finder: &Finder, device: &Device) -> Result<Self> {
         Self::open_within(name, finder, device, None)
     }
 
-    /// [`Self::open`] with the memory that a network may take, in bytes; half of what is free where that is not said.
+    /// [`Self::open`] with the memory that a network may take, in bytes; half of the free memory by default.
     ///
     /// # Errors
     /// Those of [`Self::open`].
     pub fn open_within(name: &str, finder: &Finder, device: &Device, memory: Option<usize>) -> Result<Self> {
         if name.is_empty() {
-            return Err(Error::Choice("a metric's name is empty: expected names with commas between them".to_string()));
+            return Err(Error::EmptyMetricName);
         }
-        // SSIM puts pictures into the same order as DSSIM.
+        // SSIM is DSSIM in other units.
         let pixels = if name.starts_with("ssim") { format!("d{name}") } else { name.to_string() };
         if let Some(baseline) = Baseline::ALL.into_iter().find(|baseline| baseline.name() == pixels) {
             return Ok(Self { name: name.to_string(), identity: name.to_string(), kind: Kind::Pixels(baseline) });
@@ -67,7 +79,7 @@ impl Metric {
         };
         let (mut identity, mut own_network) = (name.to_string(), None);
         if let Some(file) = file {
-            let bytes = std::fs::read(file).map_err(|error| Error::io(file, "read", &error))?;
+            let bytes = std::fs::read(file).map_err(|error| lpips_data::Error::io(file, "read", &error))?;
             identity = format!("{name} {}", short_hex(Sha256::new_with_prefix(bytes)));
             let archive = Archive::open(file).map_err(lpips_core::Error::from)?;
             own_network = archive.names().any(|name| name.starts_with("features.")).then(|| Arc::from(file));
@@ -77,19 +89,19 @@ impl Metric {
         Ok(Self { name: name.to_string(), identity, kind: Kind::Lpips(Arc::new(lpips), own_network) })
     }
 
-    /// One that was just trained.
+    /// Wraps a model that was just trained.
     pub fn trained(name: &str, lpips: Lpips) -> Self {
-        // Its network may be its own.
+        // Its network may be trained too, and is shared with no other metric.
         let kind = Kind::Lpips(Arc::new(lpips), Some(Arc::from(Path::new(name))));
         Self { name: name.to_string(), identity: name.to_string(), kind }
     }
 
-    /// What it is called.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name, and for a file a hash of what is in it.
+    /// The name, and for a file a hash of its content.
     pub fn identity(&self) -> &str {
         &self.identity
     }
@@ -125,20 +137,17 @@ fn from_file(name: &str) -> Result<(Builder, Option<&Path>)> {
         let networks = Network::PUBLISHED.iter().map(|network| network.name());
         let all: Vec<&str> = networks.chain(Baseline::ALL.iter().map(|baseline| baseline.name())).collect();
         let near = all.iter().map(|known| (strsim::damerau_levenshtein(known, name), known)).min();
-        let hint =
-            near.filter(|(far, _)| *far <= 2).map_or(String::new(), |(_, near)| format!("; did you mean {near}?"));
-        return Err(Error::Choice(format!(
-            "there is no metric and no file '{name}': choose among {}, with -0.0 or -baseline after a network, or name a model \
-             that lpips-train has written{hint}",
-            [all.join(", "), "ssim".to_string(), "ssim-lab".to_string()].join(", ")
-        )));
+        let suggestion = near.filter(|(far, _)| *far <= 2).map(|(_, near)| (*near).to_string());
+        let known = [&all[..], &["ssim", "ssim-lab"]].concat().join(", ");
+        return Err(Error::UnknownMetric { name: name.to_string(), known, suggestion });
     }
     let trained = ModelMetadata::read(path).ok_or_else(|| {
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
-            return Error::file(path, "is no model: to read results back, leave --data out");
-        }
-        let reason = format!("does not say for which network it is: name that too, as in vgg={name}");
-        Error::file(path, reason)
+        let reason = if path.extension().is_some_and(|extension| extension == "jsonl") {
+            "is no model: to read results back, leave --data out".to_string()
+        } else {
+            format!("does not say for which network it is: name that too, as in vgg={name}")
+        };
+        lpips_data::Error::file(path, reason)
     })?;
     Ok((trained.builder().weights(path), Some(path)))
 }
@@ -149,14 +158,14 @@ impl fmt::Display for Metric {
     }
 }
 
-/// The distances of some samples by each metric, which come in that order. All pictures are of one size.
+/// Measures samples by each metric, in their order. All pictures are of one size, values in [0, 1].
 ///
 /// # Errors
 /// Pictures that are too small for a metric, or a device that runs out of memory.
 pub fn distances<const N: usize>(metrics: &[Metric], samples: &[[FloatImage; N]]) -> Result<Vec<Vec<Distances>>> {
     let mut all: Vec<Vec<Distances>> = vec![Vec::new(); metrics.len()];
     let has_pixel_metric = metrics.iter().any(|metric| matches!(metric.kind, Kind::Pixels(_)));
-    let pixels = if has_pixel_metric { pixels(samples)? } else { Vec::new() };
+    let pixels = if has_pixel_metric { pixels(samples) } else { Vec::new() };
     for (metric, distances) in metrics.iter().zip(&mut all) {
         if let Kind::Pixels(baseline) = metric.kind {
             *distances = by_pixels(baseline, &pixels)?;
@@ -171,7 +180,7 @@ pub fn distances<const N: usize>(metrics: &[Metric], samples: &[[FloatImage; N]]
 }
 
 impl Metric {
-    /// The metric itself, unless it is a distance of pixels.
+    /// LPIPS itself; `None` for a pixel metric.
     pub fn lpips(&self) -> Option<&Lpips> {
         match &self.kind {
             Kind::Lpips(lpips, _) => Some(lpips),
@@ -179,7 +188,7 @@ impl Metric {
         }
     }
 
-    /// Its value by pixels, as people read it: of PSNR the decibels, at most 200, and of SSIM the similarity. `None` of LPIPS.
+    /// The value of a pixel metric as it is published: PSNR in dB, at most 200, and SSIM as a similarity. `None` for LPIPS.
     pub fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
         let Kind::Pixels(baseline) = self.kind else { return None };
         Some(baseline.value(a, b).map(|value| match baseline {
@@ -189,15 +198,14 @@ impl Metric {
         }))
     }
 
-    /// Whether its values grow with likeness, as PSNR and SSIM do.
+    /// Whether values grow with similarity, as those of PSNR and SSIM do.
     pub fn is_similarity(&self) -> bool {
         self.name == Baseline::Psnr.name() || self.name.starts_with("ssim")
     }
 }
 
-fn pixels<const N: usize>(samples: &[[FloatImage; N]]) -> Result<Vec<Vec<Pixels>>> {
-    let of = |image: &FloatImage| Pixels::from_rgb8(image.size, image.size, &image.to_rgb8());
-    samples.iter().map(|sample| sample.iter().map(of).collect()).collect()
+fn pixels<const N: usize>(samples: &[[FloatImage; N]]) -> Vec<Vec<Pixels>> {
+    samples.iter().map(|sample| sample.iter().map(Pixels::from).collect()).collect()
 }
 
 fn by_pixels(baseline: Baseline, samples: &[Vec<Pixels>]) -> Result<Vec<Distances>> {
@@ -219,15 +227,14 @@ fn by_network<const N: usize>(
         }
         Tensor::from_vec(values, (n, 3, side, side), lpips.device())
     };
-    let columns = (0..N).map(column).collect::<candle_core::Result<Vec<_>>>().map_err(lpips_core::Error::from)?;
+    let columns = (0..N).map(column).collect::<candle_core::Result<Vec<_>>>()?;
     let stack = match &columns[..] {
         [reference, p0, p1] => lpips.stack_triplets(reference, p0, p1)?,
         [p0, p1] => lpips.stack(p0, p1)?,
-        _ => return Err(Error::Data(format!("{N} pictures were given: expected 2 or 3"))),
+        _ => return Err(Error::PicturesPerSample { count: N }),
     };
     let of = |(at, comparison): Measured| {
-        let all = comparison.distance()?.flatten_all().and_then(|all| all.to_vec1::<f32>());
-        let all = all.map_err(lpips_core::Error::from)?;
+        let all = comparison.distance()?.flatten_all()?.to_vec1::<f32>()?;
         Ok((at, (0..n).map(|i| all[i..].iter().step_by(n).map(|d| f64::from(*d)).collect()).collect()))
     };
     group.compare_stack(stack)?.into_iter().map(of).collect()

@@ -1,18 +1,28 @@
-//! Distances that look at pixels alone, to be seen beside LPIPS: L2, PSNR and SSIM, in RGB and CIE Lab, as the published evaluation and
-//! scikit-image compute them.
+//! Pixel metrics as baselines for LPIPS: L2, PSNR and SSIM, in RGB and CIE Lab, as in the published evaluation and scikit-image.
 
+use lpips_core::{Picture, Size};
+use lpips_data::float_image::FloatImage;
 use rayon::prelude::*;
 
-use lpips_data::{Error, Result};
+use crate::{Error, Result};
 
 /// A distance of two pictures that needs no network.
+///
+/// ```
+/// use lpips_eval::metric::{Baseline, Pixels};
+///
+/// let [black, white] = [0, 255].map(|value| Pixels::from_rgb8(8, 8, &[value; 192]).unwrap());
+/// assert_eq!(Baseline::L2.value(&black, &white)?, 4.0);
+/// assert_eq!(Baseline::Psnr.value(&black, &white)?, 0.0);
+/// # Ok::<(), lpips_eval::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Baseline {
     /// The mean squared difference of RGB in [-1, 1].
     L2,
     /// Half the mean squared difference of Lab over 100.
     L2Lab,
-    /// The peak signal-to-noise ratio in dB. Larger is nearer: as a distance it is taken negative.
+    /// The peak signal-to-noise ratio in dB. Larger is nearer; its distance is its negative.
     Psnr,
     /// (1 - SSIM) / 2 of RGB.
     Dssim,
@@ -21,10 +31,10 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    /// All, in the order of the paper's tables.
+    /// All baselines, in the order of the paper's tables.
     pub const ALL: [Self; 5] = [Self::L2, Self::Psnr, Self::Dssim, Self::L2Lab, Self::DssimLab];
 
-    /// What it is called on the command line.
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::L2 => "l2",
@@ -35,23 +45,20 @@ impl Baseline {
         }
     }
 
-    /// The value for two pictures.
+    /// The value for two pictures; see the variants for units.
     ///
     /// # Errors
     /// Pictures of different sizes, or for SSIM below 7 pixels a side.
     pub fn value(self, a: &Pixels, b: &Pixels) -> Result<f64> {
-        if (a.width, a.height) != (b.width, b.height) {
-            return Err(Error::Data(format!(
-                "pictures of {}x{} and {}x{} pixels were given: expected one size",
-                a.width, a.height, b.width, b.height
-            )));
+        if a.size != b.size {
+            return Err(Error::SizeMismatch { first: a.size, second: b.size });
         }
         Ok(match self {
             Self::L2 => mean_square(&a.rgb, &b.rgb) / (127.5 * 127.5),
             Self::Psnr => 10.0 * (255.0 * 255.0 / mean_square(&a.rgb, &b.rgb)).log10(),
             Self::L2Lab => 0.5 * mean_square(&a.lab(), &b.lab()) / 1e4,
-            Self::Dssim => (1.0 - ssim(&a.rgb, &b.rgb, (a.width, a.height), 255.0)?) / 2.0,
-            Self::DssimLab => (1.0 - ssim(&a.lab(), &b.lab(), (a.width, a.height), 100.0)?) / 2.0,
+            Self::Dssim => (1.0 - ssim(&a.rgb, &b.rgb, a.size, 255.0)?) / 2.0,
+            Self::DssimLab => (1.0 - ssim(&a.lab(), &b.lab(), a.size, 100.0)?) / 2.0,
         })
     }
 
@@ -65,28 +72,27 @@ impl Baseline {
     }
 }
 
-/// A picture as numbers from 0 to 255: red, green and blue of each pixel, from the top left.
+/// The values of a picture in [0, 255]: red, green and blue of each pixel, from the top left.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pixels {
-    width: usize,
-    height: usize,
+    size: Size,
     rgb: Vec<f64>,
 }
 
 impl Pixels {
-    /// Of bytes, red, green and blue of each pixel.
+    /// Converts bytes, red, green and blue of each pixel.
     ///
     /// # Errors
     /// Another number of bytes than the size has.
     pub fn from_rgb8(width: usize, height: usize, rgb: &[u8]) -> Result<Self> {
+        let size = Size { width, height };
         if rgb.len() != 3 * width * height || rgb.is_empty() {
-            let given = rgb.len();
-            return Err(Error::Data(format!("{given} bytes were given for a picture of {width}x{height} pixels")));
+            return Err(Error::PixelBytes { bytes: rgb.len(), size });
         }
-        Ok(Self { width, height, rgb: rgb.iter().map(|v| f64::from(*v)).collect() })
+        Ok(Self { size, rgb: rgb.iter().map(|v| f64::from(*v)).collect() })
     }
 
-    /// In CIE Lab, for the light D65 and the observer of 2 degrees: L from 0 to 100, a and b about -128 to 127.
+    /// The picture in CIE Lab for illuminant D65 and the 2 degree observer: L in [0, 100], a and b about [-128, 127].
     fn lab(&self) -> Vec<f64> {
         let linear: Vec<f64> = (0..=255u8).map(|v| to_linear(f64::from(v) / 255.0)).collect();
         self.rgb
@@ -94,7 +100,7 @@ impl Pixels {
             .0
             .iter()
             .flat_map(|pixel| {
-                // They are whole numbers.
+                // Values are whole numbers.
                 let [r, g, b] = pixel.map(|v| linear[v as usize]);
                 let x = (0.412_453 * r + 0.357_580 * g + 0.180_423 * b) / 0.950_47;
                 let y = 0.212_671 * r + 0.715_160 * g + 0.072_169 * b;
@@ -106,7 +112,21 @@ impl Pixels {
     }
 }
 
-/// The light of an sRGB value, both from 0 to 1.
+impl From<&Picture> for Pixels {
+    fn from(picture: &Picture) -> Self {
+        Self { size: picture.size(), rgb: picture.to_rgb8().into_iter().map(f64::from).collect() }
+    }
+}
+
+impl From<&FloatImage> for Pixels {
+    /// Rounds values to 8 bits.
+    fn from(image: &FloatImage) -> Self {
+        let size = Size { width: image.size, height: image.size };
+        Self { size, rgb: image.to_rgb8().into_iter().map(f64::from).collect() }
+    }
+}
+
+/// Converts an sRGB value to linear light, both in [0, 1].
 fn to_linear(v: f64) -> f64 {
     if v > 0.040_45 { ((v + 0.055) / 1.055).powf(2.4) } else { v / 12.92 }
 }
@@ -115,16 +135,15 @@ fn mean_square(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / a.len() as f64
 }
 
-/// Pixels along a side of the window.
+/// Pixels along a side of the SSIM window.
 const WINDOW: usize = 7;
 
-/// The structural similarity (Wang et al., 2004) as scikit-image's `structural_similarity`: even windows of 7x7 that lie in the
-/// picture, sample covariance, K1 = 0.01, K2 = 0.03, the mean over three channels. Values span `range`.
-fn ssim(a: &[f64], b: &[f64], (width, height): (usize, usize), range: f64) -> Result<f64> {
+/// The structural similarity (Wang et al., 2004) as scikit-image's `structural_similarity`: uniform windows of 7x7 inside the picture,
+/// sample covariance, K1 = 0.01, K2 = 0.03, the mean over three channels. `range` is the range of values.
+fn ssim(a: &[f64], b: &[f64], size: Size, range: f64) -> Result<f64> {
+    let Size { width, height } = size;
     if width < WINDOW || height < WINDOW {
-        return Err(Error::Data(format!(
-            "SSIM of pictures of {width}x{height} pixels: expected at least {WINDOW} pixels a side"
-        )));
+        return Err(Error::TooSmall { size, least: WINDOW });
     }
     let (c1, c2) = ((0.01 * range).powi(2), (0.03 * range).powi(2));
     let count = (WINDOW * WINDOW) as f64;
@@ -172,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_pictures_are_at_zero() {
+    fn pixel_metrics_of_equal_pictures_are_zero_or_infinite_psnr() {
         let a = noise(1, 12, 9);
         for baseline in Baseline::ALL {
             let value = baseline.value(&a, &a).unwrap();
@@ -181,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn known_colours_are_where_cie_has_them() {
+    fn lab_of_known_colours_is_lindblooms() {
         // Lindbloom's values for sRGB under D65.
         for (rgb, lab) in [
             ([255, 255, 255], [100.0, 0.0, 0.0]),
@@ -195,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_the_formulas() {
+    fn pixel_metrics_are_their_formulas() {
         let (a, b) = (noise(1, 10, 8), noise(2, 10, 8));
         let squares: f64 = a.rgb.iter().zip(&b.rgb).map(|(a, b)| ((a - b) / 127.5).powi(2)).sum();
         let l2 = squares / 240.0;
@@ -223,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_does_not_fit() {
+    fn pixel_metrics_refuse_other_sizes_and_too_small_pictures() {
         assert!(Baseline::L2.value(&noise(1, 8, 8), &noise(1, 8, 9)).is_err());
         assert!(Baseline::Dssim.value(&noise(1, 6, 8), &noise(2, 6, 8)).is_err());
         assert!(Pixels::from_rgb8(2, 2, &[0; 11]).is_err());

@@ -1,56 +1,62 @@
-//! The distances of every sample by every metric, and the file they are kept in.
+//! Results of an evaluation: the distances of every sample by every metric, in memory and as JSON lines.
 //!
-//! The file has one JSON object a line: first what was measured, then for each sample and metric the names of the pictures, the
-//! distances, what people said and the score.
+//! A file of results begins with its [`Header`]; then it has a line for each sample and metric with the names of the pictures, the
+//! distances, the judgment and the 2AFC score.
+
+mod line;
+mod log;
+mod names;
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufWriter, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use super::metric::{Distances, Metric};
-use super::score::two_afc_score;
-use lpips_data::files;
+use lpips_data::journal;
 use lpips_data::sets::agreement;
-use lpips_data::{Error, Result};
-use lpips_data::{JudgmentSet, Source, Task};
+use lpips_data::{JudgmentSet, Source, Task, files};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// What was measured: the same for two files that can be compared.
+use self::line::Line;
+use crate::metric::{Distances, Metric};
+use crate::score::two_afc_score;
+use crate::{Error, Result};
+
+pub use log::ResultsLog;
+
+/// Settings of an evaluation: results of equal settings can be resumed and compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// What people were asked.
+    /// The task: 2AFC or JND.
     pub kind: Task,
-    /// A hash of the pictures, their names and what people said.
+    /// A hash of the pictures, their names and the judgments.
     pub set: String,
-    /// Pixels along a side that pictures were brought to.
+    /// Pixels along a side that pictures are resized to.
     pub size: usize,
-    /// How many samples there are.
+    /// The number of samples.
     pub items: usize,
-    /// Whether judgments are of `lpips data label`, with as many votes as came together for each.
+    /// Whether judgments are from `lpips data label`, with varying numbers of votes.
     pub labelled_here: bool,
     /// The metrics' names.
     pub metrics: Vec<String>,
-    /// What tells metrics of one name apart.
+    /// The metrics' identities, which differ where metrics of one name do; see [`Metric::identity`].
     pub identities: Vec<String>,
 }
 
-/// One sample: what people were shown and said, and what the metrics say.
+/// A sample: its pictures, the judgment on them, and the metrics' distances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// The number of its dataset.
     pub dataset: usize,
     /// The pictures' files: reference, p0 and p1, or p0 and p1.
     pub files: Vec<PathBuf>,
-    /// The fraction of people who preferred p1, or took both for the same.
+    /// The fraction of people who preferred p1, or judged both the same, in [0, 1].
     pub judge: f64,
     /// By metric: the distances of p0 and p1 from the reference, or that of p0 from p1.
     pub distances: Vec<Distances>,
 }
 
 impl Record {
-    /// Of a triplet, the fraction of people who chose as this metric does.
+    /// The 2AFC score of a triplet by a metric, in [0, 1]; NaN for a pair.
     pub fn two_afc_score(&self, metric: usize) -> f64 {
         match self.distances[metric][..] {
             [d0, d1] => two_afc_score(d0, d1, self.judge),
@@ -59,10 +65,35 @@ impl Record {
     }
 }
 
-/// All that was measured.
+/// Results of an evaluation.
+///
+/// ```
+/// use lpips_data::Task;
+/// use lpips_eval::results::{Header, Record, Results};
+///
+/// let header = Header {
+///     kind: Task::TwoAfc,
+///     set: "a hash".to_string(),
+///     size: 64,
+///     items: 1,
+///     labelled_here: false,
+///     metrics: vec!["alex".to_string()],
+///     identities: vec!["alex".to_string()],
+/// };
+/// let files = ["ref.png", "p0.png", "p1.png"].map(Into::into).to_vec();
+/// let record = Record { dataset: 0, files, judge: 0.2, distances: vec![vec![0.1, 0.3]] };
+/// let results = Results { header, datasets: vec!["cnn".to_string()], records: vec![record] };
+/// assert_eq!(results.records[0].two_afc_score(0), 0.8);
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("results.jsonl");
+/// results.write(&path)?;
+/// assert_eq!(Results::read(&path)?, results);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
-    /// What was measured.
+    /// The settings.
     pub header: Header,
     /// The datasets' names.
     pub datasets: Vec<String>,
@@ -70,40 +101,24 @@ pub struct Results {
     pub records: Vec<Record>,
 }
 
-/// A sample and a metric, as a line of the file.
-#[derive(Debug, Serialize, Deserialize)]
-struct Line {
-    dataset: String,
-    metric: String,
-    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
-    reference: Option<String>,
-    p0: String,
-    p1: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    d0: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    d1: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    d: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    judge: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    same: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    score: Option<f64>,
-}
+impl journal::Header for Header {
+    const HOLDS: &'static str = "results";
 
-impl Line {
-    fn distances(&self, kind: Task) -> Option<Distances> {
-        match kind {
-            Task::TwoAfc => self.d0.zip(self.d1).map(|(d0, d1)| vec![d0, d1]),
-            Task::Jnd => self.d.map(|d| vec![d]),
-        }
+    fn settings(&self) -> Value {
+        json!({
+            "the kind of judgments": self.kind,
+            "the size of pictures": self.size,
+            "the number of items": self.items,
+            "the list of metrics": self.metrics,
+            "the set of pictures and judgments": self.set,
+            "the weights of the metrics": self.identities,
+        })
     }
 }
 
 impl Header {
-    /// Of a set and metrics. Where they are to be written down every file is read, to tell other pictures of the same names apart.
+    /// Builds the settings of metrics on a set. For results that are `written` to a file, the set's hash includes the contents of its
+    /// pictures, so that other pictures of the same names are recognised.
     ///
     /// # Errors
     /// A file that can't be read.
@@ -119,47 +134,17 @@ impl Header {
         })
     }
 
-    /// Refuses a file that holds something else than results of this kind, which would be lost.
+    /// Checks that a file is missing or holds results of these settings, before it is written.
     ///
     /// # Errors
-    /// A file of other results or of none, or one that can't be read.
+    /// A file of other settings or of something else, or one that can't be read.
     pub fn check_file(&self, path: &Path) -> Result<()> {
-        match std::fs::read(path) {
-            Ok(bytes) => self.check(path, bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io(path, "read", &error)),
-        }
-    }
-
-    fn check(&self, path: &Path, first: &[u8]) -> Result<()> {
-        let held: Self = serde_json::from_slice(first).map_err(|_| {
-            Error::file(path, "holds something else than results: name another file, it would be overwritten")
-        })?;
-        match held.difference(self) {
-            Some(difference) => {
-                Err(Error::file(path, format!("holds results of {difference}: name another file, or remove it")))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// What it has that another has not, if they differ.
-    fn difference(&self, other: &Self) -> Option<String> {
-        let differ = |what: &str, a: &dyn std::fmt::Display, b: &dyn std::fmt::Display| {
-            let (a, b) = (a.to_string(), b.to_string());
-            (a != b).then(|| format!("another {what} ({a}, not {b})"))
-        };
-        differ("kind", &self.kind, &other.kind)
-            .or_else(|| differ("size of pictures", &self.size, &other.size))
-            .or_else(|| differ("number of items", &self.items, &other.items))
-            .or_else(|| differ("list of metrics", &self.metrics.join(", "), &other.metrics.join(", ")))
-            .or_else(|| (self.set != other.set).then(|| "another set of pictures or judgments".to_string()))
-            .or_else(|| (self.identities != other.identities).then(|| "other weights of a metric".to_string()))
+        Ok(journal::check_file(path, self)?)
     }
 }
 
 impl Results {
-    /// A set without any distances yet.
+    /// The samples of a set, without distances.
     pub fn empty<const N: usize>(set: &JudgmentSet<N>, header: Header) -> Self {
         let item = |item: &lpips_data::Item<N>| Record {
             dataset: item.folder,
@@ -170,46 +155,47 @@ impl Results {
             judge: agreement::fraction(item.judge),
             distances: Vec::new(),
         };
-        Self { header, datasets: short_names(&set.folders), records: set.items.iter().map(item).collect() }
+        Self { header, datasets: names::short(&set.folders), records: set.items.iter().map(item).collect() }
     }
 
-    /// Reads a file back that is complete.
+    /// Reads a complete file of results.
     ///
     /// # Errors
-    /// A file that can't be read, is none of these, or is not complete.
+    /// A file that can't be read, holds something else, or is not complete.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", &error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| lpips_data::Error::io(path, "read", &error))?;
         // The last line may have been cut short.
         let mut lines = text[..text.rfind('\n').map_or(0, |at| at + 1)].lines();
         let header: Header = lines
             .next()
             .and_then(|line| serde_json::from_str(line).ok())
             .filter(|header: &Header| !header.metrics.is_empty() && header.metrics.len() == header.identities.len())
-            .ok_or_else(|| Error::file(path, "holds no results: expected what `lpips eval --details` writes"))?;
+            .ok_or_else(|| {
+                Error::results_file(path, "holds no results: expected a file that `lpips eval --details` has written")
+            })?;
         let (mut datasets, mut records) = (Vec::<String>::new(), Vec::<Record>::new());
         let mut numbers: HashMap<String, usize> = HashMap::new();
         let count = header.metrics.len();
         for (number, line) in (2..).zip(lines) {
-            let damaged = |reason: String| Error::file(path, format!("line {number}: {reason}"));
+            let damaged = |reason: String| Error::results_file(path, format!("line {number}: {reason}"));
             let line: Line = serde_json::from_str(line)
                 .map_err(|error| damaged(format!("is no result that can be read: {error}")))?;
-            let metric = (number - 2) % count.max(1);
-            if Some(&line.metric) != header.metrics.get(metric) {
+            let metric = (number - 2) % count;
+            if line.metric != header.metrics[metric] {
                 return Err(damaged(format!("is of the metric {}, out of turn", line.metric)));
             }
             let dataset = *numbers.entry(line.dataset.clone()).or_insert_with(|| {
                 datasets.push(line.dataset.clone());
                 datasets.len() - 1
             });
-            let (Some(distances), Some(judge)) = (line.distances(header.kind), line.judge.or(line.same)) else {
-                return Err(damaged("lacks distances or what people said".to_string()));
+            let (Some(distances), Some(judge)) = (line.distances(header.kind), line.judgment()) else {
+                return Err(damaged("lacks distances or the judgment".to_string()));
             };
             if !(0.0..=1.0).contains(&judge) {
                 return Err(damaged(format!("the judgment is {judge}: expected a fraction of people, from 0 to 1")));
             }
             if metric == 0 {
-                let files = line.reference.into_iter().chain([line.p0, line.p1]).map(PathBuf::from).collect();
-                records.push(Record { dataset, files, judge, distances: Vec::new() });
+                records.push(Record { dataset, files: line.files(), judge, distances: Vec::new() });
             }
             if let Some(record) = records.last_mut() {
                 record.distances.push(distances);
@@ -217,26 +203,21 @@ impl Results {
         }
         let complete = records.iter().filter(|record| record.distances.len() == count).count();
         if complete < header.items || complete == 0 {
-            let all = header.items;
-            let reason =
-                format!("holds {complete} of {all} {}s: run the command that began it again", header.kind.noun());
-            return Err(Error::file(path, reason));
+            let (all, noun) = (header.items, header.kind.noun());
+            let reason = format!("holds {complete} of {all} {noun}s: run the command that began it again");
+            return Err(Error::results_file(path, reason));
         }
         Ok(Self { header, datasets, records })
     }
 
-    /// The same samples, by the metrics of both; what both have measured counts once.
+    /// Joins the metrics of two results on the same samples; a metric of both counts once.
     ///
     /// # Errors
-    /// Results of other sets.
+    /// Results of different sets.
     pub fn joined(mut self, other: &Self) -> Result<Self> {
         let of = |header: &Header| (header.kind, header.set.clone(), header.size);
         if of(&self.header) != of(&other.header) || self.records.len() != other.records.len() {
-            return Err(Error::Data(format!(
-                "the results are of different sets: {} and {}; expected both of the same pictures and judgments, at one size",
-                self.described(),
-                other.described()
-            )));
+            return Err(Error::DifferentSets { first: self.description(), second: other.description() });
         }
         for (at, identity) in other.header.identities.iter().enumerate() {
             if self.header.identities.contains(identity) {
@@ -251,150 +232,33 @@ impl Results {
         Ok(self)
     }
 
-    /// Writes them as [`Self::read`] takes them.
+    /// Writes a file of results, whole or not at all.
     ///
     /// # Errors
     /// A folder that can't be written to, or a full disk.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let mut bytes = self.head()?;
+        let mut bytes = line::encode(&self.header)?;
         for record in &self.records {
             bytes.extend(self.lines(record)?);
         }
-        files::write(path, &bytes)
+        Ok(files::write(path, &bytes)?)
     }
 
-    fn head(&self) -> Result<Vec<u8>> {
-        let mut line = serde_json::to_vec(&self.header).map_err(|error| Error::Data(error.to_string()))?;
-        line.push(b'\n');
-        Ok(line)
-    }
-
-    fn described(&self) -> String {
+    fn description(&self) -> String {
         let Header { kind, size, items, .. } = &self.header;
         format!("{items} {}s of {} at {size} pixels", kind.noun(), self.datasets.join(", "))
     }
 
+    /// A record as lines of a file, one for each metric.
     fn lines(&self, record: &Record) -> Result<Vec<u8>> {
+        let (kind, dataset) = (self.header.kind, &self.datasets[record.dataset]);
         let mut bytes = Vec::new();
-        let is_2afc = self.header.kind == Task::TwoAfc;
         for (at, metric) in self.header.metrics.iter().enumerate() {
-            let distance = |i: usize| record.distances[at].get(i).copied();
-            let picture = |from_last: usize| record.files[record.files.len() - from_last].display().to_string();
-            let line = Line {
-                dataset: self.datasets[record.dataset].clone(),
-                metric: metric.clone(),
-                reference: is_2afc.then(|| picture(3)),
-                p0: picture(2),
-                p1: picture(1),
-                d0: distance(0).filter(|_| is_2afc),
-                d1: distance(1),
-                d: distance(0).filter(|_| !is_2afc),
-                judge: is_2afc.then_some(record.judge),
-                same: (!is_2afc).then_some(record.judge),
-                score: is_2afc.then(|| record.two_afc_score(at)),
-            };
-            serde_json::to_writer(&mut bytes, &line).map_err(|error| Error::Data(error.to_string()))?;
-            bytes.push(b'\n');
+            bytes.extend(line::encode(&Line::new(kind, dataset, (at, metric), record))?);
         }
         Ok(bytes)
     }
 }
 
-/// The file, to be written sample by sample.
-#[derive(Debug)]
-pub struct ResultsLog {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
-
-impl ResultsLog {
-    /// Opens a file for results, and takes over the distances that it holds already: how many samples are measured. Those are a
-    /// multiple of `batch`, so that the rest is measured in the same batches as in one go.
-    ///
-    /// # Errors
-    /// A file of other results, or one that can't be written.
-    pub fn open(path: &Path, results: &mut Results, batch: usize) -> Result<(Self, usize)> {
-        let fail = |error: std::io::Error| Error::io(path, "written", &error);
-        let held = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(path, "read", &error)),
-        };
-        // The last line may have been cut short.
-        let whole = held.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let mut lines = held[..whole].split_inclusive(|byte| *byte == b'\n');
-        let mut keep = 0;
-        let mut measured = 0;
-        if let Some(first) = lines.next() {
-            results.header.check(path, first)?;
-            keep = first.len();
-            let lines: Vec<&[u8]> = lines.collect();
-            let count = results.header.metrics.len();
-            let items = lines.len() / count;
-            measured = if items == results.records.len() { items } else { items - items % batch };
-            for (record, lines) in results.records.iter_mut().zip(lines[..measured * count].chunks(count)) {
-                for line in lines {
-                    let reason = |what: &str| Error::file(path, format!("holds a line that can't be read: {what}"));
-                    let parsed: Line = serde_json::from_slice(line).map_err(|error| reason(&error.to_string()))?;
-                    let distances = parsed.distances(results.header.kind);
-                    record.distances.push(distances.ok_or_else(|| reason("it lacks distances"))?);
-                    keep += line.len();
-                }
-            }
-        } else if !held.is_empty() {
-            // Not even a first line.
-            results.header.check(path, &held)?;
-        }
-        let file = OpenOptions::new().create(true).append(true).truncate(false).open(path).map_err(fail)?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            return Err(Error::file(path, "is being written by another run: wait for it, or name another file"));
-        }
-        file.set_len(keep as u64).map_err(fail)?;
-        let mut details = Self { path: path.to_path_buf(), file: BufWriter::new(file) };
-        if keep == 0 {
-            details.append(&results.head()?)?;
-        }
-        Ok((details, measured))
-    }
-
-    /// Adds samples that have been measured.
-    ///
-    /// # Errors
-    /// A full disk.
-    pub fn add(&mut self, results: &Results, records: &[Record]) -> Result<()> {
-        for record in records {
-            let lines = results.lines(record)?;
-            self.append(&lines)?;
-        }
-        self.file.flush().map_err(|error| Error::io(&self.path, "written", &error))
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|error| Error::io(&self.path, "written", &error))
-    }
-}
-
-/// Names of folders as short as tells them apart: their last parts.
-fn short_names(folders: &[String]) -> Vec<String> {
-    let parts = |folder: &String| -> Vec<String> {
-        let is_name = |part: &Component| matches!(part, Component::Normal(_));
-        Path::new(folder)
-            .components()
-            .filter(is_name)
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect()
-    };
-    let all: Vec<Vec<String>> = folders.iter().map(parts).collect();
-    let last = |parts: &Vec<String>, count: usize| parts[parts.len().saturating_sub(count)..].join("/");
-    let longest = all.iter().map(Vec::len).max().unwrap_or_default();
-    let unique = |count: &usize| {
-        let names: std::collections::HashSet<String> = all.iter().map(|parts| last(parts, *count)).collect();
-        names.len() == all.len()
-    };
-    let count = (1..=longest).find(unique);
-    match count {
-        Some(count) => all.iter().map(|parts| last(parts, count)).collect(),
-        // The same folder twice.
-        None => folders.iter().zip(1..).map(|(folder, i)| format!("{folder} ({i})")).collect(),
-    }
-}
+#[cfg(test)]
+mod tests;
