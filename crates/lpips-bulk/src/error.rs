@@ -49,6 +49,9 @@ pub enum Error {
     /// An error of judgments or of the shared work on files.
     #[error(transparent)]
     Data(#[from] lpips_data::Error),
+    /// An error of a metric's choice, or of a pixel metric.
+    #[error(transparent)]
+    Eval(#[from] lpips_eval::Error),
     /// An error of the metric, its network or its weights.
     #[error(transparent)]
     Metric(#[from] lpips_core::Error),
@@ -86,6 +89,7 @@ impl Error {
         match self {
             Self::Choice { .. } => true,
             Self::Data(error) => error.is_usage(),
+            Self::Eval(error) => error.is_usage(),
             Self::Metric(error) => is_usage_of_core(error),
             Self::File { .. } | Self::StandardOutput { .. } | Self::Invalid { .. } => false,
         }
@@ -95,6 +99,7 @@ impl Error {
     pub fn is_out_of_memory(&self) -> bool {
         match self {
             Self::Data(lpips_data::Error::Metric(error)) | Self::Metric(error) => error.is_out_of_memory(),
+            Self::Eval(error) => error.is_out_of_memory(),
             _ => false,
         }
     }

@@ -86,7 +86,7 @@ fn rows(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn scores_are_told_as_table_json_and_csv() {
+fn eval_prints_scores_as_table_json_and_csv() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 12);
     triplets(&sandbox, "set", "three", 6);
@@ -130,7 +130,7 @@ fn scores_are_told_as_table_json_and_csv() {
 }
 
 #[test]
-fn metrics_together_are_what_they_are_alone() {
+fn eval_of_several_metrics_equals_each_alone() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 5);
     let details = |metrics: &str, file: &str| {
@@ -147,7 +147,7 @@ fn metrics_together_are_what_they_are_alone() {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_from_its_details() {
+fn eval_details_cut_anywhere_resume_to_the_same_bytes() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 11);
     let command = ["eval", "2afc", "--data", "set", "--metric", "alex,l2", "--batch", "3", "--details", "d.jsonl"];
@@ -177,7 +177,7 @@ fn an_interrupted_run_goes_on_from_its_details() {
 
 #[cfg(unix)]
 #[test]
-fn a_run_that_is_stopped_or_killed_goes_on() {
+fn eval_stopped_or_killed_resumes_to_the_same_bytes() {
     use std::process::{Command, Stdio};
 
     let sandbox = Sandbox::new();
@@ -198,7 +198,7 @@ fn a_run_that_is_stopped_or_killed_goes_on() {
         let output = child.wait_with_output().unwrap();
         if signal == "-INT" {
             assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
-            assert!(stderr(&output).contains("the same command goes on"), "{}", stderr(&output));
+            assert!(stderr(&output).contains("the same command resumes"), "{}", stderr(&output));
         }
         assert!(length() < whole.len() as u64);
     }
@@ -207,16 +207,16 @@ fn a_run_that_is_stopped_or_killed_goes_on() {
 }
 
 #[test]
-fn details_of_something_else_are_left_alone() {
+fn eval_details_of_other_settings_are_refused_and_untouched() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 3);
     triplets(&sandbox, "other", "one", 4);
     succeeded(&sandbox, &["eval", "2afc", "--data", "set", "--metric", "l2", "--details", "d.jsonl"]);
     let before = std::fs::read(sandbox.path("d.jsonl")).unwrap();
     for (arguments, expected) in [
-        (["--data", "set", "--metric", "psnr", "--size", "64"], "another list of metrics (l2, not psnr)"),
-        (["--data", "set", "--metric", "l2", "--size", "32"], "another size of pictures (64, not 32)"),
-        (["--data", "other", "--metric", "l2", "--size", "64"], "another number of items (3, not 4)"),
+        (["--data", "set", "--metric", "psnr", "--size", "64"], "the list of metrics was l2 and is psnr"),
+        (["--data", "set", "--metric", "l2", "--size", "32"], "the size of pictures was 64 and is 32"),
+        (["--data", "other", "--metric", "l2", "--size", "64"], "the number of items was 3 and is 4"),
     ] {
         let error = refused(&sandbox, &[&["eval", "2afc", "--details", "d.jsonl"][..], &arguments].concat());
         assert!(error.contains(expected), "{error}");
@@ -229,7 +229,7 @@ fn details_of_something_else_are_left_alone() {
 }
 
 #[test]
-fn pairs_have_a_map_thresholds_and_curves() {
+fn eval_jnd_reports_map_thresholds_and_curves() {
     let sandbox = Sandbox::new();
     pairs(&sandbox, "set", 12);
     let text = succeeded(&sandbox, &["eval", "jnd", "--data", "set", "--metric", "alex,l2", "--plots", "plots"]);
@@ -250,7 +250,7 @@ fn pairs_have_a_map_thresholds_and_curves() {
 }
 
 #[test]
-fn details_are_of_these_pictures_and_of_votes_that_can_be() {
+fn eval_details_of_other_pictures_and_impossible_votes_are_refused() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 6);
     let command = ["eval", "2afc", "--data", "set", "--metric", "l2", "--details", "d.jsonl"];
@@ -278,7 +278,7 @@ fn details_are_of_these_pictures_and_of_votes_that_can_be() {
     let file = |part: &str| sandbox.path(format!("set/2afc/val/one/{part}/000003.png"));
     std::fs::copy(file("ref"), file("p1")).unwrap();
     let error = refused(&sandbox, &command);
-    assert!(error.contains("another set of pictures or judgments"), "{error}");
+    assert!(error.contains("the set of pictures and judgments was "), "{error}");
 }
 
 /// Details of two metrics, a and b, with these judgments where both agree with people and where only a or b does.
@@ -301,7 +301,7 @@ fn details(datasets: &[(&str, &[(f64, f64)])]) -> String {
 }
 
 #[test]
-fn a_winner_over_all_is_the_one_of_the_mean_of_datasets() {
+fn eval_compare_over_all_datasets_goes_by_the_mean_of_their_scores() {
     let sandbox = Sandbox::new();
     // In a large dataset a is a little better, in a small one b is by far.
     let large: Vec<(f64, f64)> = (0..200).map(|i| (1.0, f64::from(u8::from(i % 10 != 0)))).collect();
@@ -323,7 +323,7 @@ fn a_winner_over_all_is_the_one_of_the_mean_of_datasets() {
 }
 
 #[test]
-fn a_list_is_scored_as_a_folder_is() {
+fn eval_of_a_list_equals_eval_of_its_folder() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 4);
     let lines: Vec<String> = (0..4)
@@ -340,7 +340,7 @@ fn a_list_is_scored_as_a_folder_is() {
 }
 
 #[test]
-fn comparisons_are_the_same_from_pictures_and_from_details() {
+fn eval_compare_is_the_same_from_pictures_and_details() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 9);
     let direct = succeeded(&sandbox, &["eval", "compare", "l2", "alex-baseline", "--data", "set", "--json"]);
@@ -363,7 +363,7 @@ fn comparisons_are_the_same_from_pictures_and_from_details() {
 }
 
 #[test]
-fn folds_train_score_and_go_on() {
+fn eval_folds_train_score_and_resume() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 12);
     sandbox.write("train.toml", "[optimizer]\nlr = 0.01\nepochs = 1\ndecay_epochs = 0\n[run]\nbatch = 4\n");
@@ -398,7 +398,7 @@ fn folds_train_score_and_go_on() {
 }
 
 #[test]
-fn the_page_shows_names_as_text() {
+fn eval_page_neutralises_script_tags_in_names() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "<script>alert(1)<%2Fscript>", 3);
     // People prefer what has more noise.
@@ -413,7 +413,7 @@ fn the_page_shows_names_as_text() {
 }
 
 #[test]
-fn a_browser_shows_the_page() {
+fn eval_page_renders_in_a_browser_without_network_or_scripts() {
     let Some(browser) = Browser::start() else { return };
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 12);
@@ -451,7 +451,7 @@ fn a_browser_shows_the_page() {
 }
 
 #[test]
-fn a_set_is_checked_and_described() {
+fn data_check_and_stats_describe_a_set() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 6);
     pairs(&sandbox, "set", 12);
@@ -478,7 +478,7 @@ fn a_set_is_checked_and_described() {
 }
 
 #[test]
-fn wrong_inputs_get_a_sentence() {
+fn eval_wrong_inputs_are_refused_in_a_sentence() {
     let sandbox = Sandbox::new();
     triplets(&sandbox, "set", "one", 3);
     pairs(&sandbox, "jnd", 3);

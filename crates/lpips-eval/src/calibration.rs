@@ -16,8 +16,8 @@ pub struct Bin {
     pub n: usize,
 }
 
-/// Bins triplets by a metric's prediction, in at most `count` bins of similar size. The predicted share that prefers p1 is
-/// 1 / (1 + exp(-k (d0 - d1))), with the most likely k of at least 0 (Bradley and Terry, 1952).
+/// Bins triplets by a metric's prediction, in at most `count` bins of similar size. The predicted share that prefers p1
+/// is 1 / (1 + exp(-k (d0 - d1))), with the most likely k of at least 0 (Bradley and Terry, 1952).
 ///
 /// ```
 /// # use lpips_data::Task;
@@ -25,7 +25,9 @@ pub struct Bin {
 /// use lpips_eval::calibration::bins;
 ///
 /// # let names = vec!["alex".to_string()];
-/// # let header = Header { kind: Task::TwoAfc, set: String::new(), size: 64, items: 4, labelled_here: false, metrics: names.clone(), identities: names };
+/// # let (metrics, identities) = (names.clone(), names);
+/// # let (kind, set) = (Task::TwoAfc, String::new());
+/// # let header = Header { kind, set, size: 64, items: 4, labelled_here: false, metrics, identities };
 /// # let record = |(d0, d1, judge)| Record { dataset: 0, files: Vec::new(), judge, distances: vec![vec![d0, d1]] };
 /// // d0, d1 and the judgment of each triplet.
 /// let records = [(0.1, 0.4, 0.0), (0.2, 0.3, 0.4), (0.3, 0.2, 0.6), (0.4, 0.1, 1.0)].map(record).to_vec();

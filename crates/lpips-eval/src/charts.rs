@@ -1,12 +1,13 @@
 //! Charts of an evaluation: scores, calibration, precision and recall, agreement by threshold.
 
+use lpips_data::Task;
+
 use super::calibration::{self, BINS};
 use super::results::Results;
 use super::score::best_threshold;
-use super::table::{Row, curve};
+use super::table::{ScoreRow, curve};
 use crate::Result;
 use crate::svg_chart::{self, Bar, Labels, Line, LineStyle};
-use lpips_data::Task;
 
 /// A chart as SVG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +20,12 @@ pub struct Chart {
     pub svg: String,
 }
 
-/// Draws the charts of an evaluation: scores as bars with their intervals; for triplets the calibration of predictions; for pairs the
-/// precision-recall curves and the agreement at each threshold.
+/// Draws the charts of an evaluation: scores as bars with their intervals; for triplets the calibration of predictions;
+/// for pairs the precision-recall curves and the agreement at each threshold.
 ///
 /// # Errors
 /// A chart that can't be drawn.
-pub fn charts(results: &Results, rows: &[Row]) -> Result<Vec<Chart>> {
+pub fn charts(results: &Results, rows: &[ScoreRow]) -> Result<Vec<Chart>> {
     let mut charts = vec![scores(results.header.kind, rows)?];
     match results.header.kind {
         Task::TwoAfc => charts.push(calibration(results)?),
@@ -38,8 +39,8 @@ pub fn charts(results: &Results, rows: &[Row]) -> Result<Vec<Chart>> {
     Ok(charts)
 }
 
-fn scores(kind: Task, rows: &[Row]) -> Result<Chart> {
-    let unique = |of: fn(&Row) -> &String| {
+fn scores(kind: Task, rows: &[ScoreRow]) -> Result<Chart> {
+    let unique = |of: fn(&ScoreRow) -> &String| {
         let mut names: Vec<String> = Vec::new();
         rows.iter().map(of).for_each(|name| {
             if !names.contains(name) {

@@ -1,16 +1,16 @@
 //! Comparison of metrics by paired tests on the 2AFC scores of the same triplets.
 
+use lpips_data::Task;
 use serde::Serialize;
 
 use super::results::Results;
 use super::statistics::{Bootstrap, effect_size, holm, paired_t, wilcoxon};
 use super::table::{groups, mean_of_means, two_afc_scores};
 use crate::{Error, Result};
-use lpips_data::Task;
 
 /// The difference of two metrics' 2AFC scores on one dataset, with its interval and tests.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Difference {
+pub struct ScoreDifference {
     /// The dataset's name, or [`super::table::ALL`].
     pub dataset: String,
     /// The first metric.
@@ -45,8 +45,9 @@ pub struct Difference {
     pub wilcoxon_p_holm: Option<f64>,
 }
 
-impl Difference {
-    /// The better metric at significance level `alpha` by the corrected t test; `None` where the difference is not significant.
+impl ScoreDifference {
+    /// The better metric at significance level `alpha` by the corrected t test; `None` where the difference is not
+    /// significant.
     pub fn better(&self, alpha: f64) -> Option<&str> {
         let better = if self.difference > 0.0 { &self.b } else { &self.a };
         (self.t_p_holm < alpha).then_some(better)
@@ -57,7 +58,7 @@ impl Difference {
 ///
 /// # Errors
 /// Pairs rather than triplets, fewer than two metrics, or a dataset of fewer than two triplets.
-pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<Difference>> {
+pub fn differences(results: &Results, bootstrap: &Bootstrap) -> Result<Vec<ScoreDifference>> {
     let metrics = &results.header.metrics;
     if results.header.kind != Task::TwoAfc {
         return Err(Error::ComparisonOfPairs);
@@ -93,7 +94,7 @@ fn difference(
     (a, b): (String, String),
     (first, other): (&[Vec<f64>], &[Vec<f64>]),
     bootstrap: &Bootstrap,
-) -> Result<Difference> {
+) -> Result<ScoreDifference> {
     // Rounded, as scores are fractions of votes: equal differences are ties to the last bit.
     let less = |(a, b): (&f64, &f64)| ((b - a) * 1e9).round() / 1e9;
     let samples: Vec<Vec<f64>> =
@@ -106,7 +107,7 @@ fn difference(
     let t = paired_t(&samples)?;
     // Ranks over several datasets would weigh these by their size, and the score does not.
     let ranks = if let [sample] = &samples[..] { Some(wilcoxon(sample)?) } else { None };
-    Ok(Difference {
+    Ok(ScoreDifference {
         dataset,
         a,
         b,

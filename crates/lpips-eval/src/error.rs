@@ -183,7 +183,15 @@ impl Error {
             | Self::ComparisonOfPairs
             | Self::ComparisonOfOne { .. } => true,
             Self::Data(error) => error.is_usage(),
-            Self::Core(error) => error.is_usage(),
+            Self::Core(error) => matches!(error, lpips_core::Error::Choice(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether a device has run out of memory: a smaller batch may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::Data(lpips_data::Error::Metric(error)) | Self::Core(error) => error.is_out_of_memory(),
             _ => false,
         }
     }
@@ -206,11 +214,5 @@ mod tests {
         };
         assert!(unknown.is_usage() && unknown.to_string().ends_with("has written; did you mean alex?"), "{unknown}");
         assert!(!Error::TooFewValues { count: 0, least: 1 }.is_usage());
-    }
-
-    #[test]
-    fn error_is_send_and_sync() {
-        fn check<T: Send + Sync + 'static>() {}
-        check::<Error>();
     }
 }

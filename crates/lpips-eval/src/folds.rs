@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use crate::{Error, Result};
 use lpips_data::Dataset;
 use lpips_data::rng::{Rng, Stream};
 
-/// Divides a set into `k` folds of similar size, as the numbers of their triplets. Each dataset is spread over all folds, and triplets of
-/// the same reference are in one fold, so that no picture that is scored was trained on. References are the same where their files have
-/// the same bytes.
+use crate::{Error, Result};
+
+/// Divides a set into `k` folds of similar size, as the numbers of their triplets. Each dataset is spread over all
+/// folds, and triplets of the same reference are in one fold, so that no picture that is scored was trained on.
+/// References are the same where their files have the same bytes.
 ///
 /// # Errors
 /// A reference that can't be read, or fewer references than folds.
@@ -30,7 +31,8 @@ pub fn folds(set: &Dataset, k: usize, seed: u64) -> Result<Vec<Vec<usize>>> {
     }
     let mut rng = Rng::new(seed, Stream::Folds, (0, 0));
     rng.shuffle(&mut members);
-    // The largest groups first, each into the fold that has the fewest of its dataset so far, and then the fewest in all.
+    // The largest groups first, each into the fold that has the fewest of its dataset so far, and then the fewest in
+    // all.
     members.sort_by_key(|group| std::cmp::Reverse(group.len()));
     let dataset = |group: &[usize]| set.items[group[0]].folder;
     let mut folds: Vec<Vec<usize>> = vec![Vec::new(); k];

@@ -1,18 +1,19 @@
-//! The report page of an evaluation: one HTML file with scores, charts and disagreements, without scripts or network access.
+//! The report page of an evaluation: one HTML file with scores, charts and disagreements, without scripts or network
+//! access.
 
 use lpips_core::Picture;
+use lpips_data::Task;
+use lpips_data::float_image::FloatImage;
 
 use super::calibration::{share, slope};
 use super::charts::Chart;
-use super::compare::Difference;
+use super::compare::ScoreDifference;
 use super::html::{data_url, escape, fill};
 use super::results::{Record, Results};
 use super::score::best_threshold;
 use super::statistics::Bootstrap;
-use super::table::{ALL, HUMAN, Row, curve};
+use super::table::{ALL, HUMAN, ScoreRow, curve};
 use crate::Result;
-use lpips_data::Task;
-use lpips_data::float_image::FloatImage;
 
 const PAGE: &str = include_str!("page.html");
 /// The number of disagreements shown for each metric.
@@ -24,19 +25,19 @@ pub struct PageContext<'a> {
     /// The bootstrap behind the intervals.
     pub bootstrap: Bootstrap,
     /// Differences of metrics, if they were tested.
-    pub differences: &'a [Difference],
+    pub differences: &'a [ScoreDifference],
     /// The significance level of differences.
     pub alpha: f64,
     /// A note on how the scores were obtained.
     pub note: &'a str,
 }
 
-/// Renders the page: the settings, scores, charts, and the samples on which metrics and people disagree most, with their pictures.
-/// A picture that can't be read any more is shown by its name.
+/// Renders the page: the settings, scores, charts, and the samples on which metrics and people disagree most, with
+/// their pictures. A picture that can't be read any more is shown by its name.
 ///
 /// # Errors
 /// A picture that can't be encoded.
-pub fn page(results: &Results, rows: &[Row], charts: &[Chart], context: PageContext<'_>) -> Result<String> {
+pub fn page(results: &Results, rows: &[ScoreRow], charts: &[Chart], context: PageContext<'_>) -> Result<String> {
     let title = match results.header.kind {
         Task::TwoAfc => "How metrics agree with people: 2AFC",
         Task::Jnd => "How metrics agree with people: just noticeable differences",
@@ -60,7 +61,7 @@ pub fn page(results: &Results, rows: &[Row], charts: &[Chart], context: PageCont
     }))
 }
 
-fn about(results: &Results, rows: &[Row], context: PageContext<'_>) -> String {
+fn about(results: &Results, rows: &[ScoreRow], context: PageContext<'_>) -> String {
     let header = &results.header;
     let what = match header.kind {
         Task::TwoAfc => {
@@ -103,7 +104,7 @@ fn table(head: &[String], rows: impl Iterator<Item = (bool, Vec<String>)>) -> St
     )
 }
 
-fn scores(results: &Results, rows: &[Row]) -> String {
+fn scores(results: &Results, rows: &[ScoreRow]) -> String {
     let has_human = rows.iter().any(|row| row.metric == HUMAN);
     let metrics: Vec<String> =
         results.header.metrics.iter().cloned().chain(has_human.then(|| HUMAN.to_string())).collect();
@@ -138,7 +139,7 @@ fn thresholds(results: &Results) -> String {
     )
 }
 
-fn compared(differences: &[Difference], alpha: f64) -> String {
+fn compared(differences: &[ScoreDifference], alpha: f64) -> String {
     let head = ["dataset", "metrics", "n", "difference", "interval", "effect", "p (t)", "p (Wilcoxon)", "better"];
     let head = head.map(String::from);
     let rows = differences.iter().map(|d| {

@@ -120,7 +120,8 @@ pub fn lines(labels: Labels<'_>, lines: &[Line], (x, y): (Span, Span)) -> Result
 /// A bar: its height, and the lower and upper end of its interval.
 pub type Bar = (f64, f64, f64);
 
-/// Draws grouped bars with intervals. Each series has a name and, for each group, a bar or none; the y axis spans [0, 1].
+/// Draws grouped bars with intervals. Each series has a name and, for each group, a bar or none; the y axis spans [0,
+/// 1].
 ///
 /// # Errors
 /// A chart that the plotting library can't draw.

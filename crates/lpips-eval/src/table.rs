@@ -1,5 +1,7 @@
 //! Score table: scores by dataset and metric with bootstrap intervals, and the human score.
 
+use lpips_data::Task;
+use lpips_data::sets::agreement;
 use serde::Serialize;
 
 use super::calibration::{BINS, bins};
@@ -7,8 +9,6 @@ use super::results::Results;
 use super::score::{Point, average_precision, precision_recall};
 use super::statistics::Bootstrap;
 use crate::{Error, Result};
-use lpips_data::Task;
-use lpips_data::sets::agreement;
 
 /// The dataset name of the rows over all datasets.
 pub const ALL: &str = "all";
@@ -17,7 +17,7 @@ pub const HUMAN: &str = "human";
 
 /// A score of a metric on a dataset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row {
+pub struct ScoreRow {
     /// The task: 2AFC or JND.
     pub kind: Task,
     /// The dataset's name, or [`ALL`].
@@ -34,12 +34,13 @@ pub struct Row {
     pub n: usize,
 }
 
-/// Computes the scores of each dataset and, with several datasets, their mean, as in the paper. For triplets the human score is added:
-/// the agreement of one vote with another, with `votes` votes a judgment, or as many as the judgments suggest.
+/// Computes the scores of each dataset and, with several datasets, their mean, as in the paper. For triplets the human
+/// score is added: the agreement of one vote with another, with `votes` votes a judgment, or as many as the judgments
+/// suggest.
 ///
 /// # Errors
 /// A dataset without samples.
-pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Result<Vec<Row>> {
+pub fn rows(results: &Results, bootstrap: &Bootstrap, votes: Option<u32>) -> Result<Vec<ScoreRow>> {
     let mut rows = Vec::new();
     for (name, members) in groups(results) {
         for metric in 0..results.header.metrics.len() {
@@ -86,11 +87,17 @@ pub(super) fn mean_of_means(samples: &[Vec<f64>]) -> f64 {
     samples.iter().map(mean).sum::<f64>() / samples.len() as f64
 }
 
-fn of_means(kind: Task, dataset: &str, metric: String, samples: &[Vec<f64>], bootstrap: &Bootstrap) -> Result<Row> {
+fn of_means(
+    kind: Task,
+    dataset: &str,
+    metric: String,
+    samples: &[Vec<f64>],
+    bootstrap: &Bootstrap,
+) -> Result<ScoreRow> {
     let score = mean_of_means(samples);
     let (low, high) = bootstrap.mean(samples)?;
     let n = samples.iter().map(Vec::len).sum();
-    Ok(Row { kind, dataset: dataset.to_string(), metric, score, low, high, n })
+    Ok(ScoreRow { kind, dataset: dataset.to_string(), metric, score, low, high, n })
 }
 
 fn of_pairs(
@@ -99,7 +106,7 @@ fn of_pairs(
     (metric, name): (usize, String),
     members: &[Vec<usize>],
     bootstrap: &Bootstrap,
-) -> Result<Row> {
+) -> Result<ScoreRow> {
     let samples: Vec<Vec<(f64, f64)>> = members.iter().map(|places| pairs(results, metric, places)).collect();
     let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len() as f64;
     let score = mean(samples.iter().map(|pairs| average_precision(&precision_recall(pairs))).collect());
@@ -115,7 +122,7 @@ fn of_pairs(
         mean(samples.iter().zip(places).map(of).collect())
     })?;
     let (kind, n) = (Task::Jnd, sizes.iter().sum());
-    Ok(Row { kind, dataset: dataset.to_string(), metric: name, score, low, high, n })
+    Ok(ScoreRow { kind, dataset: dataset.to_string(), metric: name, score, low, high, n })
 }
 
 /// Distances and judgments of pairs.
@@ -130,7 +137,8 @@ pub fn curve(results: &Results, metric: usize) -> Vec<Point> {
     precision_recall(&pairs(results, metric, &places))
 }
 
-/// Writes the curves behind the charts as CSV: for pairs by metric and threshold, for triplets by metric and bin of predictions.
+/// Writes the curves behind the charts as CSV: for pairs by metric and threshold, for triplets by metric and bin of
+/// predictions.
 ///
 /// # Errors
 /// Values that can't be encoded.

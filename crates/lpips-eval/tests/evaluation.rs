@@ -9,10 +9,10 @@ use candle_core::Device;
 use lpips_core::Picture;
 use lpips_core::weights::Finder;
 use lpips_data::{JudgmentSet, Split};
+use lpips_eval::measure::{MeasureOptions, measure};
 use lpips_eval::metric::Metric;
 use lpips_eval::metric::{Baseline, Pixels};
 use lpips_eval::results::Results;
-use lpips_eval::run::{Options, measure};
 use lpips_eval::score::{average_precision, precision_recall, two_afc_score};
 use lpips_eval::statistics::Bootstrap;
 use lpips_eval::table;
@@ -76,7 +76,7 @@ fn whole_evaluations_are_the_published_ones() {
         let metrics: Vec<Metric> =
             nets.iter().map(|net| Metric::open(net, &Finder::default(), &Device::Cpu).unwrap()).collect();
         let stop = AtomicBool::new(false);
-        measure(&Arc::new(set), &metrics, Options::default(), None, &stop, &mut |_| ()).unwrap().unwrap()
+        measure(&Arc::new(set), &metrics, MeasureOptions::default(), None, &stop, &mut |_| ()).unwrap().unwrap()
     }
     let nets = ["alex", "vgg", "squeeze"];
     let both = [("2afc", measured::<3>("bapps-mini", &nets)), ("jnd", measured::<2>("bapps-mini", &nets))];

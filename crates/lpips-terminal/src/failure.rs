@@ -95,6 +95,17 @@ impl From<lpips_data::Error> for Failure {
     }
 }
 
+impl From<lpips_eval::Error> for Failure {
+    fn from(error: lpips_eval::Error) -> Self {
+        use lpips_eval::Error as Eval;
+        match error {
+            Eval::Core(error) => error.into(),
+            Eval::Data(error) => error.into(),
+            other => Self::of(&other, other.is_usage()),
+        }
+    }
+}
+
 #[cfg(feature = "bulk")]
 impl From<lpips_bulk::Error> for Failure {
     fn from(error: lpips_bulk::Error) -> Self {

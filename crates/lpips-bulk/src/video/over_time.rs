@@ -6,7 +6,7 @@ use lpips_data::files;
 use lpips_eval::svg_chart::{Labels, Line, LineStyle, lines};
 
 use crate::results::schema::Row;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Distances by the first metric, by frame.
 ///
@@ -75,7 +75,7 @@ impl DistancesOverTime {
         let top = points.iter().map(|point| point.1).fold(0.0, f64::max);
         let line = Line { name: metric.to_string(), points, style: LineStyle::Plain };
         let labels = Labels { title: "distance over time", x, y: "distance" };
-        let svg = lines(labels, &[line], (None, Some((0.0, (1.05 * top).max(1e-6))))).map_err(Error::invalid)?;
+        let svg = lines(labels, &[line], (None, Some((0.0, (1.05 * top).max(1e-6)))))?;
         Ok(files::write(path, svg.as_bytes())?)
     }
 }

@@ -23,5 +23,5 @@ fn metrics(names: &[String], device: &Device, memory: Option<usize>) -> Result<V
     }
     let finder = finder();
     let open = |name: &String| Metric::open_within(name, &finder, device, memory);
-    Ok(names.iter().map(open).collect::<lpips_data::Result<_>>()?)
+    Ok(names.iter().map(open).collect::<lpips_eval::Result<_>>()?)
 }

@@ -63,11 +63,13 @@ impl MetricGroup {
         self.heads.iter().map(|(at, _)| *at)
     }
 
-    /// Compares pictures of one size by their places in `pictures`, by every head of the group. The first axis of a comparison is that of
-    /// `pairs`. One forward pass serves all heads where its features fit in memory, otherwise each head compares by itself, in bands.
+    /// Compares pictures of one size by their places in `pictures`, by every head of the group. The first axis of a
+    /// comparison is that of `pairs`. One forward pass serves all heads where its features fit in memory, otherwise
+    /// each head compares by itself, in bands.
     ///
     /// # Errors
-    /// Pictures of different sizes or too small for the network, a place that no picture has, or a device that runs out of memory.
+    /// Pictures of different sizes or too small for the network, a place that no picture has, or a device that runs out
+    /// of memory.
     pub fn measure(&self, pictures: &[&Picture], pairs: &[(usize, usize)]) -> Result<Vec<Measured>> {
         let fits = match pictures.first() {
             Some(first) if self.heads.len() > 1 => self.backbone.fits_in_memory(first.size())?,

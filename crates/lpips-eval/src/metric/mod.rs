@@ -50,9 +50,9 @@ enum Kind {
 pub type Distances = Vec<f64>;
 
 impl Metric {
-    /// Opens a metric by its name on the command line: `alex`, `vgg` or `squeeze`, with `-0.0` for the first version and `-baseline`
-    /// for no lin heads; `l2`, `psnr`, `dssim` (or `ssim`), `l2-lab`, `dssim-lab` (or `ssim-lab`); a file that `lpips-train` has
-    /// written; or `vgg=FILE` for lin heads or a network from elsewhere.
+    /// Opens a metric by its name on the command line: `alex`, `vgg` or `squeeze`, with `-0.0` for the first version
+    /// and `-baseline` for no lin heads; `l2`, `psnr`, `dssim` (or `ssim`), `l2-lab`, `dssim-lab` (or `ssim-lab`); a
+    /// file that `lpips-train` has written; or `vgg=FILE` for lin heads or a network from elsewhere.
     ///
     /// # Errors
     /// An unknown metric, or weights that are not found or can't be used.
@@ -188,7 +188,8 @@ impl Metric {
         }
     }
 
-    /// The value of a pixel metric as it is published: PSNR in dB, at most 200, and SSIM as a similarity. `None` for LPIPS.
+    /// The value of a pixel metric as it is published: PSNR in dB, at most 200, and SSIM as a similarity. `None` for
+    /// LPIPS.
     pub fn by_pixels(&self, a: &Pixels, b: &Pixels) -> Option<Result<f64>> {
         let Kind::Pixels(baseline) = self.kind else { return None };
         Some(baseline.value(a, b).map(|value| match baseline {

@@ -1,4 +1,5 @@
-//! Pixel metrics as baselines for LPIPS: L2, PSNR and SSIM, in RGB and CIE Lab, as in the published evaluation and scikit-image.
+//! Pixel metrics as baselines for LPIPS: L2, PSNR and SSIM, in RGB and CIE Lab, as in the published evaluation and
+//! scikit-image.
 
 use lpips_core::{Picture, Size};
 use lpips_data::float_image::FloatImage;
@@ -62,7 +63,8 @@ impl Baseline {
         })
     }
 
-    /// [`Self::value`] as a distance: smaller is nearer. It is finite: equal pictures have a signal-to-noise ratio of 200 dB.
+    /// [`Self::value`] as a distance: smaller is nearer. It is finite: equal pictures have a signal-to-noise ratio of
+    /// 200 dB.
     ///
     /// # Errors
     /// Those of [`Self::value`].
@@ -138,8 +140,9 @@ fn mean_square(a: &[f64], b: &[f64]) -> f64 {
 /// Pixels along a side of the SSIM window.
 const WINDOW: usize = 7;
 
-/// The structural similarity (Wang et al., 2004) as scikit-image's `structural_similarity`: uniform windows of 7x7 inside the picture,
-/// sample covariance, K1 = 0.01, K2 = 0.03, the mean over three channels. `range` is the range of values.
+/// The structural similarity (Wang et al., 2004) as scikit-image's `structural_similarity`: uniform windows of 7x7
+/// inside the picture, sample covariance, K1 = 0.01, K2 = 0.03, the mean over three channels. `range` is the range of
+/// values.
 fn ssim(a: &[f64], b: &[f64], size: Size, range: f64) -> Result<f64> {
     let Size { width, height } = size;
     if width < WINDOW || height < WINDOW {

@@ -15,11 +15,13 @@ pub struct ResultsLog {
 }
 
 impl ResultsLog {
-    /// Opens a file for results and copies the distances that it holds into `results`; returns the number of samples that have them. It is
-    /// a multiple of `batch` or all, so that the rest is measured in the same batches as in an uninterrupted run.
+    /// Opens a file for results and copies the distances that it holds into `results`; returns the number of samples
+    /// that have them. It is a multiple of `batch` or all, so that the rest is measured in the same batches as in an
+    /// uninterrupted run.
     ///
     /// # Errors
-    /// A file of other settings or of something else, one that another run is writing, or one that can't be read or written.
+    /// A file of other settings or of something else, one that another run is writing, or one that can't be read or
+    /// written.
     pub fn open(path: &Path, results: &mut Results, batch: usize) -> Result<(Self, usize)> {
         let in_use = "is being written by another run: wait for it, or name another file";
         let mut journal = Journal::open_exclusive(path, in_use)?;

@@ -1,7 +1,7 @@
 //! Results of an evaluation: the distances of every sample by every metric, in memory and as JSON lines.
 //!
-//! A file of results begins with its [`Header`]; then it has a line for each sample and metric with the names of the pictures, the
-//! distances, the judgment and the 2AFC score.
+//! A file of results begins with its [`Header`]; then it has a line for each sample and metric with the names of the
+//! pictures, the distances, the judgment and the 2AFC score.
 
 mod line;
 mod log;
@@ -117,8 +117,8 @@ impl journal::Header for Header {
 }
 
 impl Header {
-    /// Builds the settings of metrics on a set. For results that are `written` to a file, the set's hash includes the contents of its
-    /// pictures, so that other pictures of the same names are recognised.
+    /// Builds the settings of metrics on a set. For results that are `written` to a file, the set's hash includes the
+    /// contents of its pictures, so that other pictures of the same names are recognised.
     ///
     /// # Errors
     /// A file that can't be read.

@@ -17,8 +17,8 @@ pub struct Point {
 
 /// Computes the precision-recall curve of just noticeable differences, from no pair to all.
 ///
-/// Each pair has a distance and the fraction of people who judged both pictures the same, in [0, 1]. Pairs at one distance are called the
-/// same together. Where no pair was judged the same by anyone, recalls are NaN.
+/// Each pair has a distance and the fraction of people who judged both pictures the same, in [0, 1]. Pairs at one
+/// distance are called the same together. Where no pair was judged the same by anyone, recalls are NaN.
 ///
 /// ```
 /// use lpips_eval::score::{average_precision, best_threshold, precision_recall};
@@ -55,8 +55,8 @@ pub fn precision_recall(pairs: &[(f64, f64)]) -> Vec<Point> {
     points
 }
 
-/// The published mAP: the area under the precision-recall curve as in PASCAL VOC 2012, with each precision raised to the highest at its
-/// recall or a larger one.
+/// The published mAP: the area under the precision-recall curve as in PASCAL VOC 2012, with each precision raised to
+/// the highest at its recall or a larger one.
 pub fn average_precision(points: &[Point]) -> f64 {
     let mut area = 0.0;
     let mut highest = 0f64;

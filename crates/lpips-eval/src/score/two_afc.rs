@@ -1,9 +1,10 @@
 //! The 2AFC score: two alternatives, forced choice.
 
-/// The 2AFC score of a triplet, in [0, 1]: the fraction of people who chose as the distances do, and one half at equal distances.
+/// The 2AFC score of a triplet, in [0, 1]: the fraction of people who chose as the distances do, and one half at equal
+/// distances.
 ///
-/// `judge` is the fraction of people who preferred p1; `d0` and `d1` are the distances of p0 and p1 from the reference. The score of a set
-/// is the mean over its triplets.
+/// `judge` is the fraction of people who preferred p1; `d0` and `d1` are the distances of p0 and p1 from the reference.
+/// The score of a set is the mean over its triplets.
 ///
 /// ```
 /// use lpips_eval::score::two_afc_score;

@@ -1,8 +1,7 @@
 //! Bootstrap confidence intervals.
 
-use rayon::prelude::*;
-
 use lpips_data::rng::{Rng, Stream};
+use rayon::prelude::*;
 
 use super::descriptive::{check, quantile_from_below};
 use crate::{Error, Result};
@@ -34,8 +33,9 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// The interval of a statistic over samples of these sizes. A resample draws from every sample as many places as it has, and
-    /// `statistic` is computed from these places; the interval spans the middle part, of size `level`, of all resamples. NaN is left out.
+    /// The interval of a statistic over samples of these sizes. A resample draws from every sample as many places as it
+    /// has, and `statistic` is computed from these places; the interval spans the middle part, of size `level`, of all
+    /// resamples. NaN is left out.
     ///
     /// # Errors
     /// An empty sample, or a statistic that is NaN in every resample.

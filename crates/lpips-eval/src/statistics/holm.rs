@@ -1,6 +1,7 @@
 //! Holm's correction for several tests.
 
-/// Holm's step-down correction (Holm, 1979): adjusted p-values in the order of `ps`, each to be compared with the level of a single test.
+/// Holm's step-down correction (Holm, 1979): adjusted p-values in the order of `ps`, each to be compared with the level
+/// of a single test.
 pub fn holm(ps: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..ps.len()).collect();
     order.sort_by(|a, b| ps[*a].total_cmp(&ps[*b]));

@@ -6,8 +6,8 @@ use super::Test;
 use super::descriptive::moments;
 use crate::{Error, Result};
 
-/// Student's paired t test of a mean of zero, as `scipy.stats.ttest_rel`. Of several samples the mean of their means is tested, with the
-/// degrees of freedom of Welch and Satterthwaite.
+/// Student's paired t test of a mean of zero, as `scipy.stats.ttest_rel`. Of several samples the mean of their means is
+/// tested, with the degrees of freedom of Welch and Satterthwaite.
 ///
 /// Differences without variance can't be tested: the statistic is NaN and p is 1.
 ///
@@ -32,8 +32,8 @@ pub fn paired_t(samples: &[Vec<f64>]) -> Result<Test> {
     Ok(Test { statistic, p: (2.0 * student.cdf(-statistic.abs())).min(1.0) })
 }
 
-/// Cohen's d of paired differences: their mean in units of their standard deviation; of several samples the mean of their means, in units
-/// of the root of their mean variance. NaN without variance.
+/// Cohen's d of paired differences: their mean in units of their standard deviation; of several samples the mean of
+/// their means, in units of the root of their mean variance. NaN without variance.
 ///
 /// # Errors
 /// Fewer than two differences in a sample, or one that is not finite.

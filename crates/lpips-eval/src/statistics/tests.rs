@@ -43,7 +43,8 @@ fn t_test_and_wilcoxon_of_equal_scores_give_p_one() {
 
 #[test]
 fn t_test_of_several_samples_is_of_the_mean_of_their_means() {
-    // Welch's test of two samples is that of the mean of one and the other turned round: scipy.stats.ttest_ind(a, b, equal_var=False).
+    // Welch's test of two samples is that of the mean of one and the other turned round: scipy.stats.ttest_ind(a, b,
+    // equal_var=False).
     let (a, b) = (vec![1.0, 2.0, 4.0, 3.5], vec![0.5, 1.0, -0.5, 2.0, 1.5, 0.0]);
     let test = paired_t(&[a.clone(), b.iter().map(|v| -v).collect()]).unwrap();
     assert!((test.statistic - WELCH.0).abs() < 1e-9 && (test.p - WELCH.1).abs() < 1e-9, "{test:?}");

@@ -9,8 +9,9 @@ use crate::Result;
 /// Up to this many differences the distribution is enumerated; above it is taken for normal.
 const EXACT: usize = 50;
 
-/// Wilcoxon's signed-rank test of a distribution around zero: zeros are left out, equal differences share their ranks. Up to 50
-/// differences the distribution is exact, with ties as well; above it is normal, with corrections for ties and continuity.
+/// Wilcoxon's signed-rank test of a distribution around zero: zeros are left out, equal differences share their ranks.
+/// Up to 50 differences the distribution is exact, with ties as well; above it is normal, with corrections for ties and
+/// continuity.
 ///
 /// ```
 /// let test = lpips_eval::statistics::wilcoxon(&[0.1, 0.2, 0.3, -0.05, 0.4])?;
@@ -18,9 +19,9 @@ const EXACT: usize = 50;
 /// # Ok::<(), lpips_eval::Error>(())
 /// ```
 ///
-/// This is `scipy.stats.wilcoxon` with `method="exact"`, of ties with a `PermutationMethod` over all signs, and above 50 with
-/// `method="approx", correction=True`. SciPy's default takes the
-/// distribution for normal, without continuity, wherever there are ties or zeros.
+/// This is `scipy.stats.wilcoxon` with `method="exact"`, of ties with a `PermutationMethod` over all signs, and above
+/// 50 with `method="approx", correction=True`. SciPy's default takes the distribution for normal, without continuity,
+/// wherever there are ties or zeros.
 ///
 /// # Errors
 /// No differences, or one that is not finite.

@@ -66,5 +66,5 @@ fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 fn chart(path: &Path, title: &str, axes: (&str, &str), lines: &[Line], y: Option<(f64, f64)>) -> Result<()> {
     let svg = svg_chart::lines(Labels { title, x: axes.0, y: axes.1 }, lines, (None, y));
-    Ok(files::write(path, svg.map_err(|reason| Error::file(path, reason))?.as_bytes())?)
+    Ok(files::write(path, svg.map_err(|error| Error::file(path, error.to_string()))?.as_bytes())?)
 }

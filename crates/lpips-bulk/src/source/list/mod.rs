@@ -119,11 +119,7 @@ struct Rows {
 
 enum Lines {
     /// The columns of reference, candidate and second, and the expected number of columns where these have no names.
-    Csv {
-        records: Box<CsvRecords<Stream>>,
-        places: Vec<usize>,
-        expected: Option<usize>,
-    },
+    Csv { records: Box<CsvRecords<Stream>>, places: Vec<usize>, expected: Option<usize> },
     /// JSON objects, one a line.
     Jsonl(JsonLines<Stream>),
 }

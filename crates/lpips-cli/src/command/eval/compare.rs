@@ -1,10 +1,10 @@
-//! `lpips eval compare`
+//! `lpips eval compare`: paired significance tests between metrics.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use lpips_eval::compare::{Difference, differences};
-use lpips_eval::page::{PageContext, known, p_value};
+use lpips_eval::compare::{ScoreDifference, differences};
+use lpips_eval::page::{PageContext, effect_size, p_value};
 use lpips_eval::results::Results;
 use lpips_eval::table;
 
@@ -17,11 +17,11 @@ const EXAMPLES: &str = "Examples:
   lpips eval compare alex run/model.safetensors --data bapps
   lpips eval compare alex.jsonl mine.jsonl --alpha 0.01   (results of lpips eval 2afc --details)";
 
-/// Test whether metrics really differ in how well they agree with people.
+/// Test whether metrics differ significantly in their agreement with human judgments.
 ///
-/// The first metric is compared with each other on the scores of the same triplets: the difference with its bootstrap interval, the
-/// effect (the mean difference in standard deviations), Student's paired t and Wilcoxon's signed-rank test, two-sided and with
-/// Holm's correction for all comparisons.
+/// The first metric is compared with each other one on the 2AFC scores of the same triplets: the difference with its
+/// bootstrap interval, the effect (the mean difference in standard deviations), Student's paired t and Wilcoxon's
+/// signed-rank test, two-sided and with Holm's correction for all comparisons.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{METRICS}"))]
 pub(crate) struct Compare {
@@ -33,11 +33,12 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "ROOT", num_args = 1..)]
     data: Vec<PathBuf>,
 
-    /// What p must be below for a difference to be called real.
+    /// The significance level: a metric is called better where p (t) is below it.
     #[arg(long, value_name = "P", default_value_t = 0.05, value_parser = probability)]
     alpha: f64,
 
-    /// Write every distance to this file as it is measured (JSON lines); what it holds already is not measured again.
+    /// Write every distance to this file as it is measured (JSON lines); distances that it holds already are not
+    /// measured again.
     #[arg(long, value_name = "FILE.jsonl", requires = "data")]
     details: Option<PathBuf>,
 
@@ -80,8 +81,8 @@ impl Compare {
             )));
         }
         let mut all: Vec<Results> =
-            self.metrics.iter().map(|name| Results::read(Path::new(name))).collect::<lpips_data::Result<_>>()?;
-        // Two metrics of one name are told apart by their files.
+            self.metrics.iter().map(|name| Results::read(Path::new(name))).collect::<lpips_eval::Result<_>>()?;
+        // Metrics of one name are distinguished by their files.
         let identities: Vec<(String, String)> = all
             .iter()
             .flat_map(|results| results.header.metrics.iter().cloned().zip(results.header.identities.iter().cloned()))
@@ -106,7 +107,7 @@ impl Compare {
         self.pictures.measure::<3>(&self.data, &metrics, self.details.as_deref())
     }
 
-    fn print(&self, found: &[Difference]) -> Result {
+    fn print(&self, found: &[ScoreDifference]) -> Result {
         let head = ["dataset", "n", "A", "B", "B - A", "interval", "effect", "p (t)", "p (Wilcoxon)", ""];
         let mut lines = vec![head.map(String::from).to_vec()];
         for d in found {
@@ -121,7 +122,7 @@ impl Compare {
                 format!("{:.4}", d.score_b),
                 format!("{:+.4}", d.difference),
                 format!("{:+.4} to {:+.4}", d.low, d.high),
-                known(d.effect),
+                effect_size(d.effect),
                 p_value(Some(d.t_p_holm).filter(|_| d.t.is_finite())),
                 p_value(d.wilcoxon_p_holm),
                 format!("A {}, B {}: {verdict}", d.a, d.b),

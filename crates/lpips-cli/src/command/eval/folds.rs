@@ -1,4 +1,4 @@
-//! `lpips eval 2afc --folds`
+//! `lpips eval 2afc --folds`: cross-validation.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use clap::Args;
 use lpips_core::weights::Finder;
 use lpips_data::Task;
 use lpips_eval::folds::{folds, split};
+use lpips_eval::measure::measure;
 use lpips_eval::metric::Metric;
 use lpips_eval::page::PageContext;
 use lpips_eval::results::{Header, Results};
-use lpips_eval::run::measure;
 use lpips_eval::statistics::moments;
-use lpips_eval::table::{Row, rows};
+use lpips_eval::table::{ScoreRow, rows};
 use lpips_train::cross_validation::train;
 use lpips_train::{Config, Event};
 
@@ -21,19 +21,20 @@ use crate::command::metrics;
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
-/// Cross-validation.
+/// Flags of cross-validation.
 #[derive(Debug, Args)]
 pub(super) struct Folds {
-    /// Train on all but one of K parts of the data and score the rest, for each part in turn; references are never parted.
+    /// Train on all but one of K folds of the data and score that one, for each fold in turn; triplets of a reference
+    /// share a fold.
     #[arg(id = "folds", long, value_name = "K", requires = "data", help_heading = "Cross-validation",
         value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub(super) k: Option<u16>,
 
-    /// How to train: a settings file of lpips-train.
+    /// The settings of the trainings: a file of lpips-train.
     #[arg(long, value_name = "FILE.toml", requires = "folds", help_heading = "Cross-validation")]
     train: Option<PathBuf>,
 
-    /// The folder of the trainings; what it holds of an interrupted run is gone on with.
+    /// The folder of the trainings; an interrupted run in it is resumed.
     #[arg(
         long,
         value_name = "FOLDER",
@@ -44,7 +45,7 @@ pub(super) struct Folds {
     out: PathBuf,
 }
 
-/// The metric that is trained.
+/// The name of the trained metric.
 const TRAINED: &str = "trained";
 
 impl Folds {
@@ -63,7 +64,7 @@ impl Folds {
         }
         let stop = stop_flag("stopping after this step (once more: at once)")?;
         let stopped = || {
-            output::note("stopped; the same command goes on");
+            output::note("stopped; the same command resumes");
             Failure::Stopped
         };
         let (finder, bootstrap) = (Finder::default(), score.intervals.bootstrap());
@@ -83,9 +84,9 @@ impl Folds {
             let own = [&[Metric::trained(TRAINED, lpips.map_err(failure)?.ok_or_else(stopped)?)], &others[..]].concat();
             let results = measure(&Arc::new(held), &own, options, None, &stop, &mut |_| ())?;
             let results = results.ok_or_else(stopped)?;
-            // The last is that over all datasets, where there are several.
+            // The last row is over all datasets where there are several.
             let row = rows(&results, &bootstrap, votes)?.into_iter().rev().find(|row| row.metric == TRAINED);
-            scores.extend(row.map(|row| Row { dataset: format!("fold {number}"), ..row }));
+            scores.extend(row.map(|row| ScoreRow { dataset: format!("fold {number}"), ..row }));
             for (at, record) in fold.iter().zip(results.records) {
                 whole.records[*at].distances = record.distances;
             }

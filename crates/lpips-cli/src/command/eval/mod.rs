@@ -1,4 +1,4 @@
-//! `lpips eval`
+//! `lpips eval`: scores metrics against human judgments.
 
 mod compare;
 mod folds;
@@ -12,16 +12,17 @@ use candle_core::Device;
 use clap::{Args, Subcommand, ValueEnum};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_data::{JudgmentSet, Split, synth};
+use lpips_eval::measure::{MeasureOptions, measure};
 use lpips_eval::metric::Metric;
 use lpips_eval::results::Results;
-use lpips_eval::run::{Options, measure};
 use lpips_eval::statistics::Bootstrap;
 
 use crate::command::stop_flag;
 use crate::output::{self, Failure, Result};
 
-/// Score metrics by how well they agree with people, and test which agrees better.
+/// Score metrics against human judgments, and test which metric agrees better with them.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Eval {
     #[command(subcommand)]
     action: Action,
@@ -45,31 +46,36 @@ impl Eval {
     }
 }
 
-/// What metrics can be named.
+const EXAMPLES: &str = "Examples:
+  lpips eval 2afc --data bapps --metric alex,vgg,l2
+  lpips eval jnd --data bapps --metric alex,vgg,l2
+  lpips eval compare alex vgg --data bapps";
+
+/// The names of metrics, for help.
 const METRICS: &str = "Metrics: alex, vgg, squeeze, with -0.0 (the first version) or -baseline (no lin heads) after them; l2, psnr, \
     dssim, l2-lab, dssim-lab; a model.safetensors that lpips-train has written; or NET=FILE for weights from elsewhere.";
 
-/// The pictures, and how they are gone through.
+/// Flags of pictures and of the measurement.
 #[derive(Debug, Args)]
 struct Pictures {
-    /// Take this half of BAPPS roots.
+    /// The half of BAPPS roots to score.
     #[arg(long, value_name = "HALF", default_value = "val", requires = "data")]
     split: Half,
 
-    /// Pixels along a side that pictures are brought to.
+    /// Pixels along a side that pictures are resized to.
     #[arg(long, value_name = "PIXELS", default_value_t = 64, requires = "data",
         value_parser = clap::value_parser!(u16).range(1..=2048))]
     size: u16,
 
-    /// Leave pictures out that can't be read, and say which.
+    /// Skip pictures that can't be read, with a warning for each.
     #[arg(long, requires = "data")]
     skip_broken: bool,
 
-    /// Triplets or pairs that go through a network at once [default: 50, and fewer of large pictures].
+    /// Triplets or pairs in a batch [default: 50, and fewer of large pictures].
     #[arg(long, value_name = "N", requires = "data", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
+    /// The device: auto, cpu, cuda, cuda:N or metal.
     #[arg(long, value_name = "DEVICE", default_value = "auto", requires = "data")]
     device: DeviceChoice,
 
@@ -81,9 +87,9 @@ struct Pictures {
 /// The halves of BAPPS.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Half {
-    /// The half that scores are published of.
+    /// The validation half, on which scores are published.
     Val,
-    /// The half that heads were trained on.
+    /// The training half, on which the published heads were trained.
     Train,
 }
 
@@ -97,7 +103,7 @@ impl Pictures {
             let root = root.display();
             output::note(&format!("the labels of {root} are synthetic: scores on them say nothing about people"));
         }
-        let bar = output::bar("looking at the pictures");
+        let bar = output::bar("checking pictures");
         let set = JudgmentSet::open_usable(roots, split, self.skip_broken, &|count| match count {
             Some(count) => bar.inc_length(count as u64),
             None => bar.inc(1),
@@ -106,7 +112,7 @@ impl Pictures {
         Ok(Arc::new(set?))
     }
 
-    /// Measures all distances, with progress, until it is done or Ctrl-C stops it.
+    /// Measures all distances with a progress bar, until they are complete or Ctrl-C stops the run.
     fn measure<const N: usize>(
         &self,
         roots: &[PathBuf],
@@ -122,18 +128,18 @@ impl Pictures {
         bar.finish_and_clear();
         results?.ok_or_else(|| {
             output::note(match details {
-                Some(_) => "stopped; the same command goes on",
-                None => "stopped; with --details FILE the same command would go on",
+                Some(_) => "stopped; the same command resumes",
+                None => "stopped; with --details FILE the same command would resume",
             });
             Failure::Stopped
         })
     }
 
-    fn options(&self) -> Options {
-        let (own, size) = (Options::default(), usize::from(self.size));
-        // As many pixels at once as of the usual size.
+    fn options(&self) -> MeasureOptions {
+        let (own, size) = (MeasureOptions::default(), usize::from(self.size));
+        // As many pixels in a batch as at the default size.
         let usual = (own.batch * own.size * own.size / (size * size)).clamp(1, own.batch);
-        Options { size, batch: self.batch.map_or(usual, usize::from), ..own }
+        MeasureOptions { size, batch: self.batch.map_or(usual, usize::from), ..own }
     }
 
     fn device(&self) -> Result<Device> {
@@ -142,18 +148,18 @@ impl Pictures {
     }
 }
 
-/// How intervals are drawn.
+/// Flags of bootstrap intervals.
 #[derive(Debug, Args)]
 struct Intervals {
-    /// How many of 100 intervals hold the true value.
+    /// The confidence level of intervals.
     #[arg(long, value_name = "PERCENT", default_value_t = 95.0, value_parser = percent)]
     level: f64,
 
-    /// How often is drawn for an interval.
+    /// Bootstrap resamples of an interval.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     resamples: u32,
 
-    /// Decides the draws.
+    /// The seed of the resamples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }

@@ -1,4 +1,4 @@
-//! How results are told: a table, JSON, CSV, a page, charts.
+//! Output of results: a table, JSON, CSV, an HTML page, charts.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use lpips_eval::charts::charts;
 use lpips_eval::page::{self, PageContext};
 use lpips_eval::results::Results;
 use lpips_eval::score::best_threshold;
-use lpips_eval::table::{self, HUMAN, Row};
+use lpips_eval::table::{self, HUMAN, ScoreRow};
 use serde::Serialize;
 
 use crate::output::{self, Failure, Result};
@@ -23,7 +23,7 @@ pub(super) struct Report {
     #[arg(long)]
     pub(super) csv: bool,
 
-    /// Write a page with the table, charts and the pictures that metrics and people disagree on most.
+    /// Write a page with the scores, charts and the pictures on which metrics and people disagree most.
     #[arg(long, value_name = "FILE.html")]
     html: Option<PathBuf>,
 
@@ -33,7 +33,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// What can be told to be wrong before hours of work.
+    /// Checks the output paths before hours of work.
     pub(super) fn check(&self) -> Result {
         if let Some(html) = &self.html {
             output::check_file("--html", html)?;
@@ -46,8 +46,8 @@ impl Report {
         }
     }
 
-    /// Tells scores in the form that was asked for, and writes the page and the charts.
-    pub(super) fn write(&self, results: &Results, rows: &[Row], context: PageContext<'_>) -> Result {
+    /// Prints scores in the chosen format, and writes the page and the charts.
+    pub(super) fn write(&self, results: &Results, rows: &[ScoreRow], context: PageContext<'_>) -> Result {
         match (self.json, self.csv) {
             (true, _) => output::json(rows)?,
             (_, true) => csv(rows)?,
@@ -56,8 +56,8 @@ impl Report {
         self.files(results, rows, context)
     }
 
-    /// The page and the charts.
-    pub(super) fn files(&self, results: &Results, rows: &[Row], context: PageContext<'_>) -> Result {
+    /// Writes the page and the charts.
+    pub(super) fn files(&self, results: &Results, rows: &[ScoreRow], context: PageContext<'_>) -> Result {
         if self.html.is_none() && self.plots.is_none() {
             return Ok(());
         }
@@ -87,8 +87,8 @@ pub(super) fn csv(rows: &[impl Serialize]) -> Result {
     String::from_utf8_lossy(&bytes).lines().try_for_each(output::line)
 }
 
-/// One row a dataset, one column a metric.
-fn print(results: &Results, rows: &[Row]) -> Result {
+/// Prints a table with a row for each dataset and a column for each metric.
+fn print(results: &Results, rows: &[ScoreRow]) -> Result {
     let mut metrics = results.header.metrics.clone();
     if rows.iter().any(|row| row.metric == HUMAN) {
         metrics.push(HUMAN.to_string());
@@ -119,7 +119,7 @@ fn print(results: &Results, rows: &[Row]) -> Result {
     Ok(())
 }
 
-/// A table whose first column is aligned to the left.
+/// Prints a table whose first column is aligned to the left.
 pub(super) fn table_lines(mut lines: Vec<Vec<String>>) -> Result {
     let width = lines.iter().map(|line| line[0].chars().count()).max().unwrap_or(0);
     for line in &mut lines {

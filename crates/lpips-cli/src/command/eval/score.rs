@@ -1,4 +1,4 @@
-//! `lpips eval 2afc` and `lpips eval jnd`
+//! `lpips eval 2afc` and `lpips eval jnd`: scores by dataset and metric.
 
 use std::path::PathBuf;
 
@@ -15,19 +15,19 @@ use crate::output::{Failure, Result};
 const EXAMPLES: &str = "Examples:
   lpips eval 2afc --data bapps --metric alex,vgg,l2,ssim
   lpips eval 2afc --data bapps --metric alex,run/model.safetensors --html report.html
-  lpips eval 2afc --data bapps --details scores.jsonl   (Ctrl-C, and the same command goes on)
+  lpips eval 2afc --data bapps --details scores.jsonl   (after Ctrl-C the same command resumes)
   lpips eval 2afc --data mine --folds 5 --train tune.toml";
 
-/// Score metrics on triplets of which people chose the picture more like the reference.
+/// Score metrics on triplets, of which people chose the picture that is more similar to the reference (2AFC).
 ///
-/// A score is the mean share of people who chose as the metric does.
+/// The score is the mean fraction of people who chose as the metric does.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{METRICS}"))]
 pub(crate) struct TwoAfc {
     #[command(flatten)]
     score: Score,
 
-    /// How many votes are behind each judgment [default: as many as the judgments suggest].
+    /// The number of votes behind each judgment [default: as many as the judgments suggest].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
     votes: Option<u32>,
 
@@ -35,9 +35,9 @@ pub(crate) struct TwoAfc {
     folds: folds::Folds,
 }
 
-/// Score metrics on pairs that people took for the same picture or not (just noticeable differences).
+/// Score metrics on pairs, which people judged the same or not (just noticeable differences, JND).
 ///
-/// A score is the mAP: the area under the precision-recall curve of the pairs that a metric calls the same.
+/// The score is the mAP: the area under the precision-recall curve of the pairs that a metric calls the same.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  lpips eval jnd --data bapps --metric alex,vgg,l2 --plots curves",
@@ -58,8 +58,8 @@ pub(super) struct Score {
     #[arg(long = "metric", value_name = "NAME,...", value_delimiter = ',', default_value = "alex", requires = "data")]
     pub(super) metrics: Vec<String>,
 
-    /// Write every distance to this file as it is measured (JSON lines); what it holds already is not measured again. Without
-    /// --data it is read back.
+    /// Write every distance to this file as it is measured (JSON lines); distances that it holds already are not
+    /// measured again. Without --data the scores are of this file.
     #[arg(long, value_name = "FILE.jsonl")]
     pub(super) details: Option<PathBuf>,
 

@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::metric::{self, Metric};
-use super::results::{Header, Results, ResultsLog};
-use crate::Result;
 use lpips_data::JudgmentSet;
 use lpips_data::loader::{self, Prefetch};
 
+use super::metric::{self, Metric};
+use super::results::{Header, Results, ResultsLog};
+use crate::Result;
+
 /// Options of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct MeasureOptions {
     /// Pixels along a side that pictures are resized to, as in training; 64 as published.
     pub size: usize,
     /// Samples in a batch.
@@ -21,21 +22,22 @@ pub struct Options {
     pub workers: usize,
 }
 
-impl Default for Options {
+impl Default for MeasureOptions {
     fn default() -> Self {
         Self { size: 64, batch: 50, workers: std::thread::available_parallelism().map_or(2, usize::from) }
     }
 }
 
-/// Measures the distances of a set by every metric. With `details` they are appended to that file batch by batch, and those that it holds
-/// already are not measured again. `progress` is called with the number of measured samples. `None` where `stop` was set before the end.
+/// Measures the distances of a set by every metric. With `details` they are appended to that file batch by batch, and
+/// those that it holds already are not measured again. `progress` is called with the number of measured samples. `None`
+/// where `stop` was set before the end.
 ///
 /// # Errors
 /// A picture that can't be read, one too small for a metric, or a file of other results.
 pub fn measure<const N: usize>(
     set: &Arc<JudgmentSet<N>>,
     metrics: &[Metric],
-    options: Options,
+    options: MeasureOptions,
     details: Option<&Path>,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize),
