@@ -1,4 +1,4 @@
-//! Files that are written whole or not at all.
+//! Atomic file writes: a temporary name in the same folder, sync, rename.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -11,18 +11,26 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-/// How the temporary names begin.
+/// Prefix of temporary names.
 const UNFINISHED: &str = ".unfinished";
 
-/// Writes a file under a temporary name beside it, brings it to the disk, and then gives it its name.
+/// Writes a file whole or not at all: under a temporary name in the same folder, which is synced and renamed.
+///
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("notes.txt");
+/// lpips_data::files::write(&path, b"whole")?;
+/// assert_eq!(std::fs::read(&path)?, b"whole");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// A folder that can't be written to, or a full disk; what was there before stays then.
+/// A folder that can't be written to, or a full disk; an earlier file of this name then stays.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// [`write()`] where the bytes are not at hand all at once.
+/// [`write()`] with a function that writes the content.
 ///
 /// # Errors
 /// Those of [`write()`].
@@ -32,7 +40,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
     end(file, path)
 }
 
-/// A file under a temporary name beside `path`. It is gone when it is dropped.
+/// Creates a file under a temporary name in the folder of `path`; dropping it removes it.
 ///
 /// # Errors
 /// A folder that can't be written to.
@@ -44,27 +52,27 @@ pub fn begin(path: &Path) -> Result<NamedTempFile> {
     builder.tempfile_in(folder_of(path)).map_err(|error| Error::io(path, "written", &error))
 }
 
-/// Brings a file to the disk and gives it its name.
+/// Syncs a file of [`begin`] and renames it to `path`.
 ///
 /// # Errors
-/// A folder that can't be written to, or a full disk; what was there before stays then.
+/// A folder that can't be written to, or a full disk; an earlier file of this name then stays.
 pub fn end(file: NamedTempFile, path: &Path) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(path, "written", &error);
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
-    // The name itself is on the disk only when the folder is; not every system can be asked for that.
+    // The name is on the disk once the folder is, which not every system can sync.
     if let Ok(folder) = File::open(folder_of(path)) {
         drop(folder.sync_all());
     }
     Ok(())
 }
 
-/// The folder that a file is in: `.` for a bare name.
+/// The folder of a file: `.` for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Removes what [`write()`] has left in a folder when it was killed.
+/// Removes the temporary files that a killed [`write()`] has left in a folder.
 ///
 /// # Errors
 /// A folder that can't be read or written to.

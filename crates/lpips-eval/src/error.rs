@@ -88,11 +88,11 @@ pub enum Error {
     ResultsFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The reason, and what to do.
         reason: String,
     },
     /// Pairs none of which was judged the same.
-    #[error("no pair of {dataset} was judged the same by anybody: expected at least one, as mAP is a share of those")]
+    #[error("no pair of {dataset} was judged the same: expected at least one, as mAP is a fraction of those")]
     NoSamePair {
         /// The dataset.
         dataset: String,
@@ -152,7 +152,7 @@ pub enum Error {
     /// A table or line of results that can't be put into its format.
     #[error("the {what} can't be written: {reason}")]
     Encode {
-        /// What was written.
+        /// The kind of output.
         what: &'static str,
         /// The reason.
         reason: String,

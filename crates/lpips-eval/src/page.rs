@@ -65,12 +65,11 @@ fn about(results: &Results, rows: &[ScoreRow], context: PageContext<'_>) -> Stri
     let header = &results.header;
     let what = match header.kind {
         Task::TwoAfc => {
-            "A score is the mean share of people who chose as the metric does, of two pictures the one more like the reference; one half \
-             where the metric has them equally near."
+            "The 2AFC score is the mean fraction of people who chose the picture that the metric finds more similar to the reference; \
+             equal distances score one half."
         }
         Task::Jnd => {
-            "A score is the mAP: the area under the precision-recall curve of pairs that are called the same, beside what people called \
-             them."
+            "The score is the mAP: the area under the precision-recall curve of the pairs that the metric calls the same."
         }
     };
     let of = |name: &str, text: &str| {
@@ -78,7 +77,7 @@ fn about(results: &Results, rows: &[ScoreRow], context: PageContext<'_>) -> Stri
         if is_there { format!(" The scores of <em>{name}</em> are {text}.") } else { String::new() }
     };
     format!(
-        "<p>{what}</p><p class=\"quiet\">{} {}{} of {} pixels a side, with {} % bootstrap intervals of {} draws.{}{} {}</p>",
+        "<p>{what}</p><p class=\"quiet\">{} {}{} of {} pixels a side, with {} % bootstrap intervals of {} resamples.{}{} {}</p>",
         header.items,
         header.kind.noun(),
         if header.items == 1 { "" } else { "s" },
@@ -134,7 +133,7 @@ fn thresholds(results: &Results) -> String {
         Some((false, vec![escape(name), threshold, percent(best.share), percent(best.accuracy)]))
     });
     format!(
-        "<h2>Best thresholds</h2><p class=\"quiet\">Pairs up to this distance are best called the same; none where there is a dash.</p>{}",
+        "<h2>Best thresholds</h2><p class=\"quiet\">Pairs up to this distance are best called the same; a dash means none.</p>{}",
         table(&head, rows)
     )
 }

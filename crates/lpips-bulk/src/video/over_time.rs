@@ -5,8 +5,8 @@ use std::path::Path;
 use lpips_data::files;
 use lpips_eval::svg_chart::{Labels, Line, LineStyle, lines};
 
-use crate::results::schema::Row;
 use crate::Result;
+use crate::results::schema::Row;
 
 /// Distances by the first metric, by frame.
 ///

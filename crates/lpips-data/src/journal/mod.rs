@@ -40,14 +40,14 @@ pub struct Journal {
     len: u64,
     /// Whether there are bytes after those.
     is_torn: bool,
-    /// How many bytes are known to be on the disk, and since when.
+    /// Bytes known to be on the disk, and the time of that.
     synced: u64,
     synced_at: Instant,
 }
 
 /// Settings of a run, which a journal begins with. Two runs may share a journal where [`Self::settings`] are equal.
 pub trait Header: Serialize + DeserializeOwned {
-    /// What the journal holds, in messages: "results".
+    /// The content's name in messages: "results".
     const HOLDS: &'static str;
 
     /// The settings that must be equal, under the names that messages call them by.

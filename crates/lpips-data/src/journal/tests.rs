@@ -108,3 +108,10 @@ fn journal_replaced_holds_these_records_only() {
     replace(&path, [0u32; 0]).unwrap();
     assert_eq!(content(&path), "");
 }
+
+#[test]
+fn journal_and_lock_are_send_and_sync() {
+    fn check<T: Send + Sync>() {}
+    check::<Journal>();
+    check::<crate::lock::Lock>();
+}
