@@ -6,11 +6,10 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use walkdir::{DirEntry, WalkDir};
 
+pub use lpips_core::image::EXTENSIONS;
+
 use crate::Problem;
 use crate::error::{Error, Result};
-
-/// Extensions of picture files, in lower case; they are matched in any case.
-pub const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];
 
 /// Selects picture files of a folder. Hidden files and folders, whose names begin with a dot, are never selected.
 ///

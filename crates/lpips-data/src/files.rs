@@ -6,13 +6,13 @@ use std::io::Write;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use lpips_core::files;
 use safetensors::SafeTensors;
 use tempfile::NamedTempFile;
 
-use crate::error::{Error, Result};
+pub use lpips_core::files::folder_of;
 
-/// Prefix of temporary names.
-const UNFINISHED: &str = ".unfinished";
+use crate::error::{Error, Result};
 
 /// Writes a file whole or not at all: under a temporary name in the same folder, which is synced and renamed.
 ///
@@ -35,9 +35,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// Those of [`write()`].
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
-    let mut file = begin(path)?;
-    fill(file.as_file_mut()).map_err(|error| Error::io(path, "written", &error))?;
-    end(file, path)
+    files::write_with(path, fill).map_err(|error| Error::io(path, "written", &error))
 }
 
 /// Creates a file under a temporary name in the folder of `path`; dropping it removes it.
@@ -45,11 +43,7 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<(
 /// # Errors
 /// A folder that can't be written to.
 pub fn begin(path: &Path) -> Result<NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder_of(path)).map_err(|error| Error::io(path, "written", &error))
+    files::begin(folder_of(path)).map_err(|error| Error::io(path, "written", &error))
 }
 
 /// Syncs a file of [`begin`] and renames it to `path`.
@@ -57,19 +51,7 @@ pub fn begin(path: &Path) -> Result<NamedTempFile> {
 /// # Errors
 /// A folder that can't be written to, or a full disk; an earlier file of this name then stays.
 pub fn end(file: NamedTempFile, path: &Path) -> Result<()> {
-    let fail = |error: std::io::Error| Error::io(path, "written", &error);
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|error| fail(error.error))?;
-    // The name is on the disk once the folder is, which not every system can sync.
-    if let Ok(folder) = File::open(folder_of(path)) {
-        drop(folder.sync_all());
-    }
-    Ok(())
-}
-
-/// The folder of a file: `.` for a bare name.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    files::finish(file, path).map_err(|error| Error::io(path, "written", &error))
 }
 
 /// Removes the temporary files that a killed [`write()`] has left in a folder.
@@ -80,7 +62,7 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     let fail = |error: std::io::Error| Error::io(folder, "tidied", &error);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let path = entry.map_err(fail)?.path();
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED)) {
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(files::UNFINISHED)) {
             std::fs::remove_file(&path).map_err(fail)?;
         }
     }
