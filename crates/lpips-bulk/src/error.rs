@@ -90,7 +90,7 @@ impl Error {
             Self::Choice { .. } => true,
             Self::Data(error) => error.is_usage(),
             Self::Eval(error) => error.is_usage(),
-            Self::Metric(error) => is_usage_of_core(error),
+            Self::Metric(error) => error.is_usage(),
             Self::File { .. } | Self::StandardOutput { .. } | Self::Invalid { .. } => false,
         }
     }
@@ -105,24 +105,13 @@ impl Error {
     }
 }
 
-fn is_usage_of_core(error: &lpips_core::Error) -> bool {
-    use lpips_models::Error as Model;
-    match error {
-        lpips_core::Error::Choice(_) => true,
-        lpips_core::Error::Model(error) => {
-            matches!(error, Model::UnknownLayer { .. } | Model::UnknownNetwork { .. } | Model::Taps(_))
-        }
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn error_is_usage_follows_the_wrapped_error() {
-        let core = || lpips_core::Error::Choice("no such version".to_string());
+        let core = || "x".parse::<lpips_core::Version>().unwrap_err();
         assert!(Error::choice("two of a kind").is_usage());
         assert!(Error::from(core()).is_usage());
         assert!(Error::from(lpips_data::Error::from(core())).is_usage());

@@ -183,7 +183,7 @@ impl Error {
             | Self::ComparisonOfPairs
             | Self::ComparisonOfOne { .. } => true,
             Self::Data(error) => error.is_usage(),
-            Self::Core(error) => matches!(error, lpips_core::Error::Choice(_)),
+            Self::Core(error) => error.is_usage(),
             _ => false,
         }
     }

@@ -116,7 +116,7 @@ impl Pixels {
 
 impl From<&Picture> for Pixels {
     fn from(picture: &Picture) -> Self {
-        Self { size: picture.size(), rgb: picture.to_rgb8().into_iter().map(f64::from).collect() }
+        Self { size: picture.size(), rgb: picture.to_rgb8().iter().copied().map(f64::from).collect() }
     }
 }
 

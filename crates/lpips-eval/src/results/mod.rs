@@ -254,7 +254,7 @@ impl Results {
         let (kind, dataset) = (self.header.kind, &self.datasets[record.dataset]);
         let mut bytes = Vec::new();
         for (at, metric) in self.header.metrics.iter().enumerate() {
-            bytes.extend(line::encode(&Line::new(kind, dataset, (at, metric), record))?);
+            bytes.extend(line::encode(&Line::new(kind, dataset, (at, metric.as_str()), record))?);
         }
         Ok(bytes)
     }

@@ -20,7 +20,7 @@ const EXACT: usize = 50;
 /// ```
 ///
 /// This is `scipy.stats.wilcoxon` with `method="exact"`, of ties with a `PermutationMethod` over all signs, and above
-/// 50 with `method="approx", correction=True`. SciPy's default takes the distribution for normal, without continuity,
+/// 50 with `method="approx", correction=True`. The default there takes the distribution for normal, without continuity,
 /// wherever there are ties or zeros.
 ///
 /// # Errors
