@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use candle_core::{Device, Tensor, Var};
 use lpips_core::{Lpips, Network, Picture};
-use lpips_train::{Adam, AdamConfig};
+use lpips_train::{Adam, AdamConfig, Optimizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target_features = lpips.features(&target)?;
     let picture = Var::from_tensor(&Tensor::rand(-1f32, 1f32, target.shape(), &Device::Cpu)?)?;
     let config = AdamConfig { lr: 0.02, beta1: 0.9, ..AdamConfig::default() };
-    let mut adam = Adam::new([("picture".to_string(), picture.clone())], config)?;
+    let mut adam = Adam::new(vec![picture.clone()], config)?;
 
     for step in 0..=steps {
         let distance = lpips.compare_features(&target_features, &lpips.features(picture.as_tensor())?)?.distance()?;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Picture::from_tensor(&picture)?.save_png(folder.join(format!("{step:04}.png")))?;
         }
         if step < steps {
-            adam.step(&distance.backward()?)?;
+            adam.backward_step(&distance)?;
             // Back into the range that pictures have.
             picture.set(&picture.as_detached_tensor().clamp(-1f32, 1f32)?)?;
         }

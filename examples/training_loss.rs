@@ -4,7 +4,7 @@
 
 use candle_core::{Device, Tensor, Var};
 use lpips_core::{Lpips, Network, Picture};
-use lpips_train::{Adam, AdamConfig};
+use lpips_train::{Adam, AdamConfig, Optimizer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let steps: u32 = std::env::args().nth(1).map_or(Ok(60), |steps| steps.parse())?;
@@ -24,8 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sharpen = |x: &Tensor| x.conv2d(&filter, 2, 1, 1, 1);
 
     let lpips = Lpips::new(Network::AlexNet)?;
-    let mut adam =
-        Adam::new([("filter".to_string(), filter.clone())], AdamConfig { lr: 0.002, ..AdamConfig::default() })?;
+    let mut adam = Adam::new(vec![filter.clone()], AdamConfig { lr: 0.002, ..AdamConfig::default() })?;
     for step in 0..=steps {
         let output = sharpen(&blurred)?;
         let perceptual = lpips.forward(&sharp, &output)?.mean_all()?;
@@ -38,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 perceptual.to_scalar::<f32>()?
             );
         }
-        adam.step(&loss.backward()?)?;
+        adam.backward_step(&loss)?;
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use crate::run_folder::checkpoint::Checkpoint;
 use crate::run_folder::{self, RunFolder};
 use crate::trainer::{Event, Splits, Trainer};
 
-/// Trains on a set in a folder of its own, or goes on with what was begun there: the metric that comes of it. `None` where `stop`
-/// was set before the end.
+/// Trains on the triplets of `set`, or resumes the training in the run folder `out`. `report` is called for each event, with the
+/// number of steps of the whole run. Returns the trained metric, or `None` where `stop` was set before the end.
 ///
 /// # Errors
 /// A folder that holds another training, and those of [`Trainer::run`].
@@ -26,21 +26,20 @@ pub fn train(
     out: &Path,
     (finder, device): (&Finder, &Device),
     stop: &AtomicBool,
-    tell: &mut dyn FnMut(&Event<'_>, u64),
+    report: &mut dyn FnMut(&Event<'_>, u64),
 ) -> Result<Option<Lpips>> {
     let latest = run_folder::latest_checkpoint(out);
-    let resumes = latest.exists();
+    let checkpoint = if latest.exists() { Some(Checkpoint::load(&latest)?) } else { None };
     let splits = Splits { train: Arc::new(set), val: None };
-    let mut trainer = Trainer::new(config.clone(), splits, finder, device, resumes)?;
+    let mut trainer = Trainer::new(config.clone(), splits, finder, device, checkpoint.is_some())?;
     let mut cached = Vec::new();
-    if resumes {
-        let checkpoint = Checkpoint::load(&latest)?;
+    if let Some(checkpoint) = checkpoint {
         cached.clone_from(&checkpoint.cached);
         trainer.restore(checkpoint, &latest)?;
     }
     let steps = trainer.total_steps();
-    let ended = trainer.run(&mut RunFolder::open(out, config)?, &cached, stop, &mut |event| tell(event, steps))?;
-    Ok(match ended {
+    let mut folder = RunFolder::open(out, config)?;
+    Ok(match trainer.run(&mut folder, &cached, stop, &mut |event| report(event, steps))? {
         Outcome::Complete => Some(trainer.model().lpips()?),
         Outcome::Stopped => None,
     })

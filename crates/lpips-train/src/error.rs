@@ -119,6 +119,16 @@ impl Error {
         lpips_data::Error::file(path, reason).into()
     }
 
+    /// An error of settings that can't be read: where they were given, and what is wrong.
+    pub(crate) fn settings(layer: &str, reason: impl Into<String>) -> Self {
+        Self::Settings { layer: layer.to_string(), reason: reason.into() }
+    }
+
+    /// An error of settings that contradict each other.
+    pub(crate) fn conflict(reason: impl Into<String>) -> Self {
+        Self::Conflict { reason: reason.into() }
+    }
+
     /// An error of a checkpoint: which, and what is wrong with it.
     pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Checkpoint { path: path.as_ref().to_path_buf(), reason: reason.into() }

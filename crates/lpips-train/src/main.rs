@@ -7,10 +7,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
-use tracing::level_filters::LevelFilter;
-
-use crate::cli::Failure;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use lpips_terminal::{Verbosity, exit_code};
 
 /// Trains LPIPS on people's judgments of which of two pictures is the more similar to a third (2AFC).
 ///
@@ -18,14 +16,15 @@ use crate::cli::Failure;
 #[derive(Debug, Parser)]
 #[command(name = "lpips-train", version, max_term_width = 100)]
 #[command(args_override_self = true)]
-struct Arguments {
-    /// Say more about what is done (twice: everything).
-    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 100)]
-    verbose: u8,
+#[command(after_help = "Examples:
+  lpips-train --phase lin
+  lpips-train --phase lin --data 2afc/train --val 2afc/val --out run
+  lpips-train --resume run
 
-    /// Say nothing but results and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 101)]
-    quiet: bool,
+`lpips-train config` prints all settings with their meaning.")]
+struct Arguments {
+    #[command(flatten)]
+    verbosity: Verbosity,
 
     #[command(flatten)]
     train: cli::train::Train,
@@ -36,6 +35,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(hide = true)]
     Check(cli::check::Check),
     Augment(cli::augment::Preview),
     Config(cli::config::Show),
@@ -43,46 +43,29 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
+    let mut command = Arguments::command();
+    let matches = command.get_matches_mut();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    // A training's settings before another command would be ignored.
-    let is_given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    let global = ["quiet", "verbose"];
-    if let (Some(name), Some(id)) = (
-        matches.subcommand_name(),
-        matches.ids().filter(is_given).find(|id| !global.contains(&id.as_str()) && id.as_str() != "Train"),
-    ) {
-        let flag = id.as_str().replace('_', "-");
-        let message = format!("--{flag} is a setting of a training, and does not go before the command {name}\n");
-        Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
-    }
-    let level = match (arguments.quiet, arguments.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (_, 0) => LevelFilter::WARN,
-        (_, 1) => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
+    // Settings of a training before another command would be ignored.
+    let is_given = |arg: &&clap::Arg| {
+        let id = arg.get_id().as_str();
+        !arg.is_global_set() && matches.ids().any(|known| known == id) && {
+            matches.value_source(id) == Some(ValueSource::CommandLine)
+        }
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .without_time()
-        .with_target(false)
-        .init();
-    let result = match arguments.command {
-        None => arguments.train.run(arguments.quiet),
+    let flag = command.get_arguments().find(is_given).and_then(clap::Arg::get_long);
+    let misplaced = flag.zip(matches.subcommand_name()).map(|(flag, name)| {
+        format!("--{flag} is a setting of a training, and does not go before the command {name}\n")
+    });
+    if let Some(message) = misplaced {
+        command.error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    arguments.verbosity.start();
+    exit_code(&match arguments.command {
+        None => arguments.train.run(arguments.verbosity.quiet),
         Some(Command::Check(check)) => check.run(),
         Some(Command::Augment(preview)) => preview.run(),
         Some(Command::Config(show)) => show.run(),
         Some(Command::Bench(bench)) => bench.run(),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Stopped) => ExitCode::from(130),
-        Err(Failure::ReaderGone) => ExitCode::SUCCESS,
-        Err(Failure::Error(message)) => {
-            cli::error(&message);
-            ExitCode::from(1)
-        }
-    }
+    })
 }

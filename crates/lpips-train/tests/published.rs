@@ -1,4 +1,4 @@
-//! The published trainer's runs, repeated from the command line: step for step, on its data, from its weights.
+//! Step-for-step comparison with recorded runs of the published trainer, on its data and from its weights.
 #![cfg(all(feature = "bundled", not(any(feature = "cuda", feature = "metal"))))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
@@ -15,7 +15,7 @@ fn shared(path: &str) -> PathBuf {
 
 #[test]
 #[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)"]
-fn the_published_trajectories_step_for_step() {
+fn published_trajectories_are_matched_step_for_step() {
     let runs: Vec<Value> =
         serde_json::from_str(&std::fs::read_to_string(shared("golden/training.json")).unwrap()).unwrap();
     assert_eq!(runs.len(), 6);

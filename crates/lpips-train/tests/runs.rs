@@ -1,4 +1,4 @@
-//! Whole runs through the real binary.
+//! Whole runs through the binary.
 #![cfg(all(feature = "bundled", not(any(feature = "cuda", feature = "metal"))))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
@@ -20,12 +20,12 @@ fn small<'a>(data: &'a Path, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     arguments
 }
 
-/// Steps that a run has written down so far.
+/// The number of logged steps.
 fn lines(out: &Path) -> usize {
     std::fs::read_to_string(out.join("log.jsonl")).map_or(0, |text| text.lines().count())
 }
 
-/// Waits for something that comes soon, or not at all.
+/// Waits until a condition holds, for up to 30 seconds.
 fn wait(until: impl Fn() -> bool) {
     for _ in 0..6000 {
         if until() {
@@ -33,11 +33,11 @@ fn wait(until: impl Fn() -> bool) {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    panic!("waited in vain");
+    panic!("the condition did not hold within 30 seconds");
 }
 
 #[test]
-fn a_demonstration_learns() {
+fn demo_run_phase_lin_raises_2afc() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let output = trained(&["--phase", "lin", "--lr", "0.01", "--seed", "3", "--out", text(&out)]);
@@ -64,7 +64,7 @@ fn a_demonstration_learns() {
 }
 
 #[test]
-fn all_phases_run_and_write_what_moved() {
+fn run_phases_tune_and_scratch_write_backbone_and_lins() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 6, 64);
     for (net, phase) in [("alex", "tune"), ("squeeze", "scratch")] {
@@ -79,7 +79,7 @@ fn all_phases_run_and_write_what_moved() {
 }
 
 #[test]
-fn a_model_says_what_it_is() {
+fn model_file_metadata_names_network_version_and_taps() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 4, 64);
     let out = folder.path().join("run");
@@ -95,7 +95,7 @@ fn a_model_says_what_it_is() {
 }
 
 #[test]
-fn accumulating_is_one_large_batch() {
+fn accumulated_batches_equal_one_large_batch() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 14, 64);
     let run = |name: &str, batch: &str, accumulate: &str| {
@@ -119,7 +119,7 @@ fn accumulating_is_one_large_batch() {
 }
 
 #[test]
-fn recomputed_activations_give_the_same_gradients() {
+fn checkpoint_activations_give_equal_bits() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 8, 64);
     for net in ["alex", "squeeze"] {
@@ -136,7 +136,7 @@ fn recomputed_activations_give_the_same_gradients() {
 }
 
 #[test]
-fn sixteen_bits_learn_too() {
+fn amp_losses_stay_near_f32() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 8, 64);
     let run = |amp: &str, phase: &str| {
@@ -157,7 +157,7 @@ fn sixteen_bits_learn_too() {
 }
 
 #[test]
-fn kept_features_change_nothing() {
+fn cached_features_leave_losses_equal() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 14, 64);
     let run = |name: &str, more: &[&str]| {
@@ -166,24 +166,24 @@ fn kept_features_change_nothing() {
         assert!(!out.join("features.cache").exists());
         losses(&out)
     };
-    let (plain, kept) = (run("plain", &[]), run("kept", &["--cache-features"]));
+    let (plain, cached) = (run("plain", &[]), run("cached", &["--cache-features"]));
     // A last batch of two is computed by itself in one, and comes out of batches of four in the other.
-    assert!(plain.iter().zip(&kept).all(|(a, b)| (a - b).abs() < 1e-6), "{plain:?} {kept:?}");
-    // A run that has ended, and its cache with it, goes on as well.
-    let out = folder.path().join("kept");
+    assert!(plain.iter().zip(&cached).all(|(a, b)| (a - b).abs() < 1e-6), "{plain:?} {cached:?}");
+    // A run that is complete has removed its cache, and can be resumed all the same.
+    let out = folder.path().join("cached");
     trained(&["--resume", text(&out), "--epochs", "3", "-q"]);
     assert_eq!(losses(&out).len(), 12);
-    assert_eq!(losses(&out)[..8], kept);
+    assert_eq!(losses(&out)[..8], cached);
 }
 
-/// The tensors of the latest checkpoint, the logs and the model: what must be the same however often a run was stopped.
+/// The log, the latest checkpoint and the model, which must be equal however often a run was stopped.
 fn traces(out: &Path) -> (String, impl PartialEq + use<>, impl PartialEq + use<>) {
     let log = std::fs::read_to_string(out.join("log.jsonl")).unwrap();
     (log, bits(&out.join("checkpoints/latest.safetensors")), bits(&out.join("model.safetensors")))
 }
 
 #[test]
-fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
+fn resume_after_twenty_kills_gives_equal_bits() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 22, 64);
     let options =
@@ -195,7 +195,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
     let killed = folder.path().join("killed");
     let mut kills = 0;
     for attempt in 0u32.. {
-        assert!(attempt < 400, "the run gets nowhere");
+        assert!(attempt < 400, "the run makes no progress");
         let mut arguments = small(&data, &killed, &options);
         arguments.push("--resume");
         let mut child = train(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -208,14 +208,14 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
             if kills >= 20 {
                 break;
             }
-            // Done too early: once more from the start.
+            // Complete too early: again from the start.
             std::fs::remove_dir_all(&killed).unwrap();
             continue;
         }
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        // Whatever is there can be read.
+        // The checkpoint, if any, can be read.
         let checkpoint = killed.join("checkpoints/latest.safetensors");
         if checkpoint.exists() {
             assert!(!tensors(&checkpoint).is_empty());
@@ -226,7 +226,7 @@ fn a_run_that_is_killed_again_and_again_ends_as_one_that_never_was() {
 
 #[cfg(unix)]
 #[test]
-fn asked_to_stop_it_saves_and_goes_on() {
+fn resume_after_signals_gives_equal_bits() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 40, 64);
     let options = ["--epochs", "20", "--cache-features", "--net", "alex"];
@@ -250,7 +250,7 @@ fn asked_to_stop_it_saves_and_goes_on() {
 }
 
 #[test]
-fn wrong_inputs_get_a_sentence() {
+fn wrong_inputs_are_refused_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let data = bapps(&at("data"), 6, 64);
@@ -277,11 +277,11 @@ fn wrong_inputs_get_a_sentence() {
     let broken = bapps(&at("broken"), 6, 64);
     std::fs::write(broken.join("p1/000003.png"), b"no picture").unwrap();
     says(&small(&broken, &out, &[]), &["000003.png", "not a picture"]);
-    assert!(!out.exists(), "nothing was begun");
+    assert!(!out.exists(), "no folder was created");
     trained(&small(&broken, &out, &["--skip-broken", "-q"]));
     says(&small(&data, &out, &[]), &["holds a training already", "--resume"]);
     let error = refused(&small(&data, &out, &["--resume", "--net", "squeeze", "--phase", "scratch"]));
-    assert!(error.contains("the network") || error.contains("whose network is alex"), "{error}");
+    assert!(error.contains("network was alex and is squeeze"), "{error}");
     let error = refused(&["--resume", text(&out), "--data", text(&three.join("..").join("data"))]);
     assert!(error.contains("set of triplets") && error.contains("data.train was"), "{error}");
     let fresh = at("fresh");
@@ -295,10 +295,10 @@ fn wrong_inputs_get_a_sentence() {
     std::fs::copy(twice.join("ref/000001.png"), twice.join("ref/000001.bmp")).unwrap();
     says(&small(&twice, &fresh, &[]), &["has the name of", "000001."]);
     says(&["--val", text(&data), "--out", text(&at("val"))], &["without data.train"]);
-    says(&["--resume", "--out", text(&at("typo"))], &["typo holds no training to go on with"]);
+    says(&["--resume", "--out", text(&at("typo"))], &["typo holds no training to resume"]);
     says(&small(&data, &fresh, &["--seed", "-1"]), &["seed"]);
-    assert!(!fresh.exists(), "nothing was begun");
-    // Cut off after its header: a first look finds it, and so does one by itself.
+    assert!(!fresh.exists(), "no folder was created");
+    // Cut off after its header: found when the pictures are checked.
     let whole = std::fs::read(data.join("p0/000004.png")).unwrap();
     let cut = || std::fs::write(data.join("p0/000004.png"), &whole[..whole.len() / 2]).unwrap();
     let mid = at("mid");
@@ -308,7 +308,8 @@ fn wrong_inputs_get_a_sentence() {
     trained(&small(&data, &alone, &["--batch", "1", "--epochs", "1", "--no-shuffle", "-q"]));
     cut();
     says(&small(&data, &at("begins"), &[]), &["000004.png"]);
-    says(&["check", "--data", text(&data)], &["1 file can't be used"]);
+    says(&["check", "-q", "--data", text(&data)], &["1 file can't be used"]);
+    assert!(refused(&["check", "--data", text(&data)]).contains("`lpips data check ROOT` replaces this command"));
     // Cut off later: an error in the middle of the run, which names it, or a step that is noted as left out.
     let more = ["--resume", text(&mid), "--epochs", "2"];
     let error = refused(&more);
@@ -321,7 +322,7 @@ fn wrong_inputs_get_a_sentence() {
     trained(&["--resume", text(&around), "--epochs", "2", "-q"]);
     says(&["--resume", text(&around), "--out", text(&mid), "-q"], &["mid holds a training already"]);
     let output = trained(&["--resume", text(&alone), "--epochs", "2", "--skip-broken"]);
-    assert!(stdout(&output).contains("1 step was left out"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1 step was skipped"), "{}", stdout(&output));
     let steps = log(&alone);
     assert_eq!(steps.len(), 12);
     assert!(steps[10]["skipped"] == "broken" && steps[10]["step"] == 11, "{}", steps[10]);
@@ -334,7 +335,7 @@ fn wrong_inputs_get_a_sentence() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_names_the_files() {
+fn diverged_step_saves_checkpoint_and_names_triplets() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 8, 64);
     let out = folder.path().join("run");
@@ -344,14 +345,14 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_files() {
     let init = folder.path().join("huge.safetensors");
     candle_core::safetensors::save(&network, &init).unwrap();
     let error = refused(&small(&data, &out, &["--phase", "tune", "--init", text(&init), "--no-shuffle"]));
-    assert!(error.contains("no finite number") && error.contains("00000") && error.contains("step "), "{error}");
+    assert!(error.contains("not a finite number") && error.contains("00000") && error.contains("step "), "{error}");
     assert!(!tensors(&out.join("checkpoints/diverged.safetensors")).is_empty());
 }
 
 /// On a file system of its own, so small that the second checkpoint has no room beside the first.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_said_and_costs_nothing_that_was_there() {
+fn full_disk_keeps_earlier_files_and_run_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 12, 64);
     let disk = folder.path().join("disk");
@@ -360,7 +361,7 @@ fn a_full_disk_is_said_and_costs_nothing_that_was_there() {
         mount -t tmpfs -o size=45m none "$1" || exit 77
         "$2" --phase tune --data "$3" --out "$1/run" --batch 4 --epochs 2 --decay-epochs 0 --checkpoint-steps 1 -q
         echo "exit $?"; ls -A "$1/run" "$1/run/checkpoints"
-        mount -o remount,size=400m "$1" && "$2" --resume --out "$1/run" -q && echo "went on" && wc -l < "$1/run/log.jsonl"
+        mount -o remount,size=400m "$1" && "$2" --resume --out "$1/run" -q && echo "resumed" && wc -l < "$1/run/log.jsonl"
     "#;
     let output = std::process::Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", text(&disk)])
@@ -373,11 +374,11 @@ fn a_full_disk_is_said_and_costs_nothing_that_was_there() {
     let (said, error) = (stdout(&output), stderr(&output));
     assert!(said.contains("exit 1") && !said.contains(".unfinished"), "{said}{error}");
     assert!(error.contains("the disk is full; make room") && error.trim().lines().count() == 1, "{error}");
-    assert!(said.contains("latest.safetensors") && said.contains("went on\n6"), "{said}{error}");
+    assert!(said.contains("latest.safetensors") && said.contains("resumed\n6"), "{said}{error}");
 }
 
 #[test]
-fn two_runs_do_not_share_a_folder() {
+fn run_folder_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 30, 64);
     let out = folder.path().join("run");
@@ -390,7 +391,7 @@ fn two_runs_do_not_share_a_folder() {
 }
 
 #[test]
-fn lists_and_roots_are_read_alike() {
+fn lists_and_folders_give_equal_losses() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("bapps");
     let data = bapps(&root.join("2afc/train/traditional"), 9, 64);
@@ -416,7 +417,7 @@ fn lists_and_roots_are_read_alike() {
 }
 
 #[test]
-fn other_sizes_are_resized_and_the_preview_is_drawn() {
+fn augment_preview_of_resized_pictures_is_drawn() {
     let folder = tempfile::tempdir().unwrap();
     let data = bapps(&folder.path().join("data"), 4, 80);
     let out = folder.path().join("run");
@@ -428,7 +429,7 @@ fn other_sizes_are_resized_and_the_preview_is_drawn() {
 }
 
 #[test]
-fn settings_print_and_the_bench_has_the_peers_keys() {
+fn config_output_is_a_settings_file_and_bench_prints_json() {
     let printed = stdout(&trained(&["config"]));
     let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
     std::fs::write(file.path(), &printed).unwrap();
@@ -440,4 +441,27 @@ fn settings_print_and_the_bench_has_the_peers_keys() {
     let bench: serde_json::Value = serde_json::from_str(&bench).unwrap();
     let keys: Vec<&str> = bench.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["engine", "net", "phase", "batch", "size", "threads", "median_ms", "triplets_per_s"]);
+}
+
+#[test]
+fn settings_of_earlier_versions_are_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = bapps(&folder.path().join("data"), 8, 64);
+    let (whole, out) = (folder.path().join("whole"), folder.path().join("run"));
+    trained(&small(&data, &whole, &["--phase", "tune", "--trunk-lr-factor", "0.5", "--epochs", "3"]));
+    trained(&small(&data, &out, &["--phase", "tune", "--backbone-lr-factor", "0.5"]));
+    let config = out.join("config.toml");
+    let earlier = std::fs::read_to_string(&config).unwrap().replace("backbone_lr_factor", "trunk_lr_factor");
+    assert!(earlier.contains("trunk_lr_factor = 0.5"));
+    std::fs::write(&config, earlier).unwrap();
+    trained(&["--resume", text(&out), "--epochs", "3", "-q"]);
+    assert!(traces(&whole) == traces(&out));
+}
+
+#[test]
+fn help_of_every_command_has_an_example() {
+    for command in [&[][..], &["augment"], &["config"], &["bench"], &["check"]] {
+        let help = stdout(&trained(&[command, &["--help"]].concat()));
+        assert!(help.contains("Example"), "{command:?}: {help}");
+    }
 }

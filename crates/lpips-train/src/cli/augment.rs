@@ -6,15 +6,20 @@ use clap::Args;
 use lpips_core::canvas::Canvas;
 use lpips_data::loader;
 use lpips_data::{Dataset, Split};
+use lpips_terminal::{Failure, Result, note};
 use lpips_train::Config;
+use lpips_train::config::Layer;
 
-use super::{Failure, Result, note};
+use super::OrFail;
 
-/// Draw what augmentation does to a few triplets.
+/// Draw a few triplets before and after augmentation.
 #[derive(Debug, Args)]
-#[command(after_help = "Each row is a triplet: reference, p0 and p1 as they are, then in other guises.")]
+#[command(after_help = "Each row is a triplet: reference, p0 and p1 as they are, then augmented.
+
+Example:
+  lpips-train augment --preview sheet.png --augment safe")]
 pub(crate) struct Preview {
-    /// The picture to draw.
+    /// Picture to write.
     #[arg(long = "preview", value_name = "OUT.png", required = true)]
     sheet: PathBuf,
 
@@ -22,23 +27,23 @@ pub(crate) struct Preview {
     #[arg(long, value_name = "ROOT", num_args = 1..)]
     data: Vec<PathBuf>,
 
-    /// A settings file with an [augment] section.
+    /// File of settings with a group [augment].
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
 
-    /// none, safe or aggressive.
+    /// Preset: none, safe or aggressive.
     #[arg(long, value_name = "PRESET")]
     augment: Option<String>,
 
-    /// Triplets to draw.
+    /// Triplets to draw, spread over all that there are.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     rows: u32,
 
-    /// Guises of each.
+    /// Augmented versions of each.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     draws: u32,
 
-    /// Decides what is drawn.
+    /// Seed of the draws.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -49,12 +54,17 @@ const GAP: usize = 2;
 const WIDE: usize = 10;
 
 impl Preview {
-    pub(crate) fn run(&self) -> Result<()> {
-        let file = self.config.as_deref().map(lpips_train::config::read).transpose()?;
-        let preset = self.augment.as_ref().map(|preset| format!("[augment]\npreset = {preset:?}"));
-        let layers = file.iter().map(|text| ("the settings", text.as_str()));
-        let config = Config::merged(layers.chain(preset.iter().map(|text| ("--augment", text.as_str()))))?;
-        let augment = config.augment.values;
+    pub(crate) fn run(&self) -> Result {
+        let mut layers = Vec::new();
+        if let Some(file) = &self.config {
+            layers.push(Layer::read(file).or_fail()?);
+        }
+        if let Some(preset) = &self.augment {
+            let values = serde_json::json!({"augment": {"preset": preset}});
+            layers.push(Layer::of("--augment", &values).or_fail()?);
+        }
+        let config = Config::merged(layers).or_fail()?;
+        let augment = config.augment.values();
         if augment.is_off() {
             note("augmentation is off: try --augment safe or --augment aggressive");
         }
@@ -69,7 +79,7 @@ impl Preview {
         };
         if self.sheet.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("png")) {
             let sheet = self.sheet.display();
-            return Err(Failure::Error(format!(
+            return Err(Failure::usage(format!(
                 "--preview {sheet}: the sheet is a PNG: name a file that ends in .png"
             )));
         }
@@ -78,7 +88,6 @@ impl Preview {
         let (wide, tall) = (3 * (size + GAP) + WIDE, size + GAP);
         let (width, height) = (groups * wide - WIDE - GAP, (rows * tall).max(tall) - GAP);
         let mut sheet = Canvas::new(width, height);
-        // Spread over all that there are.
         for row in 0..rows {
             let triplet = &dataset.items[row * dataset.items.len() / rows];
             let pictures = loader::load(&triplet.source, size)?;

@@ -7,21 +7,27 @@ use clap::Args;
 use lpips_core::weights::Finder;
 use lpips_core::{Dropout, Network};
 use lpips_data::loader::Batch;
+use lpips_terminal::{Result, ThreadArgs, line};
+use lpips_train::config::Phase;
 use lpips_train::{Adam, Config, Model};
 use serde_json::json;
 
-use super::train::start_threads;
-use super::{Result, print};
+use super::OrFail;
 
-/// Time a training step: forward, backward, Adam and clamping, on random triplets.
+/// Time a training step: forward, backward, Adam and clamping, on random triplets. `lpips bench` times distances.
 #[derive(Debug, Args)]
-#[command(after_help = "The network's weights are random: the time does not depend on them.")]
+#[command(
+    after_help = "The backbone's weights are random, as the time does not depend on them. The result is one line of JSON.
+
+Example:
+  lpips-train bench --net vgg --phase tune --batch 10"
+)]
 pub(crate) struct Bench {
-    /// The network.
+    /// Network: alex, vgg or squeeze; others by their names in torchvision.
     #[arg(long, value_name = "NET", default_value = "alex")]
     net: Network,
 
-    /// lin or tune.
+    /// Trained weights: lin (heads on a frozen backbone) or tune (all).
     #[arg(long, value_name = "PHASE", default_value = "lin", value_parser = ["lin", "tune"])]
     phase: String,
 
@@ -29,15 +35,14 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
 
-    /// Pixels along a side.
+    /// Width and height of the pictures, in pixels.
     #[arg(long, value_name = "PIXELS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     size: u32,
 
-    /// Threads of the CPU [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadArgs,
 
-    /// Steps to time, after one that is not.
+    /// Timed steps, after one that is not timed.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
 
@@ -47,20 +52,18 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn run(&self) -> Result<()> {
-        let threads = start_threads(self.threads)?;
-        // From a random network: no weights need be fetched, and their values change no time.
-        let text = format!(
-            "[model]\nnet = \"{}\"\nphase = \"scratch\"\n[run]\ncheckpoint_activations = {}",
-            self.net, self.checkpoint_activations
-        );
-        let config = Config::merged([("bench", text.as_str())])?;
-        let mut model = Model::new(&config, &Finder::default(), &Device::Cpu, false)?;
+    pub(crate) fn run(&self) -> Result {
+        let threads = self.threads.start()?;
+        // From random weights, so that none need be downloaded.
+        let mut config = Config::default();
+        (config.model.net, config.model.phase) = (self.net, Phase::Scratch);
+        config.run.checkpoint_activations = self.checkpoint_activations;
+        let mut model = Model::new(&config, &Finder::default(), &Device::Cpu, false).or_fail()?;
         if self.phase == "lin" {
-            model.freeze()?;
+            model.freeze_backbone().or_fail()?;
         }
-        let variables: Vec<_> = model.variables().map(|(name, var)| (name.to_string(), var.clone())).collect();
-        let mut adam = Adam::new(variables, config.adam())?;
+        let variables: Vec<_> = model.variables().map(|(name, _, var)| (name.to_string(), var.clone())).collect();
+        let mut adam = Adam::with_names(variables, config.adam())?;
         let (n, size) = (self.batch as usize, self.size as usize);
         let pictures = || Tensor::rand(-1f32, 1f32, (n, 3, size, size), &Device::Cpu);
         let batch = Batch {
@@ -74,16 +77,16 @@ impl Bench {
         for step in 0..=u64::from(self.steps) {
             let start = Instant::now();
             let dropout = Dropout::new(config.model.dropout, step)?;
-            let outcome = model.learn(&batch, None, dropout, 1.0)?;
-            adam.step_with(|name, _| outcome.gradients.get(name).cloned(), 1.0)?;
-            model.clamp()?;
+            let gradients = model.learn(&batch, dropout, 1.0).or_fail()?;
+            adam.step_with(|name, _| gradients.by_name.get(name).cloned(), 1.0)?;
+            model.clamp().or_fail()?;
             times.push(1e3 * start.elapsed().as_secs_f64());
         }
         times.remove(0);
         times.sort_by(f64::total_cmp);
         let median = times[times.len() / 2];
         let rounded = |value: f64| (value * 100.0).round() / 100.0;
-        print(
+        line(
             &json!({
                 "engine": "lpips",
                 "net": self.net.to_string(),

@@ -1,22 +1,28 @@
 //! `lpips-train config`
 
 use clap::Args;
-use lpips_train::config::{DEFAULT, PRESETS};
+use lpips_terminal::{Result, line};
+use lpips_train::Config;
+use lpips_train::config::PRESETS;
 
-use super::{Result, print};
+use super::OrFail;
 
-/// Print all settings with their defaults and what they mean, or a published recipe.
+/// Print all settings with their documentation and defaults, or a published recipe.
 #[derive(Debug, Args)]
-#[command(after_help = "Save it, change what you like, and give it with --config.")]
+#[command(
+    after_help = "Example:\n  lpips-train config > settings.toml\n  lpips-train --config settings.toml --data 2afc/train"
+)]
 pub(crate) struct Show {
-    /// A published recipe in place of the defaults.
+    /// A published recipe in place of all settings.
     #[arg(value_name = "RECIPE", value_parser = ["lin", "tune", "scratch"])]
     recipe: Option<String>,
 }
 
 impl Show {
-    pub(crate) fn run(&self) -> Result<()> {
-        let preset = PRESETS.iter().find(|(name, _)| Some(*name) == self.recipe.as_deref());
-        print(preset.map_or(DEFAULT, |(_, text)| text).trim_end())
+    pub(crate) fn run(&self) -> Result {
+        match PRESETS.iter().find(|(name, _)| Some(*name) == self.recipe.as_deref()) {
+            Some((_, recipe)) => line(recipe.trim_end()),
+            None => line(Config::documented().or_fail()?.trim_end()),
+        }
     }
 }

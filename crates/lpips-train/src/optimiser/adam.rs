@@ -1,12 +1,13 @@
-//! Adam with state that can be saved.
+//! Adam and `AdamW`, with state that can be saved and restored.
 
 use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, DType, Device, InplaceOp2, InplaceOp3, Layout, Result, Storage, Tensor, Var, bail};
+use candle_nn::Optimizer;
 use rayon::prelude::*;
 
-/// The step count among the moments in a state.
+/// The key of the step count in a state.
 const STEP: &str = "step";
 
 /// Adam's constants (Kingma and Ba, 2015).
@@ -14,38 +15,48 @@ const STEP: &str = "step";
 pub struct AdamConfig {
     /// The learning rate.
     pub lr: f64,
-    /// Decay of the mean of gradients.
+    /// The decay of the running mean of gradients, in [0, 1).
     pub beta1: f64,
-    /// Decay of the mean of squared gradients.
+    /// The decay of the running mean of squared gradients, in [0, 1).
     pub beta2: f64,
-    /// Added to the root of the latter.
+    /// The constant that is added to the root of the mean of squared gradients.
     pub eps: f64,
-    /// How fast weights shrink by themselves.
+    /// The weight decay: in one step weights shrink by this part times the learning rate.
     pub weight_decay: f64,
-    /// Whether the decay is taken off the weights (Loshchilov and Hutter, 2019, `AdamW`) rather than added to the gradients (L2).
+    /// Whether the decay is subtracted from the weights (`AdamW`: Loshchilov and Hutter, 2019) rather than added to the gradients
+    /// (L2).
     pub decoupled: bool,
 }
 
 impl Default for AdamConfig {
-    /// The published LPIPS trainer's: rate 1e-4, beta1 0.5, beta2 0.999, eps 1e-8, no decay.
+    /// The constants of the published LPIPS trainer: rate 1e-4, beta1 0.5, beta2 0.999, eps 1e-8, no decay.
     fn default() -> Self {
         Self { lr: 1e-4, beta1: 0.5, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false }
     }
 }
 
-/// Adam over named variables, step for step as `torch.optim.Adam` and `AdamW`, where every variable has a gradient in every
-/// step: the count of steps is shared by all.
+/// Adam over named variables: `w -= lr * mean / (sqrt(square) + eps)` with the bias-corrected running means of gradients and of
+/// their squares.
+///
+/// The same steps as `torch.optim.Adam` and `AdamW`, where every variable has a gradient in every step: all variables share one
+/// step count. As a [`candle_nn::Optimizer`] it takes the place of candle's own optimisers.
 ///
 /// ```
 /// use candle_core::{Device, Var};
-/// use lpips_train::{Adam, AdamConfig};
+/// use lpips_train::{Adam, AdamConfig, Optimizer};
 ///
 /// let x = Var::new(&[3f32, -2.0], &Device::Cpu)?;
-/// let mut adam = Adam::new([("x".to_string(), x.clone())], AdamConfig { lr: 0.1, ..AdamConfig::default() })?;
+/// let mut adam = Adam::new(vec![x.clone()], AdamConfig { lr: 0.1, ..AdamConfig::default() })?;
 /// for _ in 0..100 {
-///     adam.step(&x.sqr()?.sum_all()?.backward()?)?;
+///     adam.backward_step(&x.sqr()?.sum_all()?)?;
 /// }
 /// assert!(x.sqr()?.sum_all()?.to_scalar::<f32>()? < 0.01);
+///
+/// // The state belongs to the variables' names, which are their places here.
+/// let state = adam.state()?;
+/// let mut resumed = Adam::new(vec![x.copy().and_then(|x| Var::from_tensor(&x))?], AdamConfig::default())?;
+/// resumed.set_state(&state)?;
+/// assert_eq!(resumed.steps(), 100);
 /// # Ok::<(), candle_core::Error>(())
 /// ```
 #[derive(Debug)]
@@ -66,18 +77,18 @@ struct Parameter {
 }
 
 impl Adam {
-    /// Starts with all moments at zero.
+    /// Starts with all moments at zero, over variables by name.
     ///
     /// # Errors
     /// Two variables of one name, a variable in 16 bits, or a device without memory for the moments.
-    pub fn new(vars: impl IntoIterator<Item = (String, Var)>, config: AdamConfig) -> Result<Self> {
+    pub fn with_names(vars: impl IntoIterator<Item = (String, Var)>, config: AdamConfig) -> Result<Self> {
         Self::with_factors(vars.into_iter().map(|(name, var)| (name, var, 1.0)), config)
     }
 
-    /// [`Self::new`] with a factor on the learning rate for each variable.
+    /// As [`Self::with_names`], with a factor on the learning rate for each variable.
     ///
     /// # Errors
-    /// Those of [`Self::new`].
+    /// Those of [`Self::with_names`].
     pub fn with_factors(vars: impl IntoIterator<Item = (String, Var, f64)>, config: AdamConfig) -> Result<Self> {
         let mut parameters = vars
             .into_iter()
@@ -95,15 +106,8 @@ impl Adam {
         Ok(Self { config, parameters, steps: 0 })
     }
 
-    /// Moves every variable that `grads` has a gradient for.
-    ///
-    /// # Errors
-    /// Those of candle's operators.
-    pub fn step(&mut self, grads: &GradStore) -> Result<()> {
-        self.step_with(|_, var| grads.get(var).cloned(), 1.0)
-    }
-
-    /// Moves every variable for which `gradient` has one, by its name, multiplied by `scale`.
+    /// Takes a step with the gradients that `gradient` returns by a variable's name, each multiplied by `scale`. Variables without
+    /// a gradient stay as they are.
     ///
     /// # Errors
     /// Those of candle's operators.
@@ -140,23 +144,13 @@ impl Adam {
         Ok(())
     }
 
-    /// Steps taken so far.
+    /// The number of steps so far.
     pub fn steps(&self) -> u32 {
         self.steps
     }
 
-    /// The learning rate.
-    pub fn learning_rate(&self) -> f64 {
-        self.config.lr
-    }
-
-    /// Sets the learning rate of the steps to come.
-    pub fn set_learning_rate(&mut self, lr: f64) {
-        self.config.lr = lr;
-    }
-
-    /// The moments of every variable, `NAME.mean` and `NAME.square`, and the step count: all that another [`Adam`] over
-    /// variables of the same names and values needs to go on as this one would, bit for bit.
+    /// The moments of every variable, `NAME.mean` and `NAME.square`, and the step count, `step`: another [`Adam`] over variables
+    /// of the same names and values takes the same steps from there, bit for bit.
     ///
     /// # Errors
     /// Those of candle.
@@ -170,10 +164,10 @@ impl Adam {
         Ok(state)
     }
 
-    /// Takes over a [`Self::state`].
+    /// Restores a [`Self::state`].
     ///
     /// # Errors
-    /// A moment that is missing or has another shape than its variable; nothing is taken over then.
+    /// A moment that is missing or has another shape than its variable. Nothing is changed then.
     pub fn set_state(&mut self, state: &HashMap<String, Tensor>) -> Result<()> {
         let find = |name: &str, like: &Tensor| -> Result<Tensor> {
             match state.get(name) {
@@ -198,7 +192,29 @@ impl Adam {
     }
 }
 
-/// The sum of a gradient's squares, in f64, so that nothing overflows; the same with any number of threads.
+impl Optimizer for Adam {
+    type Config = AdamConfig;
+
+    /// Starts with all moments at zero. The names of the variables are their places, from 0: see [`Adam::with_names`].
+    fn new(vars: Vec<Var>, config: AdamConfig) -> Result<Self> {
+        Self::with_names(vars.into_iter().enumerate().map(|(i, var)| (i.to_string(), var)), config)
+    }
+
+    /// Takes a step. Variables without a gradient stay as they are.
+    fn step(&mut self, grads: &GradStore) -> Result<()> {
+        self.step_with(|_, var| grads.get(var).cloned(), 1.0)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.config.lr
+    }
+
+    fn set_learning_rate(&mut self, lr: f64) {
+        self.config.lr = lr;
+    }
+}
+
+/// The sum of a gradient's squares, in f64, so that it does not overflow. It does not depend on the number of threads.
 ///
 /// # Errors
 /// Those of candle.
@@ -210,10 +226,10 @@ pub(crate) fn square_sum(gradient: &Tensor) -> Result<f64> {
     Ok(values(storage, layout)?.par_chunks(BLOCK).map(sum).collect::<Vec<_>>().iter().sum())
 }
 
-/// Values that one task takes.
+/// Values in one task.
 const BLOCK: usize = 1 << 14;
 
-/// average = decay * average + (1 - decay) * value, of a gradient or its square.
+/// `average = decay * average + (1 - decay) * value`, where the value is a scaled gradient or its square.
 struct Average {
     decay: f32,
     rest: f32,
@@ -246,7 +262,7 @@ impl InplaceOp2 for Average {
     }
 }
 
-/// weight = shrink * weight - rate * mean / (sqrt(square) / root + eps).
+/// `weight = shrink * weight - rate * mean / (sqrt(square) / root + eps)`.
 struct Update {
     rate: f32,
     root: f32,
@@ -308,10 +324,10 @@ mod tests {
 
     fn adam(vars: &[(&str, &Var)]) -> Adam {
         let vars = vars.iter().map(|(name, var)| (name.to_string(), (*var).clone()));
-        Adam::new(vars, AdamConfig { lr: 0.1, ..AdamConfig::default() }).unwrap()
+        Adam::with_names(vars, AdamConfig { lr: 0.1, ..AdamConfig::default() }).unwrap()
     }
 
-    /// Where `torch.optim.Adam([x, y], lr=0.1, betas=(0.5, 0.999))` is after five steps.
+    /// The variables after five steps of `torch.optim.Adam([x, y], lr=0.1, betas=(0.5, 0.999))`.
     const TORCH_X: [f32; 2] = [0.5395044, -1.6485602];
     const TORCH_Y: [f32; 2] = [0.031086855, 3.487861];
 
@@ -321,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_path_as_pytorch() {
+    fn adam_five_steps_match_pytorch() {
         let (x, y) = (var(&[1.0, -2.0]), var(&[0.5, 3.0]));
         let mut adam = adam(&[("x", &x), ("y", &y)]);
         for _ in 0..5 {
@@ -333,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_state_goes_on_bit_for_bit() {
+    fn adam_restored_state_takes_equal_steps() {
         let (x, y) = (var(&[1.0, -2.0]), var(&[0.5, 3.0]));
         let mut first = adam(&[("x", &x), ("y", &y)]);
         for _ in 0..3 {
@@ -341,7 +357,7 @@ mod tests {
         }
         let state = first.state().unwrap();
         let (x2, y2) = (var(&values(&x)), var(&values(&y)));
-        // Given in another order, to go by name.
+        // In another order: the state goes by name.
         let mut second = adam(&[("y", &y2), ("x", &x2)]);
         second.set_state(&state).unwrap();
         assert_eq!(second.steps(), 3);
@@ -353,17 +369,17 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_state_is_refused() {
+    fn adam_state_of_other_variables_is_refused() {
         let (x, y) = (var(&[1.0, -2.0]), var(&[1.0]));
         let state = adam(&[("x", &x)]).state().unwrap();
         assert!(adam(&[("y", &x)]).set_state(&state).unwrap_err().to_string().contains("y.mean"));
         assert!(adam(&[("x", &y)]).set_state(&state).unwrap_err().to_string().contains("x.mean has shape [2]"));
         let twice = [("x".to_string(), x.clone()), ("x".to_string(), x)];
-        assert!(Adam::new(twice, AdamConfig::default()).is_err());
+        assert!(Adam::with_names(twice, AdamConfig::default()).is_err());
     }
 
     #[test]
-    fn a_variable_without_a_gradient_stays() {
+    fn adam_variable_without_gradient_stays() {
         let (x, y, z) = (var(&[1.0]), var(&[2.0]), var(&[3.0]));
         let mut adam = adam(&[("x", &x), ("y", &y), ("z", &z)]);
         adam.step(&grads(&x, &y)).unwrap();

@@ -1,16 +1,30 @@
-//! Loss scaling for training in f16.
+//! Dynamic loss scaling for training in f16.
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
-/// Steps without trouble after which the scale is doubled.
+/// Steps without an overflow after which the scale is doubled.
 const PATIENCE: u32 = 2000;
 
-/// A scale that halves when a gradient does not fit into 16 bits, and doubles when all have fitted for long: PyTorch's
-/// `GradScaler`.
+/// Factor on the loss that keeps f16 gradients above 0: it is halved after an overflow, and doubled after 2000 steps without
+/// one. `GradScaler` of `PyTorch`.
+///
+/// ```
+/// use candle_core::DType;
+/// use lpips_train::LossScaler;
+///
+/// let mut scaler = LossScaler::new(DType::F16);
+/// assert_eq!(scaler.scale, 65536.0);
+/// // A gradient was not finite: skip the step.
+/// assert!(scaler.overflowed());
+/// assert_eq!(scaler.scale, 32768.0);
+///
+/// // f32 needs no scale, so that an overflow is an error.
+/// assert!(!LossScaler::new(DType::F32).overflowed());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LossScaler {
-    /// What the loss is multiplied by.
+    /// The factor on the loss.
     pub scale: f64,
     moves: bool,
     good: u32,
@@ -23,7 +37,8 @@ impl LossScaler {
         Self { scale: if moves { 65_536.0 } else { 1.0 }, moves, good: 0 }
     }
 
-    /// Whether a gradient that is not finite is the scale's fault, and the step to be skipped with a lower one.
+    /// Halves the scale after a gradient that is not finite. Returns whether the step is to be skipped: `false` where a lower
+    /// scale would not help.
     pub fn overflowed(&mut self) -> bool {
         if self.moves && self.scale > 2f64.powi(-14) {
             self.scale /= 2.0;
@@ -33,7 +48,7 @@ impl LossScaler {
         false
     }
 
-    /// A step went well.
+    /// Counts a step whose gradients were finite, and doubles the scale after enough of them.
     pub fn succeeded(&mut self) {
         self.good += 1;
         if self.moves && self.good == PATIENCE {
@@ -49,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn falls_at_once_and_rises_slowly() {
+    fn loss_scale_halves_on_overflow_and_doubles_after_patience() {
         let mut scaler = LossScaler::new(DType::F16);
         assert!(scaler.overflowed());
         assert_eq!(scaler.scale, 32_768.0);
@@ -60,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_range_of_f32_needs_none() {
+    fn loss_scale_stays_one_for_f32_and_bf16() {
         for dtype in [DType::F32, DType::BF16] {
             let mut scaler = LossScaler::new(dtype);
             assert!(!scaler.overflowed());

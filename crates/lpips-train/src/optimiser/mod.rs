@@ -1,4 +1,4 @@
-//! Adam, the learning rate's schedule and the scale of the loss.
+//! Adam, learning-rate schedules and loss scaling.
 
 mod adam;
 mod loss_scale;

@@ -1,61 +1,83 @@
-//! Where a training stands, in one file.
+//! Checkpoints: the state of a run in one safetensors file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
+use lpips_data::diff::{differences, sentence};
 use lpips_data::files;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::optimiser::LossScaler;
 
-/// The metadata's one key: JSON, as the order of several would be random.
+/// The one key of the metadata, with JSON as its value: the order of several keys would be random.
 const KEY: &str = "lpips-train";
-/// Grows when older files can't be read any more.
+/// The version of the format, which grows when older files can't be read any more.
 const FORMAT: u32 = 1;
 
-/// The file of the latest.
+/// The file name of the latest checkpoint.
 pub(crate) const LATEST: &str = "latest.safetensors";
 
 const MODEL: &str = "model.";
 const ADAM: &str = "adam.";
 
-/// How far a training has come.
+/// The position of a run: its epochs, batches and steps so far.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// Epochs that are complete.
+    /// The number of epochs that are complete.
     pub epoch: usize,
-    /// Batches of the next one that are.
+    /// The number of batches of the present epoch that are complete.
     pub batch: usize,
-    /// Steps taken, over all epochs, those that were skipped counted in.
+    /// The number of steps over all epochs, including those that were skipped.
     pub step: u64,
-    /// Steps that were skipped as a number did not fit into 16 bits.
+    /// The number of steps that were skipped.
     pub skipped: u64,
-    /// Whether the epochs that are complete have been scored.
+    /// Whether the held-out triplets were scored after the last complete epoch.
     pub scored: bool,
-    /// The best 2AFC score so far, of those after each epoch.
+    /// The best 2AFC score after an epoch so far.
     pub best: Option<f64>,
 }
 
-/// What must be the same for a training to go on, by what it is called.
+/// Everything that must be equal for a run to be resumed: names and values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity(pub Vec<(String, String)>);
 
-/// Everything that a training needs to go on, bit for bit.
+/// The state of a run: everything that is needed to resume it, to equal bits.
+///
+/// ```
+/// use candle_core::DType;
+/// use lpips_train::run_folder::checkpoint::{Identity, Position};
+/// use lpips_train::{Checkpoint, LossScaler};
+///
+/// let checkpoint = Checkpoint {
+///     identity: Identity(vec![("network".to_string(), "alex".to_string())]),
+///     position: Position { epoch: 1, step: 20, ..Position::default() },
+///     scaler: LossScaler::new(DType::F32),
+///     cached: Vec::new(),
+///     model: Default::default(),
+///     adam: Default::default(),
+/// };
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("latest.safetensors");
+/// checkpoint.save(&path)?;
+/// assert_eq!(Checkpoint::load(&path)?.position.step, 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
-    /// Whose it is.
+    /// The training that it belongs to.
     pub identity: Identity,
-    /// How far it has come.
+    /// The position of the run.
     pub position: Position,
-    /// The scale of the loss.
+    /// The factor on the loss.
     pub scaler: LossScaler,
-    /// Triplets whose taps are in the cache, by number.
+    /// The numbers of the triplets whose features are cached.
     pub cached: Vec<u32>,
-    /// The weights that have moved.
+    /// The parameters that differ from the weights that they started from, by name.
     pub model: BTreeMap<String, Tensor>,
-    /// The optimiser's state.
+    /// The optimiser's state: see [`Adam::state`](crate::Adam::state).
     pub adam: BTreeMap<String, Tensor>,
 }
 
@@ -69,7 +91,7 @@ struct Header {
 }
 
 impl Checkpoint {
-    /// Writes it, whole or not at all.
+    /// Writes the checkpoint to a file, whole or not at all.
     ///
     /// # Errors
     /// A folder that can't be written to, or a full disk.
@@ -88,7 +110,7 @@ impl Checkpoint {
         Ok(files::write_tensors(path, &model.chain(adam).collect(), (KEY, header))?)
     }
 
-    /// Reads what [`Self::save`] wrote.
+    /// Reads a file of [`Self::save`].
     ///
     /// # Errors
     /// A file that can't be read, is cut short, or is none of these.
@@ -118,61 +140,64 @@ impl Checkpoint {
 }
 
 impl Identity {
-    /// Refuses to go on where another training left off.
+    /// Checks that the checkpoint in `path` belongs to the training `wanted`.
     ///
     /// # Errors
-    /// They differ; the message says in what.
+    /// The parts in which they differ, with both values.
     pub fn check(&self, wanted: &Self, path: &Path) -> Result<()> {
-        for (name, wanted) in &wanted.0 {
-            let is = self.0.iter().find(|(known, _)| known == name).map_or("unknown", |(_, is)| is);
-            if is != wanted {
-                let reason = format!(
-                    "belongs to a training whose {name} is {is}, and here it is {wanted}: give what it was started with"
-                );
-                return Err(Error::checkpoint(path, reason));
-            }
+        let found = differences(&self.settings(), &wanted.settings());
+        if found.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let reason = format!(
+            "belongs to a training with other settings ({}): give those that it was started with",
+            sentence(&found)
+        );
+        Err(Error::checkpoint(path, reason))
+    }
+
+    fn settings(&self) -> Value {
+        self.0.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
     }
 }
 
-/// The checkpoints of a run's folder.
+/// The files of checkpoints in a run's folder.
 #[derive(Debug, Clone)]
 pub struct Checkpoints {
     folder: PathBuf,
 }
 
 impl Checkpoints {
-    /// In `folder`, which is made where it is not there.
+    /// Opens a folder, which is created where it is missing.
     ///
     /// # Errors
-    /// A folder that can't be made.
+    /// A folder that can't be created.
     pub fn new(folder: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, "made", &error))?;
         Ok(Self { folder })
     }
 
-    /// The latest.
+    /// The path of the latest checkpoint.
     pub fn latest(&self) -> PathBuf {
         self.folder.join(LATEST)
     }
 
-    /// The one with the best score.
+    /// The path of the checkpoint with the best 2AFC score.
     pub fn best(&self) -> PathBuf {
         self.folder.join("best.safetensors")
     }
 
-    /// The one after so many epochs.
+    /// The path of the checkpoint after so many epochs.
     pub fn epoch(&self, epoch: usize) -> PathBuf {
         self.folder.join(format!("epoch-{epoch:04}.safetensors"))
     }
 
-    /// The one before a step that diverged.
+    /// The path of the state before a step that diverged.
     pub fn diverged(&self) -> PathBuf {
         self.folder.join("diverged.safetensors")
     }
 
-    /// Removes those of epochs after this position, as they are to be done again.
+    /// Removes the checkpoints of epochs after this position, which are going to be repeated.
     ///
     /// # Errors
     /// A folder that can't be read or written to.
@@ -188,7 +213,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Removes all epochs' but the last `keep`, and what a run that was killed has left unfinished here.
+    /// Removes the checkpoints of all epochs but the last `keep`, and unfinished files of a run that was killed.
     ///
     /// # Errors
     /// A folder that can't be read or written to.
@@ -200,7 +225,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Those of epochs that are there, in their order.
+    /// The checkpoints of epochs, in the order of the epochs.
     fn epochs(&self) -> Result<Vec<(usize, PathBuf)>> {
         let fail = |error: std::io::Error| Error::io(&self.folder, "read", &error);
         let mut epochs = Vec::new();

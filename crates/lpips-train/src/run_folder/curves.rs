@@ -1,4 +1,4 @@
-//! Curves of a run as SVG files.
+//! Curves of a run, drawn as SVG files.
 
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub(crate) fn draw(
     let lines: Vec<Line> = lins
         .iter()
         .map(|(name, weights)| {
-            // From the largest down, over the share of channels, as layers differ in how many they have.
+            // Over the share of channels, as layers differ in their number of channels.
             let mut weights = weights.clone();
             weights.sort_by(|a, b| b.total_cmp(a));
             let share = |i: usize| 100.0 * (i + 1) as f64 / weights.len() as f64;
@@ -50,7 +50,7 @@ pub(crate) fn draw(
     chart(&folder.join("lins.svg"), title, ("channels, %", "weight"), &lines, None)
 }
 
-/// An exponential mean, started without a bias.
+/// The exponential moving average of a curve, without a bias at its start.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let keep = 1.0 - 1.0 / (1.0 + points.len() as f64 / 40.0);
     let (mut sum, mut weight) = (0.0, 0.0);

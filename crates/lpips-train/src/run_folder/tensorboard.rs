@@ -1,11 +1,11 @@
-//! Event files that `TensorBoard` shows: records (`TFRecord`) of protocol buffers, written by hand as there are but three kinds.
+//! `TensorBoard` event files: protocol buffers in `TFRecord` framing, encoded by hand as three kinds of message suffice.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What is written waits at most so long for the disk.
+/// The longest time that events stay in the buffer.
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// An event file.
@@ -17,7 +17,7 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// A new event file in `folder`.
+    /// Creates an event file in `folder`.
     ///
     /// # Errors
     /// A folder that can't be written to.
@@ -34,12 +34,12 @@ impl Events {
         Ok(events)
     }
 
-    /// The file.
+    /// The path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds values at a step, by name.
+    /// Writes values of a step, by name.
     ///
     /// # Errors
     /// A full disk.
@@ -62,7 +62,7 @@ impl Events {
         Ok(())
     }
 
-    /// Hands everything to the system.
+    /// Flushes the buffer.
     ///
     /// # Errors
     /// A full disk.
@@ -84,7 +84,7 @@ fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// A protocol buffer under way.
+/// Encoder of one protocol buffer.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -123,12 +123,12 @@ impl Message {
     }
 }
 
-/// The records' checksum: a CRC-32C, turned and shifted so that a checksum of checksums is a good one too.
+/// The checksum of a record: a CRC-32C, rotated and shifted as `TFRecord` prescribes.
 fn masked(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// CRC-32C (Castagnoli), bit by bit: records are short.
+/// CRC-32C (Castagnoli), bit by bit, as records are short.
 fn crc32c(data: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
     !data.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
@@ -138,7 +138,7 @@ fn crc32c(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// A record's fields: number, and the bytes of a length-delimited one or the number's little-endian bytes.
+    /// Decodes the fields of a message: the number of each, and its bytes (little-endian for numbers).
     fn fields(mut data: &[u8]) -> Vec<(u64, Vec<u8>)> {
         fn varint(data: &mut &[u8]) -> u64 {
             let mut value = 0;
@@ -174,12 +174,12 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_the_standard_one() {
+    fn crc32c_check_value_matches_standard() {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn tensorboard_event_file_roundtrip() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = Events::create(folder.path()).unwrap();
         events.scalars(300, &[("loss", 0.25), ("accuracy", 0.75)]).unwrap();

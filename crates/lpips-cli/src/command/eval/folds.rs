@@ -13,6 +13,7 @@ use lpips_eval::page::PageContext;
 use lpips_eval::results::{Header, Results};
 use lpips_eval::statistics::moments;
 use lpips_eval::table::{ScoreRow, rows};
+use lpips_train::config::Layer;
 use lpips_train::cross_validation::train;
 use lpips_train::{Config, Event};
 
@@ -112,13 +113,13 @@ impl Folds {
     }
 
     fn config(&self, score: &Score) -> Result<Config> {
-        let file = self.train.as_deref().map(lpips_train::config::read).transpose().map_err(failure)?;
-        let name = self.train.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-        let size = format!("[data]\nsize = {}", score.pictures.options().size);
-        let layers =
-            [("--size", size.as_str())].into_iter().chain(file.iter().map(|text| (name.as_str(), text.as_str())));
-        let mut config = Config::merged(layers).map_err(failure)?;
         let size = score.pictures.options().size;
+        let mut layers = vec![Layer::of("--size", &serde_json::json!({"data": {"size": size}})).map_err(failure)?];
+        if let Some(file) = &self.train {
+            layers.push(Layer::read(file).map_err(failure)?);
+        }
+        let name = self.train.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let mut config = Config::merged(layers).map_err(failure)?;
         if config.data.size != size {
             let own = config.data.size;
             let message = format!("{name} trains at {own} pixels a side, and --size {size} scores: expected one size");

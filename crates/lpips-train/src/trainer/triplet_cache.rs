@@ -1,4 +1,11 @@
-//! What a frozen network sees in triplets, kept on disk from the first epoch on.
+//! On-disk cache of a frozen backbone's features of triplets, filled during the first epoch.
+//!
+//! One file of fixed-size records, addressed by the triplet's number: no hashing, no lookup, one read for a triplet. This is not
+//! `lpips_core::cache::FeatureCache`, which names entries by a hash of the pixels, one file for each picture, and evicts the
+//! least recently used. That one serves folders that many runs share. Here it would cost three files, three hashes and three
+//! checksums for each triplet (BAPPS has 151,400 triplets to train on) in steps of a few milliseconds, and its eviction would
+//! break the promise that a resumed run repeats the same bits: which triplets are computed together decides the last bits of
+//! their features, so that the set of cached triplets has to be a part of the checkpoint.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -8,26 +15,26 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Taps of triplets in a file of records of one size, by the triplet's number.
+/// Taps of triplets, in a file of records of one size.
 #[derive(Debug)]
-pub(crate) struct Cache {
+pub(super) struct TripletCache {
     path: PathBuf,
     file: File,
-    /// How many triplets have room; the rest are computed anew each time.
-    room: usize,
-    /// Which of them are there.
+    /// The number of triplets that fit; the backbone computes the rest in every epoch.
+    capacity: usize,
+    /// Whether each triplet is cached, by number.
     held: Vec<bool>,
     /// The taps' shapes for one picture, (H, W, C).
     shapes: Vec<[usize; 3]>,
 }
 
-impl Cache {
-    /// In the file at `path`, for `triplets` triplets with taps of these shapes, (H, W, C), and at most `limit` bytes. What an
-    /// earlier run has left there is kept for the triplets `held`.
+impl TripletCache {
+    /// Opens the file at `path`, for `triplets` triplets with taps of these shapes, (H, W, C), and at most `limit` bytes. The
+    /// records of an earlier run stay valid for the triplets `held`.
     ///
     /// # Errors
     /// A file that can't be opened.
-    pub(crate) fn open(
+    pub(super) fn open(
         path: PathBuf,
         triplets: usize,
         shapes: Vec<[usize; 3]>,
@@ -36,18 +43,18 @@ impl Cache {
     ) -> Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| Error::io(&path, "opened", &error))?;
-        let mut cache = Self { path, file, room: triplets, held: vec![false; triplets], shapes };
+        let mut cache = Self { path, file, capacity: triplets, held: vec![false; triplets], shapes };
         let record = cache.record() as u64;
         let fit = usize::try_from(limit / record.max(1)).unwrap_or(usize::MAX);
         if fit < triplets {
             tracing::warn!(
-                "features of {triplets} triplets take {:.1} GB, of which {:.1} are allowed: those of {fit} are kept",
+                "features of {triplets} triplets take {:.1} GB, of which {:.1} are allowed: those of {fit} are cached",
                 record as f64 * triplets as f64 / 1e9,
                 limit as f64 / 1e9
             );
-            cache.room = fit;
+            cache.capacity = fit;
         }
-        // The file may be another than the run had: it is removed at a run's end.
+        // A run removes the file at its end, so that it may be shorter than the checkpoint says.
         let length = cache.file.metadata().map_err(|error| Error::io(&cache.path, "read", &error))?.len();
         for &number in held {
             let is_there = (u64::from(number) + 1) * record <= length;
@@ -58,45 +65,46 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The triplets that are there.
-    pub(crate) fn held(&self) -> Vec<u32> {
+    /// The numbers of the cached triplets.
+    pub(super) fn held(&self) -> Vec<u32> {
         self.held.iter().zip(0..).filter(|(held, _)| **held).map(|(_, number)| number).collect()
     }
 
-    /// Brings what was put in to the disk, so that a checkpoint may rely on it.
+    /// Syncs the file, so that a checkpoint may rely on it.
     ///
     /// # Errors
     /// A full disk.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub(super) fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| self.fail(&error))
     }
 
-    /// The places of those of these triplets that are not there.
-    pub(crate) fn missing(&self, numbers: &[u32]) -> Vec<u32> {
+    /// The places in `numbers` of the triplets that are not cached.
+    pub(super) fn missing(&self, numbers: &[u32]) -> Vec<u32> {
         numbers.iter().zip(0..).filter(|(number, _)| !self.held[**number as usize]).map(|(_, place)| place).collect()
     }
 
-    /// The taps of these triplets, (3 N, H, W, C), references first: those at the places `fresh` are given, the others are read.
+    /// The taps of these triplets, (3 N, H, W, C), references first. Those at the places `missing` are taken from `computed`, the
+    /// others are read.
     ///
     /// # Errors
     /// A file that can't be read.
-    pub(crate) fn get(
+    pub(super) fn get(
         &mut self,
         numbers: &[u32],
-        fresh: &[u32],
-        given: &[Tensor],
+        missing: &[u32],
+        computed: &[Tensor],
         device: &Device,
     ) -> Result<Vec<Tensor>> {
         let (n, floats) = (numbers.len(), self.floats());
-        let given = given.iter().map(|tap| tap.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>());
-        let given = given.collect::<candle_core::Result<Vec<_>>>()?;
+        let computed = computed.iter().map(|tap| tap.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>());
+        let computed = computed.collect::<candle_core::Result<Vec<_>>>()?;
         let mut taps: Vec<Vec<f32>> = floats.iter().map(|floats| vec![0.0; 3 * n * floats]).collect();
         let mut record = vec![0; self.record()];
         for (i, &number) in numbers.iter().enumerate() {
-            if let Some(place) = fresh.iter().position(|place| *place as usize == i) {
-                for ((tap, given), &floats) in taps.iter_mut().zip(&given).zip(&floats) {
+            if let Some(place) = missing.iter().position(|place| *place as usize == i) {
+                for ((tap, computed), &floats) in taps.iter_mut().zip(&computed).zip(&floats) {
                     for part in 0..3 {
-                        let from = &given[(part * fresh.len() + place) * floats..][..floats];
+                        let from = &computed[(part * missing.len() + place) * floats..][..floats];
                         tap[(part * n + i) * floats..][..floats].copy_from_slice(from);
                     }
                 }
@@ -120,12 +128,12 @@ impl Cache {
         Ok(tensors.collect::<candle_core::Result<_>>()?)
     }
 
-    /// Keeps the taps of these triplets, as far as there is room.
+    /// Stores the taps of these triplets, up to the capacity.
     ///
     /// # Errors
     /// A full disk.
-    pub(crate) fn put(&mut self, numbers: &[u32], taps: &[Tensor]) -> Result<()> {
-        if numbers.iter().all(|number| self.held[*number as usize] || *number as usize >= self.room) {
+    pub(super) fn put(&mut self, numbers: &[u32], taps: &[Tensor]) -> Result<()> {
+        if numbers.iter().all(|number| self.held[*number as usize] || *number as usize >= self.capacity) {
             return Ok(());
         }
         let n = numbers.len();
@@ -133,7 +141,7 @@ impl Cache {
         let (values, floats) = (values.collect::<candle_core::Result<Vec<_>>>()?, self.floats());
         let mut record = Vec::with_capacity(self.record());
         for (i, &number) in numbers.iter().enumerate() {
-            if number as usize >= self.room {
+            if number as usize >= self.capacity {
                 continue;
             }
             record.clear();
@@ -153,7 +161,7 @@ impl Cache {
         self.shapes.iter().map(|shape| shape.iter().product()).collect()
     }
 
-    /// Bytes of a triplet's taps.
+    /// The bytes of one record: the taps of a triplet.
     fn record(&self) -> usize {
         3 * size_of::<f32>() * self.floats().iter().sum::<usize>()
     }
@@ -168,7 +176,7 @@ impl Cache {
     }
 
     /// The file.
-    pub(crate) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -193,40 +201,40 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_what_it_was_given_in_another_order_and_after_a_break() {
+    fn triplet_cache_get_returns_stored_taps_in_any_order_and_after_reopening() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("features");
-        let mut cache = Cache::open(path.clone(), 5, SHAPES.to_vec(), 1 << 20, &[]).unwrap();
+        let mut cache = TripletCache::open(path.clone(), 5, SHAPES.to_vec(), 1 << 20, &[]).unwrap();
         let three = taps(3, 0.0);
         cache.put(&[4, 0, 2], &three).unwrap();
         assert_eq!(cache.missing(&[0, 1, 4, 3]), [1, 3]);
         assert_eq!(values(&cache.get(&[4, 0, 2], &[], &[], &Device::Cpu).unwrap()), values(&three));
-        // The second of the three as if it were not there.
+        // The second of the three as if it were missing.
         let second: Vec<Tensor> = three
             .iter()
             .map(|tap| tap.index_select(&Tensor::new(&[1u32, 4, 7], &Device::Cpu).unwrap(), 0).unwrap())
             .collect();
         assert_eq!(values(&cache.get(&[4, 3, 2], &[1], &second, &Device::Cpu).unwrap()), values(&three));
         // Picture 1 of the three batches of three is picture 0 of two.
-        let turned = cache.get(&[0, 4], &[], &[], &Device::Cpu).unwrap();
-        for (turned, three) in turned.iter().zip(&three) {
+        let swapped = cache.get(&[0, 4], &[], &[], &Device::Cpu).unwrap();
+        for (swapped, three) in swapped.iter().zip(&three) {
             let expected = three.index_select(&Tensor::new(&[1u32, 0, 4, 3, 7, 6], &Device::Cpu).unwrap(), 0).unwrap();
-            assert_eq!(values(std::slice::from_ref(turned)), values(&[expected]));
+            assert_eq!(values(std::slice::from_ref(swapped)), values(&[expected]));
         }
         let held = cache.held();
         assert_eq!(held, [0, 2, 4]);
-        let mut later = Cache::open(path, 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
+        let mut later = TripletCache::open(path, 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
         drop(std::fs::remove_file(later.path()));
-        let anew = Cache::open(later.path().to_path_buf(), 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
-        assert!(anew.held().is_empty());
+        let reopened = TripletCache::open(later.path().to_path_buf(), 5, SHAPES.to_vec(), 1 << 20, &held).unwrap();
+        assert!(reopened.held().is_empty());
         assert_eq!(values(&later.get(&[4, 0, 2], &[], &[], &Device::Cpu).unwrap()), values(&three));
     }
 
     #[test]
-    fn keeps_to_its_limit() {
+    fn triplet_cache_put_stops_at_its_size_limit() {
         let folder = tempfile::tempdir().unwrap();
         // A triplet takes 3 * 16 floats.
-        let mut cache = Cache::open(folder.path().join("features"), 5, SHAPES.to_vec(), 2 * 192, &[]).unwrap();
+        let mut cache = TripletCache::open(folder.path().join("features"), 5, SHAPES.to_vec(), 2 * 192, &[]).unwrap();
         cache.put(&[0, 1, 2], &taps(3, 0.0)).unwrap();
         assert_eq!(cache.held(), [0, 1]);
         assert_eq!(cache.missing(&[0, 2]), [1]);
