@@ -1,4 +1,4 @@
-//! Turns noise into a picture by walking down the LPIPS distance to it with Adam: what the network sees as equal.
+//! Turns noise into a picture by minimising the LPIPS distance to a target with Adam.
 //!
 //! `cargo run --release --example perceptual_loss [STEPS [FOLDER]]` writes a frame every 20 steps and prints the distance.
 

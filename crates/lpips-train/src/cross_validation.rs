@@ -15,8 +15,9 @@ use crate::run_folder::checkpoint::Checkpoint;
 use crate::run_folder::{self, RunFolder};
 use crate::trainer::{Event, Splits, Trainer};
 
-/// Trains on the triplets of `set`, or resumes the training in the run folder `out`. `report` is called for each event, with the
-/// number of steps of the whole run. Returns the trained metric, or `None` where `stop` was set before the end.
+/// Trains on the triplets of `set`, or resumes the training in the run folder `out`. `report` is called for each event,
+/// with the number of steps of the whole run. Returns the trained metric, or `None` where `stop` was set before the
+/// end.
 ///
 /// # Errors
 /// A folder that holds another training, and those of [`Trainer::run`].

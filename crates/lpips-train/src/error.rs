@@ -22,7 +22,7 @@ pub enum Error {
     /// A setting that does not exist.
     #[error("{layer}: there is no setting {name}: {hint}")]
     UnknownSetting {
-        /// Where it was given: a file, or the command line.
+        /// The source of the setting: a file, or the command line.
         layer: String,
         /// The setting, as `group.key`.
         name: String,
@@ -32,21 +32,21 @@ pub enum Error {
     /// Settings that can't be read, or a value of another type than its setting's.
     #[error("{layer}: {reason}")]
     Settings {
-        /// Where they were given: a file, or the command line.
+        /// The source of the settings: a file, or the command line.
         layer: String,
-        /// What is wrong, and what was expected.
+        /// The problem, and the expected form.
         reason: String,
     },
     /// Settings that contradict each other, or name something that does not exist.
     #[error("{reason}")]
     Conflict {
-        /// Which ones, and what to do.
+        /// The settings, and what to do.
         reason: String,
     },
     /// Weights that do not fit the model, or are missing.
     #[error("{reason}")]
     Weights {
-        /// Which one, and what was expected.
+        /// The weights, and what was expected.
         reason: String,
     },
     /// A checkpoint that can't be read, or belongs to another training.
@@ -54,7 +54,7 @@ pub enum Error {
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         reason: String,
     },
     /// A run folder that another training is writing to.
@@ -73,9 +73,9 @@ pub enum Error {
         step: u64,
         /// The epoch, from 1.
         epoch: usize,
-        /// What is not finite.
+        /// The number that is not finite.
         reason: String,
-        /// Where the state before the step was saved, or why it was not.
+        /// The file of the state before the step, or the reason why it was not saved.
         saved: String,
         /// The names of the step's triplets.
         triplets: Vec<String>,
@@ -95,7 +95,8 @@ impl From<candle_core::Error> for Error {
 }
 
 impl Error {
-    /// Whether the caller's choice was wrong, rather than a file, a device or the training itself.
+    /// Returns whether the caller's choice was wrong (exit code 2), rather than a file, a device or the training
+    /// itself.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Setting { .. }
@@ -104,8 +105,8 @@ impl Error {
             | Self::Conflict { .. }
             | Self::Weights { .. } => true,
             Self::Checkpoint { .. } | Self::Locked { .. } | Self::Diverged { .. } => false,
-            Self::Data(lpips_data::Error::Metric(error)) | Self::Metric(error) => error.is_usage(),
             Self::Data(error) => error.is_usage(),
+            Self::Metric(error) => error.is_usage(),
         }
     }
 
@@ -132,5 +133,19 @@ impl Error {
     /// An error of a checkpoint: which, and what is wrong with it.
     pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Checkpoint { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Error;
+
+    #[test]
+    fn train_error_is_usage_only_where_the_choice_was_wrong() {
+        assert!(Error::conflict("a and b").is_usage());
+        assert!(Error::settings("a.toml", "is empty").is_usage());
+        assert!(!Error::file("a.png", "is empty").is_usage());
+        assert!(!Error::checkpoint("a.safetensors", "is cut short").is_usage());
+        assert!(!Error::Locked { path: "run".into() }.is_usage());
     }
 }

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-TRUNKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
+BACKBONES = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 
 
 def picture(path):
@@ -34,9 +34,9 @@ def package(run):
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["lpips"])
     metric = lpips.LPIPS(net=about["net"], version=about["version"], pretrained=False, pnet_rand=True, verbose=False)
-    trunk = load_file(os.path.join(os.environ["LPIPS_WEIGHTS_DIR"], TRUNKS[about["net"]] + ".safetensors"))
+    backbone = load_file(os.path.join(os.environ["LPIPS_WEIGHTS_DIR"], BACKBONES[about["net"]] + ".safetensors"))
     names = [name for name in metric.state_dict() if name.startswith("net.")]
-    metric.load_state_dict({name: trunk["features." + name.split(".", 2)[2]] for name in names}, strict=False)
+    metric.load_state_dict({name: backbone["features." + name.split(".", 2)[2]] for name in names}, strict=False)
     result = metric.load_state_dict(load_file(path), strict=False)
     assert not result.unexpected_keys, result.unexpected_keys
     print(f"{path}: {about}")

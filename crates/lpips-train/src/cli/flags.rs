@@ -29,7 +29,8 @@ impl Flags {
 
 #[derive(Debug, Default, Args, Serialize)]
 struct ModelFlags {
-    /// Trained weights: lin (heads on a frozen backbone), tune (all), scratch (all, from a random backbone) [default: lin].
+    /// Trained weights: lin (heads on a frozen backbone), tune (all), scratch (all, from a random backbone) [default:
+    /// lin].
     #[arg(long, value_name = "PHASE")]
     phase: Option<String>,
 

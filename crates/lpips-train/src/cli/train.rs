@@ -166,8 +166,8 @@ struct Start {
     is_own: bool,
 }
 
-/// Installs the signal handler. Returns the flag that a signal sets, and the flag to set once there is anything to save: a
-/// signal before that, and a second one after it, ends the command at once.
+/// Installs the signal handler. Returns the flag that a signal sets, and the flag to set once there is anything to
+/// save: a signal before that, and a second one after it, ends the command at once.
 fn signals() -> Result<(Arc<AtomicBool>, Arc<AtomicBool>)> {
     let (stop, saves) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (stops, has_begun) = (stop.clone(), saves.clone());

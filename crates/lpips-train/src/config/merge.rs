@@ -61,8 +61,8 @@ impl Config {
     /// A layer that names a preset of the augmentation replaces all values of the layers before.
     ///
     /// # Errors
-    /// A setting that does not exist (the message suggests the nearest), of another type, or out of range; or settings that
-    /// contradict each other.
+    /// A setting that does not exist (the message suggests the nearest), of another type, or out of range; or settings
+    /// that contradict each other.
     pub fn merged(layers: impl IntoIterator<Item = Layer>) -> Result<Self> {
         let mut all = Layer::of("the defaults", &Self::default())?.values;
         for Layer { name, mut values } in layers {

@@ -60,7 +60,7 @@ impl Config {
     /// A hash of all settings.
     ///
     /// # Errors
-    /// Those of [`Self::to_toml`].
+    /// See [`Self::to_toml`].
     pub fn digest(&self) -> Result<String> {
         // Under the key's former name, so that hashes in files of earlier versions still match.
         let text = self.to_toml()?.replace("backbone_lr_factor", "trunk_lr_factor");

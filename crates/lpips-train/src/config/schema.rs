@@ -81,8 +81,8 @@ pub struct Config {
 settings! {
     /// Settings of the triplets: `[data]`.
     DataSettings {
-        /// Triplets to train on: BAPPS roots, folders of triplets (ref, p0, p1, judge), or lists (.csv, .jsonl), in this order.
-        /// If empty: a small built-in set of samples, to show how training works.
+        /// Triplets to train on: BAPPS roots, folders of triplets (ref, p0, p1, judge), or lists (.csv, .jsonl), in
+        /// this order. If empty: a small built-in set of samples, to show how training works.
         train: Vec<PathBuf> = Vec::new(),
         /// Held-out triplets to score after each epoch, of the same kinds. May be empty.
         val: Vec<PathBuf> = Vec::new(),
@@ -90,7 +90,8 @@ settings! {
         size: usize = 64,
         /// Whether each epoch has an order of its own. If false: roots in the order given, files by name.
         shuffle: bool = true,
-        /// Whether pictures that can't be read are left out, with a line in the log. If false, the first one ends the run.
+        /// Whether pictures that can't be read are left out, with a line in the log. If false, the first one ends the
+        /// run.
         skip_broken: bool = false,
         /// Number of threads that decode pictures ahead of the step.
         workers: usize = 2,
@@ -100,7 +101,8 @@ settings! {
 settings! {
     /// Settings of the augmentation: `[augment]`. All values 0: pictures stay as they are, as in the published recipe.
     AugmentSettings {
-        /// Preset of the values below: none (as published), safe or aggressive. Values that are set beside it take precedence.
+        /// Preset of the values below: none (as published), safe or aggressive. Values that are set beside it take
+        /// precedence.
         preset: String = "none".to_string(),
         /// Whether each picture of a triplet is changed by a draw of its own. Judgments need not hold then.
         independent: bool = false,
@@ -135,24 +137,24 @@ settings! {
         /// Network: alex, vgg or squeeze; also vgg11, vgg13, vgg19 or `squeezenet1_0`.
         #[serde(with = "by_name")]
         net: Network = Network::AlexNet,
-        /// Trained weights. lin: heads on a frozen backbone. tune: all weights, from a pretrained backbone. scratch: all weights,
-        /// from a random backbone.
+        /// Trained weights. lin: heads on a frozen backbone. tune: all weights, from a pretrained backbone. scratch:
+        /// all weights, from a random backbone.
         phase: Phase = Phase::Lin,
         /// Version of the input's scaling: 0.1 normalises by ImageNet's mean and deviation, 0.0 does not.
         #[serde(with = "by_name")]
         version: Version = Version::V0_1,
         /// Layers to tap. If empty: those of the published metric.
         taps: Vec<String> = Vec::new(),
-        /// Files of weights to start from (safetensors or .pth), with any of features.*, linN.weight and rank.model.*. The last
-        /// file that has a tensor takes precedence.
+        /// Files of weights to start from (safetensors or .pth), with any of features.*, linN.weight and rank.model.*.
+        /// The last file that has a tensor takes precedence.
         init: Vec<PathBuf> = Vec::new(),
         /// Loss: ranking (as published), mlp or logistic.
         #[serde(with = "by_name")]
         loss: LossKind = LossKind::Ranking,
         /// Probability that a channel's squared difference is dropped before the lin heads, from 0 to below 1.
         dropout: f64 = 0.5,
-        /// Weights that are clamped at 0 or above after each step. published: those of every 1x1 convolution, in the backbone too
-        /// (SqueezeNet has some), as the published trainer does. heads: those of the lin heads alone.
+        /// Weights that are clamped at 0 or above after each step. published: those of every 1x1 convolution, in the
+        /// backbone too (SqueezeNet has some), as the published trainer does. heads: those of the lin heads alone.
         clamp: Clamp = Clamp::Published,
     }
 }

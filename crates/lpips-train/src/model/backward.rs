@@ -39,11 +39,11 @@ impl Model {
         }
     }
 
-    /// The loss over features of a frozen backbone, and the gradients of `scale` times the loss for the heads and the loss's
-    /// own network. The memory of `features` is used again: nothing else may hold them.
+    /// The loss over features of a frozen backbone, and the gradients of `scale` times the loss for the heads and the
+    /// loss's own network. The memory of `features` is used again: nothing else may hold them.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn learn_head(
         &self,
         batch: &Batch,
@@ -108,16 +108,16 @@ impl Model {
         })
     }
 
-    /// Returns pooled buffers to the system where the backward pass recomputes activations, as memory counts more than time
-    /// there.
+    /// Returns pooled buffers to the system where the backward pass recomputes activations, as memory counts more than
+    /// time there.
     fn release_memory(&self) {
         if self.recompute {
             ops::release_memory();
         }
     }
 
-    /// The loss over taps, and the gradients of `scale` times the loss: for the heads and the loss's own network, and for the
-    /// taps where the backbone is trained.
+    /// The loss over taps, and the gradients of `scale` times the loss: for the heads and the loss's own network, and
+    /// for the taps where the backbone is trained.
     fn head_gradients(
         &self,
         built: &Built,

@@ -52,7 +52,7 @@ pub struct Model {
     /// Whether the backward pass recomputes activations.
     recompute: bool,
     params: Params,
-    /// The metric and the loss on these parameters, where they need not be built anew for each step.
+    /// The metric and the loss on these parameters, where steps share them.
     built: Option<Built>,
     device: Device,
 }
@@ -74,8 +74,8 @@ pub struct BatchFeatures {
 }
 
 impl Model {
-    /// The initial parameters that a configuration names. Where a checkpoint `will_be_set` by [`Self::set_state`], no official
-    /// weights are looked for.
+    /// The initial parameters that a configuration names. Where a checkpoint `will_be_set` by [`Self::set_state`], no
+    /// official weights are looked for.
     ///
     /// # Errors
     /// Weights that are not found or do not fit, or a tap that the network does not have.
@@ -105,7 +105,7 @@ impl Model {
     /// Freezes the backbone: its parameters become constants, as in the phase `lin`.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn freeze_backbone(&mut self) -> Result<()> {
         self.params.freeze_backbone();
         (self.phase, self.recompute) = (Phase::Lin, false);
@@ -137,10 +137,11 @@ impl Model {
         self.params.variables()
     }
 
-    /// Copies of the parameters that a checkpoint holds, by name: those that differ from the weights that they started from.
+    /// Copies of the parameters that a checkpoint holds, by name: those that differ from the weights that they started
+    /// from.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         self.params.state()
     }
@@ -157,13 +158,14 @@ impl Model {
     /// A hash of the backbone's values where it is frozen, empty where it is trained.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn frozen_digest(&self) -> Result<String> {
         self.params.frozen_digest()
     }
 
-    /// Whether the backbone's features of a picture stay the same from now on. In the phase `lin` the published trainer clamps
-    /// some of SqueezeNet's frozen weights after the first step, so that features of that step differ from later ones.
+    /// Whether the backbone's features of a picture stay the same from now on. In the phase `lin` the published trainer
+    /// clamps some of SqueezeNet's frozen weights after the first step, so that features of that step differ from later
+    /// ones.
     pub fn is_settled(&self) -> bool {
         !self.trains_backbone() && self.params.is_settled(self.clamp)
     }
@@ -171,7 +173,7 @@ impl Model {
     /// Sets negative weights of the clamped 1x1 convolutions to 0, after a step.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn clamp(&mut self) -> Result<()> {
         if self.params.clamp(self.clamp)? {
             self.rebuild()?;
@@ -181,7 +183,7 @@ impl Model {
 
     fn rebuild(&mut self) -> Result<()> {
         self.built = None;
-        // In f32 variables change in place. In 16 bits the metric computes on copies, which every step makes anew.
+        // In f32 variables change in place. In 16 bits the metric computes on copies, which every step replaces.
         if self.dtype == DType::F32 || !self.trains_backbone() {
             self.built = Some(self.build()?);
         }
@@ -209,12 +211,13 @@ impl Model {
     /// The metric on the present parameters.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn lpips(&self) -> Result<Lpips> {
         Ok(self.built()?.into_owned().lpips)
     }
 
-    /// The backbone's taps of a batch, for [`Self::learn_head`]. They may be used again as long as [`Self::is_settled`] holds.
+    /// The backbone's taps of a batch, for [`Self::learn_head`]. They may be used again as long as [`Self::is_settled`]
+    /// holds.
     ///
     /// # Errors
     /// Pictures that are too small for the network, and those of candle.
@@ -238,11 +241,11 @@ impl Model {
         Ok((d0.flatten_all()?.to_vec1()?, d1.flatten_all()?.to_vec1()?))
     }
 
-    /// The tensors of the published package's file, under its names: the lin heads, and the backbone where it differs from the
-    /// weights that it started from.
+    /// The tensors of the published package's file, under its names: the lin heads, and the backbone where it differs
+    /// from the weights that it started from.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn published(&self) -> Result<BTreeMap<String, Tensor>> {
         self.params.published(self.network.architecture(), &self.taps)
     }

@@ -65,7 +65,8 @@ impl Param {
         }
     }
 
-    /// The tensor in the type that the model computes in: in 16 bits a variable of its own, so that its gradient is found.
+    /// The tensor in the type that the model computes in: in 16 bits a variable of its own, so that its gradient is
+    /// found.
     pub(super) fn to_dtype(&self, dtype: DType) -> candle_core::Result<Tensor> {
         let tensor = self.tensor().to_dtype(dtype)?;
         let is_copy = tensor.dtype() != self.tensor().dtype();
@@ -96,8 +97,8 @@ pub(super) fn lin_name(i: usize) -> String {
 }
 
 impl Params {
-    /// The initial values that a configuration names, with the taps at these `positions` in the network. Where a checkpoint
-    /// `will_be_set`, no official weights are looked for.
+    /// The initial values that a configuration names, with the taps at these `positions` in the network. Where a
+    /// checkpoint `will_be_set`, no official weights are looked for.
     ///
     /// # Errors
     /// Weights that are not found or do not fit.
@@ -240,7 +241,8 @@ impl Params {
         Ok(short_hex(hash))
     }
 
-    /// The tensors of the published package's file, under its names: the lin heads, and the backbone where it has changed.
+    /// The tensors of the published package's file, under its names: the lin heads, and the backbone where it has
+    /// changed.
     pub(super) fn published(&self, arch: &Architecture, taps: &[String]) -> Result<BTreeMap<String, Tensor>> {
         let mut tensors = BTreeMap::new();
         for (name, param) in &self.by_name {

@@ -23,8 +23,8 @@ pub struct AdamConfig {
     pub eps: f64,
     /// The weight decay: in one step weights shrink by this part times the learning rate.
     pub weight_decay: f64,
-    /// Whether the decay is subtracted from the weights (`AdamW`: Loshchilov and Hutter, 2019) rather than added to the gradients
-    /// (L2).
+    /// Whether the decay is subtracted from the weights (`AdamW`: Loshchilov and Hutter, 2019) rather than added to the
+    /// gradients (L2).
     pub decoupled: bool,
 }
 
@@ -35,11 +35,11 @@ impl Default for AdamConfig {
     }
 }
 
-/// Adam over named variables: `w -= lr * mean / (sqrt(square) + eps)` with the bias-corrected running means of gradients and of
-/// their squares.
+/// Adam over named variables: `w -= lr * mean / (sqrt(square) + eps)` with the bias-corrected running means of
+/// gradients and of their squares.
 ///
-/// The same steps as `torch.optim.Adam` and `AdamW`, where every variable has a gradient in every step: all variables share one
-/// step count. As a [`candle_nn::Optimizer`] it takes the place of candle's own optimisers.
+/// The same steps as `torch.optim.Adam` and `AdamW`, where every variable has a gradient in every step: all variables
+/// share one step count. As a [`candle_nn::Optimizer`] it takes the place of candle's own optimisers.
 ///
 /// ```
 /// use candle_core::{Device, Var};
@@ -88,7 +88,7 @@ impl Adam {
     /// As [`Self::with_names`], with a factor on the learning rate for each variable.
     ///
     /// # Errors
-    /// Those of [`Self::with_names`].
+    /// See [`Self::with_names`].
     pub fn with_factors(vars: impl IntoIterator<Item = (String, Var, f64)>, config: AdamConfig) -> Result<Self> {
         let mut parameters = vars
             .into_iter()
@@ -106,11 +106,11 @@ impl Adam {
         Ok(Self { config, parameters, steps: 0 })
     }
 
-    /// Takes a step with the gradients that `gradient` returns by a variable's name, each multiplied by `scale`. Variables without
-    /// a gradient stay as they are.
+    /// Takes a step with the gradients that `gradient` returns by a variable's name, each multiplied by `scale`.
+    /// Variables without a gradient stay as they are.
     ///
     /// # Errors
-    /// Those of candle's operators.
+    /// Errors of candle's operators.
     pub fn step_with(&mut self, gradient: impl Fn(&str, &Var) -> Option<Tensor>, scale: f64) -> Result<()> {
         self.steps += 1;
         let AdamConfig { lr, beta1, beta2, eps, weight_decay, decoupled } = self.config;
@@ -149,11 +149,11 @@ impl Adam {
         self.steps
     }
 
-    /// The moments of every variable, `NAME.mean` and `NAME.square`, and the step count, `step`: another [`Adam`] over variables
-    /// of the same names and values takes the same steps from there, bit for bit.
+    /// The moments of every variable, `NAME.mean` and `NAME.square`, and the step count, `step`: another [`Adam`] over
+    /// variables of the same names and values takes the same steps from there, bit for bit.
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn state(&self) -> Result<HashMap<String, Tensor>> {
         let mut state = HashMap::from([(STEP.to_string(), Tensor::new(self.steps, &Device::Cpu)?)]);
         for Parameter { name, mean, square, .. } in &self.parameters {
@@ -217,7 +217,7 @@ impl Optimizer for Adam {
 /// The sum of a gradient's squares, in f64, so that it does not overflow. It does not depend on the number of threads.
 ///
 /// # Errors
-/// Those of candle.
+/// Errors of candle's operators.
 pub(crate) fn square_sum(gradient: &Tensor) -> Result<f64> {
     let gradient = gradient.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
     let (storage, layout) = gradient.storage_and_layout();

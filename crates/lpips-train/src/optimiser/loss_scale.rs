@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// Steps without an overflow after which the scale is doubled.
 const PATIENCE: u32 = 2000;
 
-/// Factor on the loss that keeps f16 gradients above 0: it is halved after an overflow, and doubled after 2000 steps without
-/// one. `GradScaler` of `PyTorch`.
+/// Factor on the loss that keeps f16 gradients above 0: it is halved after an overflow, and doubled after 2000 steps
+/// without one. `GradScaler` of `PyTorch`.
 ///
 /// ```
 /// use candle_core::DType;
@@ -37,8 +37,8 @@ impl LossScaler {
         Self { scale: if moves { 65_536.0 } else { 1.0 }, moves, good: 0 }
     }
 
-    /// Halves the scale after a gradient that is not finite. Returns whether the step is to be skipped: `false` where a lower
-    /// scale would not help.
+    /// Halves the scale after a gradient that is not finite. Returns whether the step is to be skipped: `false` where a
+    /// lower scale would not help.
     pub fn overflowed(&mut self) -> bool {
         if self.moves && self.scale > 2f64.powi(-14) {
             self.scale /= 2.0;

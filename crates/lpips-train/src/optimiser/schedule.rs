@@ -28,8 +28,8 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScheduleKind {
-    /// The published trainer's: after each epoch that follows the first E the rate falls by the base rate over D, so that it is
-    /// above 0 in the last one.
+    /// The published trainer's: after each epoch that follows the first E the rate falls by the base rate over D, so
+    /// that it is above 0 in the last one.
     Linear,
     /// Half a cosine over the D epochs after the first E, step by step, down to 0.
     Cosine,
@@ -43,8 +43,8 @@ impl Schedule {
         self.epochs + self.decay_epochs
     }
 
-    /// The factor on the base rate, in [0, 1], in step `step` (from 0, over the whole run) of epoch `epoch` (from 0), of which the
-    /// part `within`, in [0, 1), has passed.
+    /// The factor on the base rate, in [0, 1], in step `step` (from 0, over the whole run) of epoch `epoch` (from 0),
+    /// of which the part `within`, in [0, 1), has passed.
     pub fn factor(&self, step: u64, epoch: usize, within: f64) -> f64 {
         let falling = epoch.saturating_sub(self.epochs) as f64;
         let shape = match self.kind {

@@ -1,4 +1,5 @@
-//! `TensorBoard` event files: protocol buffers in `TFRecord` framing, encoded by hand as three kinds of message suffice.
+//! `TensorBoard` event files: protocol buffers in `TFRecord` framing, encoded by hand as three kinds of message
+//! suffice.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -20,8 +20,8 @@ pub(super) enum FeatureSource {
 }
 
 impl FeatureSource {
-    /// Opens the source that a configuration names. The cache is a file at `path`, with room for the features of `triplets`
-    /// triplets, of which it holds those of the numbers `held` from an earlier run.
+    /// Opens the source that a configuration names. The cache is a file at `path`, with room for the features of
+    /// `triplets` triplets, of which it holds those of the numbers `held` from an earlier run.
     ///
     /// # Errors
     /// A file that can't be opened.

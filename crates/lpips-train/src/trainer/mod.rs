@@ -82,8 +82,8 @@ pub enum Event<'a> {
 }
 
 impl Trainer {
-    /// A training before its first step. Where [`Self::restore`] `will_restore` a checkpoint, no official weights are looked
-    /// for that the checkpoint holds.
+    /// A training before its first step. Where [`Self::restore`] `will_restore` a checkpoint, no official weights are
+    /// looked for that the checkpoint holds.
     ///
     /// # Errors
     /// Weights that are not found or do not fit.
@@ -137,7 +137,7 @@ impl Trainer {
     /// The state of the run, to be resumed by [`Self::restore`].
     ///
     /// # Errors
-    /// Those of candle.
+    /// Errors of candle's operators.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             identity: self.identity.clone(),
@@ -149,8 +149,8 @@ impl Trainer {
         })
     }
 
-    /// Resumes the run of a checkpoint, which was read from `path`. The steps that follow are those of a run that was never
-    /// stopped, bit for bit.
+    /// Resumes the run of a checkpoint, which was read from `path`. The steps that follow are those of a run that was
+    /// never stopped, bit for bit.
     ///
     /// # Errors
     /// A checkpoint of another training.
@@ -164,8 +164,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Trains to the last epoch, or until `stop` is set, and writes everything to `folder`. `cached` are the numbers of the
-    /// triplets whose features an earlier run has left there ([`Checkpoint::cached`]). `report` is called for each event.
+    /// Trains to the last epoch, or until `stop` is set, and writes everything to `folder`. `cached` are the numbers of
+    /// the triplets whose features an earlier run has left there ([`Checkpoint::cached`]). `report` is called for each
+    /// event.
     ///
     /// # Errors
     /// A picture that can't be read, a full disk, or [`Error::Diverged`]. What can be saved has been.

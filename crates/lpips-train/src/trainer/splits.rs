@@ -36,7 +36,7 @@ impl Splits {
     /// `progress` is called as [`Dataset::open_for_training`] does it.
     ///
     /// # Errors
-    /// Those of [`Dataset::open_for_training`].
+    /// See [`Dataset::open_for_training`].
     pub fn open(config: &Config, depth: CheckDepth, progress: &(dyn Fn(Option<usize>) + Sync)) -> Result<Self> {
         let data = &config.data;
         if data.train.is_empty() {

@@ -24,7 +24,7 @@ pub(super) enum StepOutcome {
     Skipped(SkipReason),
     /// The loss or the gradient is not a finite number. The parameters are as before.
     Diverged {
-        /// Which of them, and what may help.
+        /// The number that is not finite, and what may help.
         reason: String,
         /// The numbers of the step's triplets.
         triplets: Vec<u32>,
@@ -71,8 +71,8 @@ impl Accumulated {
 }
 
 impl Trainer {
-    /// Takes one step over `batches`, as over one batch of all their triplets, in epoch `epoch` (from 0), of which the part
-    /// `within`, in [0, 1), has passed.
+    /// Takes one step over `batches`, as over one batch of all their triplets, in epoch `epoch` (from 0), of which the
+    /// part `within`, in [0, 1), has passed.
     ///
     /// # Errors
     /// A picture or a cache that can't be read, and errors of candle.
@@ -123,8 +123,8 @@ impl Trainer {
         Ok(StepOutcome::Taken(record, sums.triplets.len()))
     }
 
-    /// The loss of a batch, and the gradients of the sum of its triplets' losses times the loss scale. `place` is the step and
-    /// the batch's number in it, which decide the dropout.
+    /// The loss of a batch, and the gradients of the sum of its triplets' losses times the loss scale. `place` is the
+    /// step and the batch's number in it, which decide the dropout.
     fn gradients(&mut self, batch: &Batch, place: (u64, u64)) -> Result<BatchGradients> {
         let seed = Rng::new(self.config.run.seed, Stream::Dropout, place).bits();
         let dropout = Dropout::new(self.config.model.dropout, seed)?;

@@ -1,11 +1,12 @@
 //! On-disk cache of a frozen backbone's features of triplets, filled during the first epoch.
 //!
-//! One file of fixed-size records, addressed by the triplet's number: no hashing, no lookup, one read for a triplet. This is not
-//! `lpips_core::cache::FeatureCache`, which names entries by a hash of the pixels, one file for each picture, and evicts the
-//! least recently used. That one serves folders that many runs share. Here it would cost three files, three hashes and three
-//! checksums for each triplet (BAPPS has 151,400 triplets to train on) in steps of a few milliseconds, and its eviction would
-//! break the promise that a resumed run repeats the same bits: which triplets are computed together decides the last bits of
-//! their features, so that the set of cached triplets has to be a part of the checkpoint.
+//! One file of fixed-size records, addressed by the triplet's number: no hashing, no lookup, one read for a triplet.
+//! This is not `lpips_core::cache::FeatureCache`, which names entries by a hash of the pixels, one file for each
+//! picture, and evicts the least recently used. That one serves folders that many runs share. Here it would cost three
+//! files, three hashes and three checksums for each triplet (BAPPS has 151,400 triplets to train on) in steps of a few
+//! milliseconds, and its eviction would break the promise that a resumed run repeats the same bits: which triplets are
+//! computed together decides the last bits of their features, so that the set of cached triplets has to be a part of
+//! the checkpoint.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -29,8 +30,8 @@ pub(super) struct TripletCache {
 }
 
 impl TripletCache {
-    /// Opens the file at `path`, for `triplets` triplets with taps of these shapes, (H, W, C), and at most `limit` bytes. The
-    /// records of an earlier run stay valid for the triplets `held`.
+    /// Opens the file at `path`, for `triplets` triplets with taps of these shapes, (H, W, C), and at most `limit`
+    /// bytes. The records of an earlier run stay valid for the triplets `held`.
     ///
     /// # Errors
     /// A file that can't be opened.
@@ -83,8 +84,8 @@ impl TripletCache {
         numbers.iter().zip(0..).filter(|(number, _)| !self.held[**number as usize]).map(|(_, place)| place).collect()
     }
 
-    /// The taps of these triplets, (3 N, H, W, C), references first. Those at the places `missing` are taken from `computed`, the
-    /// others are read.
+    /// The taps of these triplets, (3 N, H, W, C), references first. Those at the places `missing` are taken from
+    /// `computed`, the others are read.
     ///
     /// # Errors
     /// A file that can't be read.

@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::run_folder::Validation;
 
 impl Trainer {
-    /// The 2AFC score of a dataset, over all triplets and by folder: for each triplet the share of people who chose as the
-    /// distances do, one half at equal distances. `None` where `stop` was set before the end.
+    /// The 2AFC score of a dataset, over all triplets and by folder: for each triplet the share of people who chose as
+    /// the distances do, one half at equal distances. `None` where `stop` was set before the end.
     ///
     /// # Errors
     /// A picture that can't be read.

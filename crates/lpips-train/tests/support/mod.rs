@@ -1,4 +1,4 @@
-//! What the tests of the binary share.
+//! Helpers of the tests of the binary.
 #![allow(dead_code)] // Each test takes what it needs.
 
 use std::collections::BTreeMap;
