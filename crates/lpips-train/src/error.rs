@@ -83,6 +83,9 @@ pub enum Error {
     /// An error of judgments, or of a file that is read or written.
     #[error(transparent)]
     Data(#[from] lpips_data::Error),
+    /// An error of scores or charts.
+    #[error(transparent)]
+    Eval(#[from] lpips_eval::Error),
     /// An error of the metric, its network or its weights.
     #[error(transparent)]
     Metric(#[from] lpips_core::Error),
@@ -106,6 +109,7 @@ impl Error {
             | Self::Weights { .. } => true,
             Self::Checkpoint { .. } | Self::Locked { .. } | Self::Diverged { .. } => false,
             Self::Data(error) => error.is_usage(),
+            Self::Eval(error) => error.is_usage(),
             Self::Metric(error) => error.is_usage(),
         }
     }

@@ -6,7 +6,7 @@ use lpips_data::files;
 use lpips_eval::svg_chart::{self, Labels, Line, LineStyle};
 
 use super::{StepRecord, Validation};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Draws `loss.svg`, `accuracy.svg` and `lins.svg` into a folder. `lins` are the lin heads' weights by layer.
 ///
@@ -66,5 +66,5 @@ fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 
 fn chart(path: &Path, title: &str, axes: (&str, &str), lines: &[Line], y: Option<(f64, f64)>) -> Result<()> {
     let svg = svg_chart::lines(Labels { title, x: axes.0, y: axes.1 }, lines, (None, y));
-    Ok(files::write(path, svg.map_err(|error| Error::file(path, error.to_string()))?.as_bytes())?)
+    Ok(files::write(path, svg?.as_bytes())?)
 }
