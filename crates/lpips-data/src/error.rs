@@ -117,15 +117,6 @@ pub enum Error {
     /// A worker thread that ended without a result.
     #[error("a thread that decodes pictures has stopped unexpectedly")]
     WorkerStopped,
-    /// A choice that can't be, or choices that do not go together.
-    #[error("{0}")]
-    Choice(String),
-    /// Standard output, or another stream without a name, that can't be written.
-    #[error("can't write to standard output: {0}")]
-    Stream(io::Error),
-    /// Judgments or pictures that can't be used.
-    #[error("{0}")]
-    Data(String),
     /// An error of the metric, its network or its weights.
     #[error(transparent)]
     Metric(#[from] lpips_core::Error),
@@ -161,10 +152,7 @@ impl Error {
     /// Whether the caller's choice was wrong, rather than a file, a device or the data.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::UnknownTask { .. }
-            | Self::UnknownDistortion { .. }
-            | Self::InvalidArgument { .. }
-            | Self::Choice(_) => true,
+            Self::UnknownTask { .. } | Self::UnknownDistortion { .. } | Self::InvalidArgument { .. } => true,
             Self::Metric(error) => error.is_usage(),
             _ => false,
         }

@@ -86,12 +86,7 @@ impl From<lpips_core::Error> for Failure {
 
 impl From<lpips_data::Error> for Failure {
     fn from(error: lpips_data::Error) -> Self {
-        use lpips_data::Error as Data;
-        match error {
-            Data::Metric(error) => error.into(),
-            Data::Stream(error) => error.into(),
-            other => Self::of(&other, other.is_usage()),
-        }
+        Self::of(&error, error.is_usage())
     }
 }
 

@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use super::item::{Item, Source, fraction};
 use super::judgment_set::{JudgmentSet, Split};
 use super::task::Task;
+use crate::discover;
 use crate::error::{Error, Result};
 use crate::npy;
 use crate::problem::Problem;
-
-/// File name extensions of pictures.
-pub(crate) const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
 
 /// Adds the items and problems below a root.
 pub(super) fn scan<const N: usize>(
@@ -82,7 +80,7 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, prob
         if !path.is_dir() {
             return Err(Error::file(folder, format!("lacks the folder {part}: expected {}", expected())));
         }
-        let column = if part == task.vote() { column(&path, &["npy"], problems)? } else { pictures(&path, problems)? };
+        let column = if part == task.vote() { column(&path, is_npy, problems)? } else { pictures(&path, problems)? };
         columns.push((part, column));
     }
     let names: BTreeSet<OsString> = columns.iter().flat_map(|(_, column)| column.keys().cloned()).collect();
@@ -114,17 +112,21 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, prob
 
 /// Pictures of a folder by their names without extension, which their twins in the other folders share.
 pub(crate) fn pictures(folder: &Path, problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
-    column(folder, &EXTENSIONS, problems)
+    column(folder, discover::is_picture, problems)
 }
 
-/// Files of a folder with one of these extensions, by name without extension.
-fn column(folder: &Path, extensions: &[&str], problems: &mut Vec<Problem>) -> Result<BTreeMap<OsString, PathBuf>> {
-    let wanted = |path: &PathBuf| {
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        extensions.contains(&extension.as_str())
-    };
+fn is_npy(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npy"))
+}
+
+/// Wanted files of a folder, by name without extension.
+fn column(
+    folder: &Path,
+    wanted: impl Fn(&Path) -> bool,
+    problems: &mut Vec<Problem>,
+) -> Result<BTreeMap<OsString, PathBuf>> {
     let mut column: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for path in listed(folder)?.into_iter().filter(wanted) {
+    for path in listed(folder)?.into_iter().filter(|path| wanted(path)) {
         let stem = path.file_stem().unwrap_or_default().to_os_string();
         if let Some(other) = column.insert(stem, path.clone()) {
             let reason = format!("has the name of {}: expected one of them", other.display());

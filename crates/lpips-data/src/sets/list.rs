@@ -1,5 +1,7 @@
 //! Reader of lists: CSV or JSON lines with ref, p0, p1 and judge, or p0, p1 and same; paths are relative to the list.
 
+use std::fmt;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use super::item::{Item, Source, fraction};
@@ -7,9 +9,10 @@ use super::judgment_set::JudgmentSet;
 use super::task::Task;
 use crate::error::{Error, Result};
 use crate::problem::Problem;
+use crate::records::{CsvRecords, Format, JsonLines, LineError, Text};
 
-/// One line: its number, and its fields (pictures, then the judgment) or why it can't be used.
-type Line = (u64, Result<Vec<String>, String>);
+/// Fields of a line (pictures, then the judgment), or why it can't be used.
+type Fields = Result<Vec<String>, String>;
 
 /// Adds the items and problems of a list.
 pub(super) fn scan<const N: usize>(
@@ -18,24 +21,18 @@ pub(super) fn scan<const N: usize>(
     problems: &mut Vec<Problem>,
 ) -> Result<()> {
     let names = Names::of(JudgmentSet::<N>::TASK);
-    let text = std::fs::read_to_string(list).map_err(|error| Error::io(list, "read", &error))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let extension = list.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let lines = match extension.as_str() {
-        "csv" => csv_lines(list, text, &names)?,
-        "jsonl" | "ndjson" => json_lines(text, &names),
-        _ => {
-            let reason = format!(
-                "is neither a folder nor a list of {}s: expected a .csv or .jsonl with {names}",
-                JudgmentSet::<N>::TASK.noun()
-            );
-            return Err(Error::file(list, reason));
-        }
+    let Some(format) = Format::of_path(list) else {
+        let reason = format!(
+            "is neither a folder nor a list of {}s: expected a .csv or .jsonl with {names}",
+            JudgmentSet::<N>::TASK.noun()
+        );
+        return Err(Error::file(list, reason));
     };
+    let text = Text::open(list)?;
     let number = dataset.folders.len();
     dataset.folders.push(list.display().to_string());
     let folder = list.parent().unwrap_or(Path::new(""));
-    for (line, fields) in lines {
+    let add = |line: u64, fields: Fields| {
         let item = fields.and_then(|mut fields| {
             let judge = fields.pop().unwrap_or_default();
             let judge = judge.trim().parse().map_err(|_| format!("the judgment '{judge}' is no number"))?;
@@ -49,8 +46,16 @@ pub(super) fn scan<const N: usize>(
                 problems.push(Problem { path: list.to_path_buf(), reason: format!("line {line}: {reason}") });
             }
         }
+    };
+    match format {
+        Format::Csv => read_csv(list, text.stream, &names, add),
+        Format::Jsonl => read_json(list, text.stream, &names, add),
     }
-    Ok(())
+}
+
+/// Error of a line that ends the reading.
+fn broken(list: &Path, (line, reason): LineError) -> Error {
+    Error::file(list, format!("line {line}: {reason}"))
 }
 
 /// Names of a line's fields.
@@ -62,43 +67,42 @@ impl Names {
     }
 }
 
-impl std::fmt::Display for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (last, others) = self.0.split_last().ok_or(std::fmt::Error)?;
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (last, others) = self.0.split_last().ok_or(fmt::Error)?;
         write!(f, "{} and {last}", others.join(", "))
     }
 }
 
 /// Reads CSV; the fields go by the names of the first line, or without such a line by the usual order.
-fn csv_lines(list: &Path, text: &str, names: &Names) -> Result<Vec<Line>> {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+fn read_csv(list: &Path, stream: impl BufRead, names: &Names, mut add: impl FnMut(u64, Fields)) -> Result<()> {
+    let mut records = CsvRecords::new(stream);
     let mut order: Vec<usize> = (0..names.0.len()).collect();
-    let mut lines = Vec::new();
-    for (i, record) in reader.records().enumerate() {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => return Err(Error::file(list, format!("is no CSV that can be read: {error}"))),
-        };
-        let line = record.position().map_or(i as u64 + 1, csv::Position::line);
-        if i == 0 && record.iter().any(|field| field.eq_ignore_ascii_case(names.0[0])) {
+    let mut is_first = true;
+    while let Some(line) = records.read().map_err(|error| broken(list, error))? {
+        let is_name = |field: &[u8], name: &str| field.eq_ignore_ascii_case(name.as_bytes());
+        let fields = records.fields();
+        if std::mem::take(&mut is_first) && fields.iter().any(|field| is_name(field, names.0[0])) {
             for (place, name) in order.iter_mut().zip(&names.0) {
-                let Some(found) = record.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
-                    return Err(Error::file(list, format!("lacks the column {name}: expected {names}")));
-                };
-                *place = found;
+                let found = fields.iter().position(|field| is_name(field, name));
+                *place =
+                    found.ok_or_else(|| Error::file(list, format!("lacks the column {name}: expected {names}")))?;
             }
             continue;
         }
-        let field = |at: usize| record.get(at).filter(|field| !field.is_empty()).map(String::from);
-        let fields: Option<Vec<String>> = order.iter().map(|at| field(*at)).collect();
-        lines.push((line, fields.ok_or_else(|| format!("expected {names}"))));
+        let field = |at: &usize| match fields.get(*at) {
+            Some(field) if !field.is_empty() => {
+                String::from_utf8(field.to_vec()).map_err(|_| "is not in UTF-8".to_string())
+            }
+            _ => Err(format!("expected {names}")),
+        };
+        add(line, order.iter().map(field).collect());
     }
-    Ok(lines)
+    Ok(())
 }
 
 /// Reads JSON lines.
-fn json_lines(text: &str, names: &Names) -> Vec<Line> {
+fn read_json(list: &Path, stream: impl BufRead, names: &Names, mut add: impl FnMut(u64, Fields)) -> Result<()> {
     let parse = |line: &str| {
         let value: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("is no JSON: {error}"))?;
         let field = |name: &str| match &value[name] {
@@ -108,6 +112,9 @@ fn json_lines(text: &str, names: &Names) -> Vec<Line> {
         };
         names.0.iter().map(|name| field(name)).collect()
     };
-    let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    lines.map(|(line, number)| (number, parse(line))).collect()
+    let mut lines = JsonLines::new(stream);
+    while let Some((line, text)) = lines.read().map_err(|error| broken(list, error))? {
+        add(line, parse(&text));
+    }
+    Ok(())
 }

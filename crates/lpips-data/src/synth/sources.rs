@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::options::{Event, Synth};
 use super::part::{Part, Place};
 use crate::digest::short_hex;
+use crate::discover::{EXTENSIONS, Walk};
 use crate::error::{Error, Result};
 use crate::problem::Problem;
 use crate::rng::{Rng, Stream};
-use crate::sets::bapps::{EXTENSIONS, listed};
 use crate::sets::{CheckDepth, check_picture};
 
 /// Usable picture.
@@ -49,12 +49,19 @@ impl Sources {
     /// A folder without pictures, pictures that can't be read, or too few.
     pub(super) fn find(synth: &Synth, out: Option<&Path>, progress: &(dyn Fn(Event) + Sync)) -> Result<Self> {
         let from = &synth.from;
-        let mut paths = Vec::new();
-        walk(from, out.and_then(|out| out.canonicalize().ok()).as_deref(), &mut paths)?;
-        if paths.is_empty() {
+        let written = out.map(Path::to_path_buf).into_iter().collect();
+        let walk = Walk { skip_linked_folders: true, written, ..Walk::default() };
+        let mut found = walk.files(from)?;
+        if found.names.is_empty() {
             let kinds = EXTENSIONS.join(", ");
             return Err(Error::file(from, format!("holds no pictures: expected files that end in one of {kinds}")));
         }
+        for note in &found.notes {
+            progress(Event::Note(note.to_string()));
+        }
+        // Component by component: the order that the seed's shuffle starts from.
+        found.names.sort();
+        let paths: Vec<PathBuf> = found.names.iter().map(|name| from.join(name)).collect();
         let sizes: Vec<_> = paths.par_iter().map(|path| check_picture(path, CheckDepth::Headers)).collect();
         let mut broken = Vec::new();
         let mut large = Vec::new();
@@ -130,25 +137,6 @@ impl Sources {
         }
         short_hex(hash)
     }
-}
-
-/// Adds the pictures of a folder and its subfolders, without the folder `except`.
-fn walk(folder: &Path, except: Option<&Path>, paths: &mut Vec<PathBuf>) -> Result<()> {
-    for path in listed(folder)? {
-        // A symbolic link to a folder may form a cycle.
-        if path.is_dir() {
-            let is_set = except.is_some() && path.canonicalize().ok().as_deref() == except;
-            if !path.is_symlink() && !is_set {
-                walk(&path, except, paths)?;
-            }
-        } else {
-            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            if EXTENSIONS.contains(&extension.as_str()) {
-                paths.push(path);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Path of a picture below its folder, with slashes.
