@@ -130,7 +130,7 @@ fn report_page_shows_pairs_in_a_viewer() {
     assert_eq!(browser.run(clip), "inset(0px 0px 0px 50%)");
     browser.run("document.getElementById('slider').focus()");
     browser.press(RIGHT);
-    assert_eq!(browser.run(clip), "inset(0px 0px 0px 50.5%)", "the slider keeps its keys");
+    assert_eq!(browser.run(clip), "inset(0px 0px 0px 50.5%)", "the slider handles its arrow keys");
     assert_eq!(browser.text("#viewer-title"), "day/021.png");
     browser.drag("#stage", 0.0, -0.3);
     let left: f64 = serde_json::from_value(browser.run("return Number(slider.value)")).unwrap();
@@ -283,7 +283,7 @@ fn report_of_100_000_rows_stays_usable() {
     let shown =
         "const [row, frame] = [document.querySelector('tr[aria-selected=true]'), document.getElementById('scroller')]
         .map(element => element.getBoundingClientRect()); return row.bottom <= frame.bottom && row.top >= frame.top";
-    assert_eq!(browser.run(shown), true, "the last row can be seen whole");
+    assert_eq!(browser.run(shown), true, "the last row is wholly visible");
     browser.write("#filter", "scene0123 7");
     browser.wait("document.getElementById('count').textContent === '176 of 100,000 pairs'");
     assert!(names(&browser).iter().all(|name| name.starts_with("scene0123/")));

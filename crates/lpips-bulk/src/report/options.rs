@@ -1,6 +1,6 @@
 //! Options of a report.
 
-/// What a report shows, and how much of it.
+/// Title, ranking and size of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// The page's title.
@@ -9,9 +9,9 @@ pub struct Options {
     pub about: String,
     /// The place among [`Columns::metrics`](crate::results::schema::Columns::metrics) of the metric that ranks pairs.
     pub by: usize,
-    /// How many of the worst pairs are shown with their pictures.
+    /// Number of the worst pairs that are shown with their pictures.
     pub worst: usize,
-    /// How many of the other pairs are shown with their pictures, evenly spaced in the order of their distances.
+    /// Number of the other pairs that are shown with their pictures, evenly spaced in the order of their distances.
     pub sample: usize,
     /// Maximum number of rows in the table: failed rows first, then the worst. All numbers and charts cover the others, too.
     pub rows: usize,

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 
 /// Reopens the pictures of rows: files, or frames of the videos that were compared.
 pub struct PictureSource {
-    /// How pictures are decoded and preprocessed.
+    /// Decoding and preprocessing of pictures.
     pub options: pipeline::Options,
     /// The videos whose frames the rows name, if any.
     pub video: Option<FrameSeeker>,
@@ -102,7 +102,7 @@ impl Work<'_> {
         self.text(name)?.map(|text| text.parse().map_err(|_| self.damaged(name))).transpose()
     }
 
-    /// How pictures were decoded and preprocessed.
+    /// The decoding and preprocessing of the run.
     fn options(&self) -> Result<pipeline::Options> {
         let mut options = pipeline::Options::default();
         options.prepare.resize = self.parsed("--resize")?;

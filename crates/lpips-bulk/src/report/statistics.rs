@@ -64,7 +64,7 @@ fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
 impl Histogram {
     /// Of sorted distances.
     fn of(sorted: &[f64], min: f64, max: f64) -> Self {
-        // Smaller ranges could not be told apart in floating point.
+        // Smaller steps are lost in floating point.
         let range = (max - min).max(max.abs().max(min.abs()) * 1e-9).max(f64::MIN_POSITIVE * 1e9);
         let step = round_above(range / (2.0 * (sorted.len() as f64).sqrt()).clamp(BARS.0, BARS.1));
         let first = (min / step).floor();

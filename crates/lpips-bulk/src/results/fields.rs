@@ -12,7 +12,7 @@ pub const UNNAMED_METRIC: &str = "distance";
 /// Names that files of other programs may use instead, where the field itself is missing.
 pub(super) const ALIASES: [(&str, &str); 3] = [("ref", "reference"), ("p0", "candidate"), ("p1", "second")];
 
-/// Where a row comes from.
+/// The kind of file that a row comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A file written by this crate: complete, with finite numbers.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use crate::results::schema::Row;
 
-/// Number of the worst violations that are kept.
+/// Number of the worst violations that are listed.
 const WORST: usize = 20;
 
-/// Counts the rows above a distance by the first metric, and keeps the worst.
+/// Counts the rows above a distance by the first metric, and lists the worst.
 ///
 /// ```
 /// use lpips_bulk::results::schema::{MetricResult, Row};

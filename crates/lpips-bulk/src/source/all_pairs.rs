@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use lpips_data::Problem;
 use lpips_data::discover::Walk;
 
-/// Which pictures of a folder are paired.
+/// The choice of pairs of a folder's pictures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Which {
     /// Each picture with all later ones: N(N - 1) / 2 pairs.

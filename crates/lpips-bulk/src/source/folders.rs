@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use lpips_data::Problem;
 use lpips_data::discover::{Walk, bytes, real, sort};
 
-/// How pictures of two folders are matched.
+/// Matching of the pictures of two folders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum MatchBy {
     /// By the path within the folder: `a/x.png` with `a/x.png`.

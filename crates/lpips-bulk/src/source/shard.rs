@@ -42,7 +42,7 @@ impl Shard {
         index % self.of == self.number - 1
     }
 
-    /// How many of the first `total` rows belong to the shard.
+    /// Number of the first `total` rows that belong to the shard.
     pub fn rows_of(self, total: u64) -> u64 {
         total / self.of + u64::from(total % self.of >= self.number)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The frames of a folder in the order of their numbers, with gaps where the other folder has a frame and this one has none.
 pub(super) struct FrameSlots {
     slots: Vec<(u64, Option<Arc<Path>>)>,
-    /// How many were read.
+    /// Number of frames read.
     read: usize,
 }
 

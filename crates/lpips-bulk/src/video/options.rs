@@ -7,7 +7,7 @@ use crate::video::decode::{RawFormat, is_raw};
 use crate::{Error, Result};
 use lpips_data::discover::Walk;
 
-/// How videos are decoded, and which frames are compared.
+/// Decoding of videos, and the choice of frames that are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// The first frame that is compared, counted from 0.
@@ -24,7 +24,7 @@ pub struct Options {
     pub raw: Option<RawFormat>,
     /// Frames per second. Default: the rate stated in the videos.
     pub rate: Option<f64>,
-    /// Which files of a folder are frames; subfolders never are.
+    /// The choice of files of a folder as frames; subfolders are never read.
     pub walk: Walk,
 }
 

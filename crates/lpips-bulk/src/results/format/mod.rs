@@ -125,7 +125,7 @@ impl RowParser {
     /// Parses a line.
     ///
     /// # Errors
-    /// What is wrong with it: "lacks the distance of alex".
+    /// The reason that it is no row: "lacks the distance of alex".
     pub(in crate::results) fn parse(&self, columns: &Columns, line: &[u8]) -> Result<Row, String> {
         match self {
             Self::Csv(layout) => layout.parse_line(columns, line),

@@ -11,7 +11,7 @@ use crate::results::run_file::RunFile;
 use crate::results::schema::Row;
 use crate::{Error, Result};
 
-/// How long rows may stay in the system's buffers before they are synced to the disk.
+/// Longest time that rows stay in the system's buffers before they are synced to the disk.
 const SYNC: Duration = Duration::from_secs(2);
 /// Bytes of a file that are read at once.
 const BUFFER: usize = 1 << 16;

@@ -169,10 +169,10 @@ mod tests {
         assert_eq!((video.rate(), video.advance()), (Some(25.0), Ok(true)));
         assert_eq!(*video.picture().unwrap().to_rgb8(), [64; 3]);
         assert_eq!((video.advance(), video.advance()), (Ok(true), Ok(false)));
-        let asked = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        let arguments = std::fs::read_to_string(folder.path().join("log")).unwrap();
         assert!(
-            asked.contains("-i file:v.mp4 ") && asked.contains("passthrough") && asked.lines().count() == 1,
-            "{asked}"
+            arguments.contains("-i file:v.mp4 ") && arguments.contains("passthrough") && arguments.lines().count() == 1,
+            "{arguments}"
         );
         let mut video =
             decode(folder.path(), "echo 'can only handle yuv' >&2; exit 1", r"printf 'P6\n1 1\n255\n\1\2\3'");

@@ -9,7 +9,7 @@ use crate::video::align::align;
 use crate::video::frames::{Frames, Source};
 use crate::video::options::Options;
 
-/// How a comparison of two videos ended.
+/// The end of a comparison of two videos.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VideoEnd {
@@ -92,7 +92,7 @@ impl Videos {
         Ok(Self { reference, candidate, options, read: 0, index: 0, ended: None, notes })
     }
 
-    /// How the comparison ended; `None` before its end.
+    /// The end of the comparison; `None` before it.
     pub fn ended(&self) -> Option<VideoEnd> {
         self.ended
     }

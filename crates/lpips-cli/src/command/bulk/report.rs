@@ -38,11 +38,11 @@ pub(crate) struct Report {
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
 
-    /// How many of the worst pairs are shown with pictures.
+    /// Number of the worst pairs shown with pictures.
     #[arg(long, value_name = "K", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=500))]
     worst: u16,
 
-    /// How many of the other pairs are shown, evenly spaced from the largest distance to the smallest.
+    /// Number of the other pairs shown with pictures, evenly spaced from the largest distance to the smallest.
     #[arg(long, value_name = "K", default_value_t = 24, value_parser = clap::value_parser!(u16).range(0..=500))]
     sample: u16,
 
@@ -67,7 +67,7 @@ pub(crate) struct Report {
     #[arg(long)]
     timeline: bool,
 
-    /// Where to compute heat maps: auto, cpu, cuda, cuda:N or metal.
+    /// Device for heat maps: auto, cpu, cuda, cuda:N or metal.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: DeviceChoice,
 

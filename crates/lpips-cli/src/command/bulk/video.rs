@@ -69,7 +69,7 @@ pub(crate) struct Video {
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
 
-    /// How many of the worst frames are printed.
+    /// Number of the worst frames printed.
     #[arg(long, value_name = "K", default_value_t = 5)]
     worst_frames: u16,
 
