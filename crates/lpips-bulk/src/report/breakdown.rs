@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lpips_eval::statistics::mean;
 use serde::Serialize;
 
 use crate::report::table::Table;
-use crate::results::summary::mean;
 
 /// Maximum number of points of a line.
 const POINTS: u64 = 1000;

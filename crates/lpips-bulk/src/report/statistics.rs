@@ -1,8 +1,7 @@
 //! Statistics of the series of a report: mean, median and histogram.
 
+use lpips_eval::statistics::{mean_and_variance, median};
 use serde::Serialize;
-
-use crate::results::summary;
 
 /// Bars of a histogram: the minimum for few distances, and the maximum.
 const BARS: (f64, f64) = (8.0, 48.0);
@@ -45,20 +44,13 @@ impl SeriesSummary {
         sorted.sort_by(f64::total_cmp);
         let count = sorted.len();
         let stats = |min: f64, max: f64| {
-            let (mean, error) = mean_and_error(&sorted);
-            let median = sorted[(count - 1) / 2].midpoint(sorted[count / 2]);
-            SeriesStats { mean, error, median, min, max, histogram: Histogram::of(&sorted, min, max) }
+            let (mean, variance) = mean_and_variance(&sorted);
+            let error = (count > 1).then(|| (variance / count as f64).sqrt());
+            SeriesStats { mean, error, median: median(&sorted), min, max, histogram: Histogram::of(&sorted, min, max) }
         };
         let stats = sorted.first().zip(sorted.last()).map(|(min, max)| stats(*min, *max));
         Self { name, count, stats }
     }
-}
-
-/// The mean and, of two and more values, its standard error.
-fn mean_and_error(values: &[f64]) -> (f64, Option<f64>) {
-    let mean = summary::mean(values.iter().copied());
-    let variance = summary::mean(values.iter().map(|value| (value - mean).powi(2)));
-    (mean, (values.len() > 1).then(|| (variance / values.len() as f64).sqrt()))
 }
 
 impl Histogram {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use lpips_eval::statistics::{Mean, mean_and_variance, median, quantile};
 use serde::{Serialize, Serializer};
 
 use crate::results::schema::{Columns, Row};
@@ -168,7 +169,7 @@ impl Summary {
     pub fn totals(self) -> Totals {
         let folders = self.folders.into_iter().map(|(folder, means)| Folder {
             folder,
-            count: means.first().map_or(0, |mean| mean.count),
+            count: means.first().map_or(0, Mean::count),
             means: means.iter().map(Mean::value).collect(),
         });
         let folders: Vec<Folder> = folders.collect();
@@ -185,54 +186,16 @@ impl Summary {
 }
 
 fn stats(mut values: Vec<f64>, min: Extreme, max: Extreme) -> Stats {
+    let (mean, variance) = mean_and_variance(&values);
     let n = values.len() as f64;
-    let mean = mean(values.iter().copied());
-    let variance = self::mean(values.iter().map(|value| (value - mean) * (value - mean)));
     values.sort_unstable_by(f64::total_cmp);
     Stats {
         mean,
         error: variance.sqrt() / n.sqrt(),
-        median: f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]),
+        median: median(&values),
         min,
         max,
-        percentiles: PERCENTILES.map(|percent| percentile(&values, f64::from(percent))),
-    }
-}
-
-/// The value below which so many percent of sorted values lie, of which there is at least one: between two of them on the straight
-/// line, as `numpy.percentile` has it by default.
-pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
-    let place = percent / 100.0 * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    let (part, step) = (place.fract(), high - low);
-    if part < 0.5 { low + step * part } else { high - step * (1.0 - part) }
-}
-
-pub(crate) fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let mut mean = Mean::default();
-    values.for_each(|value| mean.add(value));
-    mean.value().unwrap_or_default()
-}
-
-/// A mean whose sum carries what rounding takes away (Neumaier, 1974).
-#[derive(Debug, Clone, Copy, Default)]
-struct Mean {
-    count: u64,
-    sum: f64,
-    lost: f64,
-}
-
-impl Mean {
-    fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        let (large, small) = if self.sum.abs() >= value.abs() { (self.sum, value) } else { (value, self.sum) };
-        self.lost += (large - sum) + small;
-        self.sum = sum;
-        self.count += 1;
-    }
-
-    fn value(&self) -> Option<f64> {
-        (self.count > 0).then(|| (self.sum + self.lost) / self.count as f64)
+        percentiles: PERCENTILES.map(|percent| quantile(&values, f64::from(percent) / 100.0)),
     }
 }
 
