@@ -46,6 +46,9 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A source without pairs.
+    #[error("nothing was compared: the source has no pairs")]
+    NoPairs,
     /// An error of judgments or of the shared work on files.
     #[error(transparent)]
     Data(#[from] lpips_data::Error),
@@ -91,7 +94,7 @@ impl Error {
             Self::Data(error) => error.is_usage(),
             Self::Eval(error) => error.is_usage(),
             Self::Metric(error) => error.is_usage(),
-            Self::File { .. } | Self::StandardOutput { .. } | Self::Invalid { .. } => false,
+            Self::File { .. } | Self::StandardOutput { .. } | Self::Invalid { .. } | Self::NoPairs => false,
         }
     }
 
@@ -105,13 +108,19 @@ impl Error {
     }
 }
 
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Error>();
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn error_is_usage_follows_the_wrapped_error() {
-        let core = || "x".parse::<lpips_core::Version>().unwrap_err();
+        let core = || "2".parse::<lpips_core::Version>().unwrap_err();
+        assert!(!Error::NoPairs.is_usage());
         assert!(Error::choice("two of a kind").is_usage());
         assert!(Error::from(core()).is_usage());
         assert!(Error::from(lpips_data::Error::from(core())).is_usage());

@@ -5,6 +5,7 @@ mod error;
 pub mod pipeline;
 pub mod report;
 pub mod results;
+pub mod run;
 pub mod source;
 pub mod video;
 

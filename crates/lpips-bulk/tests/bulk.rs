@@ -1,4 +1,4 @@
-//! Many pairs at once: the numbers, the order and the failures are those of one pair after the other.
+//! Pipeline of many pairs: numbers, order and failures equal those of one pair after the other.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 #![allow(clippy::float_cmp)] // To the last bit.
 #![cfg(feature = "bundled")]
@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::Device;
-use lpips_bulk::pipeline::preprocess::Prepare;
-use lpips_bulk::pipeline::{Ended, Keep, Options, Work, run};
+use lpips_bulk::pipeline::preprocess::Preprocess;
+use lpips_bulk::pipeline::{CachePolicy, Options, Pipeline};
 use lpips_bulk::results::schema::Row;
 use lpips_bulk::source::pair::{Input, Pair};
 use lpips_core::weights::Finder;
 use lpips_core::{Images, Lpips, Network, Picture};
+use lpips_data::Outcome;
 use lpips_eval::metric::Metric;
 
 struct Folder(tempfile::TempDir);
@@ -42,25 +43,24 @@ impl Folder {
 }
 
 fn pair(index: usize, reference: &Path, candidate: &Path) -> Pair {
-    let file = |path: &Path| Input::File(Arc::from(path));
-    Pair { index: index as u64, reference: file(reference), candidate: file(candidate), second: None }
+    Pair::of_files(index as u64, reference, candidate)
 }
 
 fn metric(name: &str) -> Metric {
     Metric::open(name, &Finder::default().offline(), &Device::Cpu).unwrap()
 }
 
-fn work(metrics: Vec<Metric>, options: Options) -> Work {
-    Work::new(metrics, options).unwrap()
+fn pipeline(metrics: Vec<Metric>, options: Options) -> Arc<Pipeline> {
+    Arc::new(Pipeline::new(metrics, options).unwrap())
 }
 
-fn rows(work: Work, pairs: Vec<Pair>) -> Vec<Row> {
+fn rows(pipeline: &Arc<Pipeline>, pairs: Vec<Pair>) -> Vec<Row> {
     let mut rows = Vec::new();
-    let ended = run(pairs.into_iter().map(Ok), &Arc::new(work), &AtomicBool::new(false), &mut |row| {
+    let ended = pipeline.run(pairs.into_iter().map(Ok), &AtomicBool::new(false), &mut |row| {
         rows.push(row);
         Ok(ControlFlow::Continue(()))
     });
-    assert_eq!(ended.unwrap(), Ended::Done);
+    assert_eq!(ended.unwrap(), Outcome::Complete);
     rows
 }
 
@@ -79,7 +79,7 @@ fn alone(lpips: &Lpips, a: &Path, b: &Path) -> (f64, Vec<f64>) {
 }
 
 #[test]
-fn in_batches_of_mixed_sizes_numbers_are_those_of_single_pairs_to_the_last_bit() {
+fn batched_pairs_of_mixed_sizes_equal_single_pairs_to_the_bit() {
     let folder = Folder::new();
     let sizes = [(64, 64), (40, 33), (130, 97), (64, 64), (31, 200)];
     let pairs: Vec<(PathBuf, PathBuf)> = (0..40)
@@ -88,9 +88,9 @@ fn in_batches_of_mixed_sizes_numbers_are_those_of_single_pairs_to_the_last_bit()
             (of(0), of(1))
         })
         .collect();
-    let work =
-        work(["alex", "alex-baseline", "l2"].map(metric).to_vec(), Options { layers: true, ..Options::default() });
-    let rows = rows(work, pairs.iter().enumerate().map(|(i, (a, b))| pair(i, a, b)).collect());
+    let pipeline =
+        pipeline(["alex", "alex-baseline", "l2"].map(metric).to_vec(), Options { layers: true, ..Options::default() });
+    let rows = rows(&pipeline, pairs.iter().enumerate().map(|(i, (a, b))| pair(i, a, b)).collect());
     let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
     let baseline = Lpips::builder(Network::AlexNet).lins(false).batch_invariant(true).build().unwrap();
     assert_eq!(rows.len(), pairs.len());
@@ -105,7 +105,7 @@ fn in_batches_of_mixed_sizes_numbers_are_those_of_single_pairs_to_the_last_bit()
 }
 
 #[test]
-fn a_picture_that_fails_costs_its_own_rows() {
+fn unreadable_picture_fails_its_own_rows_only() {
     let folder = Folder::new();
     let good: Vec<PathBuf> = (0..6).map(|i| folder.picture(&format!("{i}.png"), (48, 48), i)).collect();
     let small = folder.picture("small.png", (20, 20), 0);
@@ -122,7 +122,7 @@ fn a_picture_that_fails_costs_its_own_rows() {
         (&empty, &good[1], "empty.png: is empty"),
     ];
     let rows = rows(
-        work(vec![metric("alex")], Options::default()),
+        &pipeline(vec![metric("alex")], Options::default()),
         pairs.iter().enumerate().map(|(i, (a, b, _))| pair(i, a, b)).collect(),
     );
     for (row, (.., expected)) in rows.iter().zip(&pairs) {
@@ -135,24 +135,26 @@ fn a_picture_that_fails_costs_its_own_rows() {
 }
 
 #[test]
-fn what_is_kept_changes_no_number() {
+fn cache_policy_changes_no_number() {
     let folder = Folder::new();
     let files: Vec<PathBuf> = (0..9).map(|i| folder.picture(&format!("{i}.png"), (40 + i % 2, 40), i)).collect();
     let all = || -> Vec<Pair> {
         let places = (0..9).flat_map(|i| (0..9).map(move |j| (i, j))).filter(|(i, j)| (i + j) % 2 == 0);
         places.enumerate().map(|(at, (i, j))| pair(at, &files[i], &files[j])).collect()
     };
-    let with = |keep| rows(work(["alex", "psnr"].map(metric).to_vec(), Options { keep, ..Options::default() }), all());
-    let none = with(Keep::Repeated(0));
+    let with = |cache_policy| {
+        rows(&pipeline(["alex", "psnr"].map(metric).to_vec(), Options { cache_policy, ..Options::default() }), all())
+    };
+    let none = with(CachePolicy::Repeated(0));
     assert!(none.iter().filter(|row| row.reference == row.candidate).all(|row| distance(row) == 0.0));
-    assert_eq!(none, with(Keep::All(1 << 30)));
-    assert_eq!(none, with(Keep::Repeated(1 << 30)));
+    assert_eq!(none, with(CachePolicy::All(1 << 30)));
+    assert_eq!(none, with(CachePolicy::Repeated(1 << 30)));
     // So little that something goes at every pair.
-    assert_eq!(none, with(Keep::All(200_000)));
+    assert_eq!(none, with(CachePolicy::All(200_000)));
 }
 
 #[test]
-fn pictures_of_16_bits_meet_those_of_8() {
+fn pair_of_16_and_8_bits_equals_the_metric_alone() {
     let folder = Folder::new();
     let a = folder.picture("a.png", (40, 40), 1);
     let wide = folder.path("wide.png");
@@ -161,7 +163,7 @@ fn pictures_of_16_bits_meet_those_of_8() {
     let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
     let pairs = [(&wide, &a), (&a, &wide), (&wide, &wide), (&a, &a)];
     let rows = rows(
-        work(vec![metric("alex")], Options { keep: Keep::All(1 << 20), ..Options::default() }),
+        &pipeline(vec![metric("alex")], Options { cache_policy: CachePolicy::All(1 << 20), ..Options::default() }),
         pairs.iter().enumerate().map(|(i, (a, b))| pair(i, a, b)).collect(),
     );
     for (row, (a, b)) in rows.iter().zip(&pairs) {
@@ -170,18 +172,18 @@ fn pictures_of_16_bits_meet_those_of_8() {
 }
 
 #[test]
-fn a_triplet_is_one_row_and_tiles_are_averaged() {
+fn triplet_is_one_row_and_its_tiles_are_averaged() {
     let folder = Folder::new();
     let [a, b, c] = [0, 1, 2].map(|i| folder.picture(&format!("{i}.png"), (64, 40), i));
     let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
     let triplet = Pair { second: Some(Input::File(Arc::from(c.as_path()))), ..pair(5, &a, &b) };
-    let found = rows(work(vec![metric("alex")], Options::default()), vec![triplet.clone()]);
+    let found = rows(&pipeline(vec![metric("alex")], Options::default()), vec![triplet.clone()]);
     let measured = &found[0].outcome.as_ref().unwrap()[0];
     assert_eq!((measured.distance, measured.second), (alone(&lpips, &a, &b).0, Some(alone(&lpips, &a, &c).0)));
     assert_eq!((found[0].index, &found[0].second), (5, &Some(c.clone())));
 
-    let prepare = Prepare { tile: "32x40".parse().ok(), ..Prepare::default() };
-    let tiled = rows(work(vec![metric("alex")], Options { prepare, ..Options::default() }), vec![triplet]);
+    let preprocess = Preprocess { tile: "32x40".parse().ok(), ..Preprocess::default() };
+    let tiled = rows(&pipeline(vec![metric("alex")], Options { preprocess, ..Options::default() }), vec![triplet]);
     let measured = &tiled[0].outcome.as_ref().unwrap()[0];
     let half = |path: &Path, left: usize| {
         let part = Picture::open(path).unwrap().crop(left, 0, 32, 40).unwrap();
@@ -199,38 +201,65 @@ fn a_triplet_is_one_row_and_tiles_are_averaged() {
 }
 
 #[test]
-fn it_stops_when_it_is_asked_and_at_an_error_among_the_pairs() {
+fn run_ends_at_the_stop_flag_a_break_or_an_error_of_the_source() {
     let folder = Folder::new();
     let files: Vec<PathBuf> = (0..2).map(|i| folder.picture(&format!("{i}.png"), (40, 40), i)).collect();
-    let work = Arc::new(work(vec![metric("alex")], Options::default()));
+    let pipeline = pipeline(vec![metric("alex")], Options::default());
     let endless = || {
         let files = files.clone();
         (0..).map(move |i| Ok(pair(i, &files[0], &files[1])))
     };
 
     let stop = AtomicBool::new(false);
-    let mut told = 0;
-    let ended = run(endless(), &work, &stop, &mut |row| {
-        assert_eq!(row.index, told);
-        told += 1;
-        stop.fetch_or(told == 300, Ordering::Relaxed);
+    let mut emitted = 0;
+    let ended = pipeline.run(endless(), &stop, &mut |row| {
+        assert_eq!(row.index, emitted);
+        emitted += 1;
+        stop.fetch_or(emitted == 300, Ordering::Relaxed);
         Ok(ControlFlow::Continue(()))
     });
-    assert_eq!(ended.unwrap(), Ended::Stopped);
+    assert_eq!(ended.unwrap(), Outcome::Stopped);
 
-    let mut told = 0;
-    let ended = run(endless(), &work, &AtomicBool::new(false), &mut |_| {
-        told += 1;
-        Ok(if told == 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    let mut emitted = 0;
+    let ended = pipeline.run(endless(), &AtomicBool::new(false), &mut |_| {
+        emitted += 1;
+        Ok(if emitted == 200 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
-    assert_eq!((ended.unwrap(), told), (Ended::Stopped, 200));
+    assert_eq!((ended.unwrap(), emitted), (Outcome::Stopped, 200));
 
     let broken = endless().take(150).chain([Err(lpips_bulk::Error::invalid("the list is torn"))]);
-    let mut told = 0;
-    let ended = run(broken, &work, &AtomicBool::new(false), &mut |_| {
-        told += 1;
+    let mut emitted = 0;
+    let ended = pipeline.run(broken, &AtomicBool::new(false), &mut |_| {
+        emitted += 1;
         Ok(ControlFlow::Continue(()))
     });
     assert!(ended.unwrap_err().to_string().contains("torn"));
-    assert_eq!(told, 150);
+    assert_eq!(emitted, 150);
+}
+
+#[test]
+fn reference_is_decoded_once_for_all_its_candidates() {
+    let folder = Folder::new();
+    let reference = folder.picture("reference.png", (64, 48), 0);
+    let candidates: Vec<PathBuf> = (0..9).map(|i| folder.picture(&format!("{i}.png"), (70 + i, 50), i + 1)).collect();
+    let preprocess =
+        Preprocess { resize: "reference".parse().ok(), crop: "40x40".parse().ok(), ..Preprocess::default() };
+    for limit in [0, 1 << 30] {
+        let options = Options { preprocess, cache_policy: CachePolicy::Repeated(limit), ..Options::default() };
+        let pair_of = |(i, candidate): (usize, &PathBuf)| pair(i, &reference, candidate);
+        let pairs = || -> Vec<Pair> { candidates.iter().enumerate().map(pair_of).collect() };
+        let (running, listed) =
+            (pipeline(vec![metric("alex")], options.clone()), pipeline(vec![metric("alex")], options));
+        let found = rows(&running, pairs());
+        assert_eq!(running.decoded_files(), 10, "one reference and nine candidates, with a cache of {limit} bytes");
+        assert_eq!(listed.measure(pairs()).unwrap(), found);
+        assert_eq!(listed.decoded_files(), 10);
+        // As by the public steps on their own.
+        let [a, b] =
+            preprocess.pair(Picture::open(&reference).unwrap(), Picture::open(&candidates[3]).unwrap()).unwrap();
+        let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
+        let alone = lpips.compare_pictures(&[&a, &b], &[(0, 1)]).unwrap().distance().unwrap();
+        let alone = alone.flatten_all().unwrap().to_vec1::<f32>().unwrap()[0];
+        assert_eq!(distance(&found[3]), f64::from(alone));
+    }
 }

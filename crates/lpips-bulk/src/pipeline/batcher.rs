@@ -1,247 +1,183 @@
-//! Where pairs are put together by size, handed out to be measured, and told in their order.
+//! Batch stage: groups decoded pairs by size into batches.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender};
-use std::time::Duration;
 
-use rayon::prelude::*;
+use lpips_core::Size;
 
-use crate::Result;
-use crate::pipeline::measure::{Measurement, Part, measure_each};
-use crate::pipeline::{Shared, candidates};
-use crate::results::schema::{MetricResult, Row};
-use crate::source::pair::{Input, Pair};
+use super::decode::Decoded;
 
-/// Pairs that may be finished before the first that is not: they wait to be told.
+/// Pairs that may be finished before an earlier one that is not: their rows wait to be emitted.
 const WAITING: u64 = 4096;
-/// How long pairs that have been decoded wait for more of their size, when no more is being decoded.
-const PATIENCE: Duration = Duration::from_millis(20);
 
-/// A pair whose pictures are decoded, or can't be.
-pub(super) struct Job {
-    pub(super) sequence: u64,
-    pub(super) pair: Pair,
-    /// Of each candidate the tiles, or the whole.
-    pub(super) parts: Result<Vec<Part>, String>,
-    pub(super) bytes: usize,
+/// Output of the stage: decoded pairs of one size.
+pub(super) struct Batch {
+    pub(super) pairs: Vec<Decoded>,
+    /// Number of image pairs that go through the networks at once.
+    pub(super) capacity: usize,
 }
 
-/// What comes to the desk.
-pub(super) enum Message {
-    Job(Box<Job>),
-    /// Jobs that have been measured.
-    Measured(Vec<(Job, Result<Vec<MetricResult>, String>)>),
-    /// The pairs have ended; with an error, at this place.
-    End(u64, Result<()>),
+/// State of the other stages, which the choice of the next batch depends on.
+pub(super) struct Progress<'a> {
+    /// The sequence number of the next row to be emitted.
+    pub(super) next: u64,
+    /// Whether the source has no more pairs.
+    pub(super) source_ended: bool,
+    /// Whether no pair is being decoded, and none will be before one in flight is finished.
+    pub(super) is_stalled: &'a dyn Fn() -> bool,
 }
 
-/// Where rows come together.
-pub(super) struct Desk<'a> {
-    shared: &'a Arc<Shared>,
-    jobs: Receiver<Message>,
-    sender: Sender<Message>,
-    /// By size, those that wait to be measured.
-    groups: HashMap<(usize, usize), Group>,
+/// Groups decoded pairs by size and hands out batches, full ones first.
+pub(super) struct Batcher {
+    groups: HashMap<Size, Group>,
     /// Batches that are being measured.
     busy: usize,
-    /// The rows that wait for those before them.
-    rows: BTreeMap<u64, Row>,
-    next: u64,
+    /// Largest number of batches that are measured at once.
+    concurrent: usize,
+    /// Largest sequence number so far.
     newest: u64,
-    end: Option<(u64, Result<()>)>,
 }
 
-/// Jobs of one size, in their order, and how many parts they have.
-#[derive(Default)]
+/// Decoded pairs of one size in their order.
 struct Group {
-    jobs: BTreeMap<u64, Job>,
-    parts: usize,
-    /// How many parts are measured at once.
-    batch: usize,
+    pairs: BTreeMap<u64, Decoded>,
+    /// Number of their image pairs.
+    count: usize,
+    /// Image pairs of a full batch.
+    capacity: usize,
 }
 
 impl Group {
-    /// As many of the oldest jobs as make a batch.
-    fn take(&mut self) -> Vec<Job> {
-        let (mut jobs, mut parts) = (Vec::new(), 0);
-        while parts < self.batch
-            && let Some((_, job)) = self.jobs.pop_first()
+    /// Removes the oldest pairs that make a batch.
+    fn take(&mut self) -> Vec<Decoded> {
+        let (mut pairs, mut count) = (Vec::new(), 0);
+        while count < self.capacity
+            && let Some((_, decoded)) = self.pairs.pop_first()
         {
-            parts += job.count();
-            jobs.push(job);
+            count += decoded.count();
+            pairs.push(decoded);
         }
-        self.parts -= parts;
-        jobs
+        self.count -= count;
+        pairs
     }
 }
 
-impl Job {
-    fn count(&self) -> usize {
-        self.parts.as_ref().map_or(0, Vec::len)
-    }
-}
-
-impl<'a> Desk<'a> {
-    pub(super) fn new(shared: &'a Arc<Shared>, jobs: Receiver<Message>, sender: Sender<Message>) -> Self {
-        let (groups, rows) = (HashMap::new(), BTreeMap::new());
-        Self { shared, jobs, sender, groups, busy: 0, rows, next: 0, newest: 0, end: None }
+impl Batcher {
+    /// A batcher for at most `concurrent` batches at once.
+    pub(super) fn new(concurrent: usize) -> Self {
+        Self { groups: HashMap::new(), busy: 0, concurrent, newest: 0 }
     }
 
-    pub(super) fn work(
-        mut self,
-        stop: &AtomicBool,
-        tell: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
-    ) -> Result<bool> {
-        loop {
-            while let Ok(message) = self.jobs.try_recv() {
-                self.accept(message);
-            }
-            let stopped = stop.load(Ordering::Relaxed);
-            // Before anything is told, so that no thread waits for the disk.
-            if let Some(size) = self.ready().filter(|_| !stopped) {
-                self.measure(size);
-                continue;
-            }
-            while let Some(row) = self.rows.remove(&self.next) {
-                self.next += 1;
-                if tell(row)?.is_break() {
-                    return Ok(false);
-                }
-            }
-            if stopped {
-                return Ok(false);
-            }
-            if self.end.as_ref().is_some_and(|(count, _)| *count == self.next) {
-                return self.end.map_or(Ok(()), |(_, ended)| ended).map(|()| true);
-            }
-            if let Ok(message) = self.jobs.recv_timeout(PATIENCE) {
-                self.accept(message);
-            } else if let Some(size) = self.oldest().filter(|_| self.busy == 0 && self.is_quiet(false)) {
-                // Nothing more comes for now: what is there is measured.
-                self.measure(size);
-            }
+    /// Adds a pair; `capacity` says how many image pairs of a size make a full batch.
+    pub(super) fn push(&mut self, decoded: Decoded, capacity: impl FnOnce(Size) -> usize) {
+        self.newest = self.newest.max(decoded.sequence);
+        let size = decoded.size().unwrap_or(Size { width: 0, height: 0 });
+        let new = || Group { pairs: BTreeMap::new(), count: 0, capacity: capacity(size) };
+        let group = self.groups.entry(size).or_insert_with(new);
+        group.count += decoded.count();
+        group.pairs.insert(decoded.sequence, decoded);
+    }
+
+    /// Whether a batch is being measured.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy > 0
+    }
+
+    /// Records that a batch is measured.
+    pub(super) fn finished(&mut self) {
+        self.busy -= 1;
+    }
+
+    /// The batch that is to be measured now: a full one, or that of the oldest pair if it delays the rows of too many
+    /// others, or if no more pairs will come.
+    pub(super) fn next(&mut self, progress: &Progress<'_>) -> Option<Batch> {
+        let may = |group: &Group| self.busy == 0 || (self.busy < self.concurrent && group.capacity > 1);
+        if let Some((size, _)) = self.groups.iter().find(|(_, group)| group.count >= group.capacity && may(group)) {
+            return self.take(*size);
         }
+        let size = self.oldest().filter(|size| may(&self.groups[size]))?;
+        let delays = self.newest.saturating_sub(progress.next) >= WAITING;
+        let is_last = || (self.busy == 0 || progress.source_ended) && (progress.is_stalled)();
+        if delays || is_last() { self.take(size) } else { None }
     }
 
-    /// Whether nothing is being decoded; with `for_good` and nothing will be before something is measured.
-    fn is_quiet(&self, for_good: bool) -> bool {
-        self.shared.gate.change(|flow| flow.undecoded == 0 && (flow.still || !for_good))
+    /// The batch of the oldest pair, full or not.
+    pub(super) fn flush(&mut self) -> Option<Batch> {
+        self.oldest().and_then(|size| self.take(size))
     }
 
-    fn oldest(&self) -> Option<(usize, usize)> {
-        let first = |group: &Group| group.jobs.keys().next().copied();
-        let groups = self.groups.iter().filter(|(_, group)| group.parts > 0);
-        groups.min_by_key(|(_, group)| first(group)).map(|(size, _)| *size)
+    fn oldest(&self) -> Option<Size> {
+        let first = |group: &Group| group.pairs.keys().next().copied();
+        self.groups.iter().min_by_key(|(_, group)| first(group)).map(|(size, _)| *size)
     }
 
-    /// The size that is to be measured now: a batch is full, or the oldest pairs hold up the others, or no more will come.
-    fn ready(&self) -> Option<(usize, usize)> {
-        let may = |group: &Group| self.busy == 0 || (self.busy < self.shared.work.at_once() && group.batch > 1);
-        if let Some((size, _)) = self.groups.iter().find(|(_, group)| group.parts >= group.batch && may(group)) {
-            return Some(*size);
-        }
-        let holds_up = self.newest.saturating_sub(self.next) >= WAITING;
-        let ended = || self.busy == 0 || self.end.is_some();
-        self.oldest().filter(|size| may(&self.groups[size]) && (holds_up || (ended() && self.is_quiet(true))))
-    }
-
-    fn accept(&mut self, message: Message) {
-        match message {
-            Message::End(count, ended) => self.end = Some((count, ended)),
-            Message::Measured(jobs) => {
-                self.busy -= 1;
-                for (job, outcome) in jobs {
-                    self.shared.keep(&job);
-                    self.done(&job, outcome);
-                }
-            }
-            Message::Job(job) => {
-                self.newest = self.newest.max(job.sequence);
-                match &job.parts {
-                    Err(error) => {
-                        let error = error.clone();
-                        self.done(&job, Err(error));
-                    }
-                    Ok(parts) => {
-                        let size = parts.first().and_then(|part| part.reference.size()).unwrap_or_default();
-                        let batch = || self.shared.work.batch(size);
-                        let group =
-                            self.groups.entry(size).or_insert_with(|| Group { batch: batch(), ..Group::default() });
-                        group.parts += parts.len();
-                        group.jobs.insert(job.sequence, *job);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Hands a batch out.
-    fn measure(&mut self, size: (usize, usize)) {
-        let Some(group) = self.groups.get_mut(&size) else { return };
-        let (jobs, batch) = (group.take(), group.batch);
-        if group.jobs.is_empty() {
+    fn take(&mut self, size: Size) -> Option<Batch> {
+        let group = self.groups.get_mut(&size)?;
+        let batch = Batch { pairs: group.take(), capacity: group.capacity };
+        if group.pairs.is_empty() {
             self.groups.remove(&size);
         }
         self.busy += 1;
-        let (shared, sender) = (self.shared.clone(), self.sender.clone());
-        rayon::spawn(move || {
-            // Nobody listens where it has ended early.
-            drop(sender.send(Message::Measured(shared.measure(jobs, batch))));
-        });
-    }
-
-    fn done(&mut self, job: &Job, outcome: Result<Vec<MetricResult>, String>) {
-        let name = |input: &Input| input.name().to_path_buf();
-        let Pair { index, reference, candidate, second } = &job.pair;
-        let (reference, candidate, second) = (name(reference), name(candidate), second.as_ref().map(name));
-        self.rows.insert(job.sequence, Row { index: *index, reference, candidate, second, outcome });
-        self.shared.gate.change(|flow| {
-            flow.pairs -= 1;
-            flow.bytes -= job.bytes;
-        });
+        Some(batch)
     }
 }
 
-impl Shared {
-    fn measure(&self, jobs: Vec<Job>, batch: usize) -> Vec<(Job, Result<Vec<MetricResult>, String>)> {
-        let parts: Vec<Part> = jobs.iter().flat_map(|job| job.parts.iter().flatten()).cloned().collect();
-        let mut measured = Vec::with_capacity(parts.len());
-        for parts in parts.chunks(batch) {
-            measure_each(&self.work, parts, &mut measured);
-        }
-        drop(parts);
-        let mut measured = measured.into_iter();
-        let own = |job: &Job| measured.by_ref().take(job.count()).collect::<Result<Vec<Measurement>, String>>();
-        let measured: Vec<_> = jobs.iter().map(own).collect();
-        let outcomes: Vec<_> =
-            jobs.par_iter().zip(&measured).map(|(job, own)| self.work.outcome(job, own.as_ref())).collect();
-        jobs.into_iter().zip(outcomes).collect()
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use lpips_core::Picture;
+
+    use super::super::image_cache::{CachedImage, ImagePair};
+    use super::*;
+    use crate::source::pair::{Input, Pair};
+
+    fn decoded(sequence: u64, side: usize) -> Decoded {
+        let image = || CachedImage::of(Picture::from_rgb8(side, side, vec![0; 3 * side * side]).unwrap());
+        let input = || Input::File(Arc::from(Path::new("x.png")));
+        let pair = Pair { index: sequence, reference: input(), candidate: input(), second: None };
+        let images = Ok(vec![ImagePair { reference: image(), candidate: image(), wants_map: false }]);
+        Decoded { sequence, pair, images, bytes: 0 }
     }
 
-    /// Keeps what pairs to come may ask for.
-    fn keep(&self, job: &Job) {
-        let work = &self.work;
-        let Ok(parts) = &job.parts else { return };
-        if work.options.prepare.tile.is_some() {
-            return;
+    fn sequences(batch: Option<Batch>) -> Option<Vec<u64>> {
+        batch.map(|batch| batch.pairs.iter().map(|decoded| decoded.sequence).collect())
+    }
+
+    fn progress(source_ended: bool, is_stalled: &dyn Fn() -> bool) -> Progress<'_> {
+        Progress { next: 0, source_ended, is_stalled }
+    }
+
+    #[test]
+    fn batcher_hands_out_full_batches_of_one_size() {
+        let mut batcher = Batcher::new(1);
+        for (sequence, side) in [(0, 4), (1, 5), (2, 4), (3, 5), (4, 5)] {
+            batcher.push(decoded(sequence, side), |_| 3);
         }
-        let inputs = std::iter::once(&job.pair.reference).chain(candidates(&job.pair));
-        let slots =
-            parts.first().map(|part| &part.reference).into_iter().chain(parts.iter().map(|part| &part.candidate));
-        for (input, slot) in inputs.zip(slots) {
-            let Input::File(name) = input else { continue };
-            let is_candidate_alone =
-                work.options.prepare.depends_on_reference() && !Arc::ptr_eq(slot, &parts[0].reference);
-            if !work.options.keep.wants(slot) || is_candidate_alone {
-                continue;
-            }
-            if !work.needs_pixels() && (0..work.looks.len()).all(|look| slot.seen(look).is_some()) {
-                slot.forget_pixels();
-            }
-            self.slots().keep(name, slot);
+        assert_eq!(sequences(batcher.next(&progress(false, &|| false))), Some(vec![1, 3, 4]));
+        assert!(batcher.is_busy());
+        assert_eq!(sequences(batcher.next(&progress(true, &|| true))), None, "one batch at once");
+        batcher.finished();
+        assert_eq!(sequences(batcher.next(&progress(false, &|| false))), None, "more may come");
+        assert_eq!(sequences(batcher.next(&progress(true, &|| true))), Some(vec![0, 2]));
+    }
+
+    #[test]
+    fn batcher_flush_takes_the_oldest_pairs_of_an_incomplete_batch() {
+        let mut batcher = Batcher::new(1);
+        for (sequence, side) in [(2, 4), (1, 5), (3, 5)] {
+            batcher.push(decoded(sequence, side), |_| 8);
         }
+        assert_eq!(sequences(batcher.flush()), Some(vec![1, 3]));
+        assert_eq!(sequences(batcher.flush()), Some(vec![2]));
+        assert_eq!(sequences(batcher.flush()), None);
+    }
+
+    #[test]
+    fn batcher_does_not_let_an_incomplete_batch_delay_thousands_of_rows() {
+        let mut batcher = Batcher::new(1);
+        batcher.push(decoded(0, 4), |_| 8);
+        batcher.push(decoded(WAITING, 5), |_| 8);
+        assert_eq!(sequences(batcher.next(&progress(false, &|| false))), Some(vec![0]));
     }
 }

@@ -1,42 +1,47 @@
-//! What networks see in pictures, kept on disk from one run to the next.
+//! Features of pictures on disk, reused from one run to the next.
 
 use std::sync::Arc;
 
 use lpips_core::cache::{FeatureCache, Keyer};
-use lpips_core::{Features, Picture};
+use lpips_core::{Features, Lpips, Picture};
 
+use super::image_cache::CachedImage;
 use crate::Result;
-use crate::pipeline::Work;
-use crate::pipeline::image_cache::Slot;
-use crate::pipeline::measure::Look;
-use lpips_eval::metric::Metric;
 
-/// A cache, and by look what gives pictures their keys.
+/// A feature cache on disk and the keys of each backbone's features.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct FeatureStore {
     cache: Arc<FeatureCache>,
-    keyers: Vec<Keyer>,
+    /// By backbone.
+    keyers: Vec<(Lpips, Keyer)>,
 }
 
-impl Stored {
-    pub(super) fn new(cache: Arc<FeatureCache>, looks: &[Look], metrics: &[Metric]) -> Result<Self> {
-        let lpips = looks.iter().filter_map(|look| look.lpips(metrics));
-        let keyers = lpips.map(|lpips| cache.keyer(lpips)).collect::<lpips_core::Result<_>>()?;
+impl FeatureStore {
+    /// A store of the features of these backbones, each named by one metric on it.
+    ///
+    /// # Errors
+    /// Weights that can't be read from their device.
+    pub(super) fn new<'a>(cache: Arc<FeatureCache>, backbones: impl Iterator<Item = &'a Lpips>) -> Result<Self> {
+        let keyers = backbones.map(|lpips| Ok((lpips.clone(), cache.keyer(lpips)?)));
+        let keyers = keyers.collect::<lpips_core::Result<_>>()?;
         Ok(Self { cache, keyers })
     }
 
-    /// Gives a slot what is known of its picture.
-    pub(super) fn recall(&self, slot: &Slot, picture: &Picture, work: &Work) {
-        for (number, (look, keyer)) in work.looks.iter().zip(&self.keyers).enumerate() {
-            let found = look.lpips(&work.metrics).and_then(|lpips| self.cache.get(&keyer.key(picture), lpips));
-            if let Some(features) = found {
-                slot.remember(number, Arc::new(features));
+    /// Loads the stored features of a picture into its image.
+    pub(super) fn load(&self, picture: &Picture, into: &CachedImage) {
+        for (backbone, (lpips, keyer)) in self.keyers.iter().enumerate() {
+            if let Some(features) = self.cache.get(&keyer.key(picture), lpips) {
+                into.insert(backbone, Arc::new(features));
             }
         }
     }
 
-    /// Keeps what a look sees in a picture; gives it as it will be found.
-    pub(super) fn keep(&self, number: usize, picture: &Picture, features: &Features) -> Result<Features> {
-        Ok(self.cache.put(&self.keyers[number].key(picture), features)?)
+    /// Stores a picture's features, and returns them with the precision of the store.
+    ///
+    /// # Errors
+    /// Features that can't be read from their device.
+    pub(super) fn insert(&self, backbone: usize, picture: &Picture, features: &Features) -> Result<Features> {
+        let (_, keyer) = &self.keyers[backbone];
+        Ok(self.cache.put(&keyer.key(picture), features)?)
     }
 }

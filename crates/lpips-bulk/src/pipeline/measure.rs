@@ -1,243 +1,293 @@
-//! The numbers of some pairs of pictures of one size.
+//! Measure stage: the distances of image pairs of one size, by all metrics.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use lpips_core::{Comparison, Features, Lpips, Picture, Size};
+use lpips_eval::metric::{Measured, Metric, MetricGroup, Pixels, group_by_backbone};
 use rayon::prelude::*;
 
-use crate::pipeline::Work;
-use crate::pipeline::image_cache::Slot;
+use super::feature_store::FeatureStore;
+use super::image_cache::{CachePolicy, CachedImage, ImagePair};
 use crate::{Error, Result};
-use lpips_eval::metric::Metric;
-use lpips_eval::metric::Pixels;
 
-/// Two pictures of one size.
-#[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) reference: Arc<Slot>,
-    pub(super) candidate: Arc<Slot>,
-    /// Whether its map is wanted.
-    pub(super) mapped: bool,
-}
+/// Pixels of both sides together that are measured at once by each thread: two pairs of 256x256. More fit in no cache.
+const PIXELS_PER_THREAD: usize = 1 << 18;
+/// Pixels of both sides together that are measured at once on a GPU.
+const PIXELS_ON_GPU: usize = 1 << 22;
+/// Largest number of image pairs in a batch.
+const MAX_PAIRS: usize = 64;
 
-/// By metric the value, and the layers' parts where they are wanted.
-pub(super) type Values = Vec<(f64, Vec<f64>)>;
-
-/// What is measured of a part: its values, and of the first network its map, (1, 1, H, W), where that is wanted.
+/// Output of the stage for an image pair.
 #[derive(Debug, Clone)]
 pub(super) struct Measurement {
-    pub(super) values: Values,
+    /// By metric.
+    pub(super) values: Vec<Value>,
+    /// The map of the first network, (1, 1, H, W), if it is wanted.
     pub(super) map: Option<Tensor>,
 }
 
-/// Metrics that see the same in a picture: one look is enough for all of them.
-#[derive(Debug, Clone)]
-pub(super) struct Look {
-    /// Their places among all metrics.
-    metrics: Vec<usize>,
+/// A distance, and its parts by layer if they are wanted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Value {
+    pub(super) distance: f64,
+    pub(super) layers: Vec<f64>,
 }
 
-impl Look {
-    /// The looks that metrics take.
-    pub(super) fn all(metrics: &[Metric]) -> Vec<Self> {
-        let mut looks: Vec<Self> = Vec::new();
-        for (at, metric) in metrics.iter().enumerate().filter(|(_, metric)| metric.lpips().is_some()) {
-            match looks.iter_mut().find(|look| metrics[look.metrics[0]].shares_backbone(metric)) {
-                Some(look) => look.metrics.push(at),
-                None => looks.push(Self { metrics: vec![at] }),
-            }
-        }
-        looks
-    }
-
-    /// The metric that looks.
-    pub(super) fn lpips<'a>(&self, metrics: &'a [Metric]) -> Option<&'a Lpips> {
-        metrics[self.metrics[0]].lpips()
-    }
+/// Metrics in groups that share a backbone, and the use of their features.
+#[derive(Debug)]
+pub(super) struct MeasureStage {
+    metrics: Vec<Metric>,
+    groups: Vec<MetricGroup>,
+    /// Whether the parts by layer are wanted.
+    layers: bool,
+    cache_policy: CachePolicy,
+    store: Option<Arc<FeatureStore>>,
 }
 
-/// Measures all parts; each by itself, as far as an error of one lets the others be measured.
-pub(super) fn measure_each(work: &Work, parts: &[Part], into: &mut Vec<Result<Measurement, String>>) {
-    match measure(work, parts) {
-        Ok(measured) => into.extend(measured.into_iter().map(finite)),
-        Err(error) if parts.len() == 1 => into.push(Err(error.to_string())),
-        // One of them is to blame, or the device has no memory for so many.
-        Err(error) => {
-            if error.is_out_of_memory() {
-                tracing::warn!(
-                    "the device is out of memory ({error}): going on with {} pairs at once",
-                    parts.len() / 2
-                );
-            }
-            let (first, second) = parts.split_at(parts.len() / 2);
-            measure_each(work, first, into);
-            measure_each(work, second, into);
-        }
-    }
-}
+/// The places of image pairs among all, and their comparisons by every metric of a group.
+type Compared = (Vec<usize>, Vec<Measured>);
 
-fn finite(measurement: Measurement) -> Result<Measurement, String> {
-    match measurement.values.iter().find(|(value, _)| !value.is_finite()) {
-        Some((value, _)) => Err(format!("the distance came out as {value}: the weights are too large, or damaged")),
-        None => Ok(measurement),
-    }
-}
+/// Features of an image, and its place in their batch.
+type Place = (Arc<Features>, usize);
 
-fn measure(work: &Work, parts: &[Part]) -> Result<Vec<Measurement>> {
-    let mut all = vec![Measurement { values: vec![(0.0, Vec::new()); work.metrics.len()], map: None }; parts.len()];
-    by_pixels(work, parts, &mut all)?;
-    let mapped = work.looks.first().map(|look| look.metrics[0]);
-    for (look, of) in work.looks.iter().enumerate() {
-        for (metric, places, comparison) in look_at(work, (look, of), parts)? {
-            let layers = comparison.layers()?;
-            let mut columns = Vec::with_capacity(layers.len());
-            for layer in &layers {
-                columns.push(layer.distance.flatten_all()?.to_vec1::<f32>()?);
-            }
-            let map = if mapped == Some(metric) && places.iter().any(|at| parts[*at].mapped) {
-                Some(comparison.map()?)
-            } else {
-                None
-            };
-            for (row, &at) in places.iter().enumerate() {
-                // In f32 and in this order, as the sum over layers is everywhere.
-                let distance: f32 = columns.iter().map(|column| column[row]).sum();
-                let layers =
-                    columns.iter().filter(|_| work.options.layers).map(|column| f64::from(column[row])).collect();
-                all[at].values[metric] = (f64::from(distance), layers);
-                if let Some(map) = map.as_ref().filter(|_| parts[at].mapped) {
-                    all[at].map = Some(map.narrow(0, row, 1)?);
-                }
-            }
-        }
-    }
-    Ok(all)
-}
-
-fn by_pixels(work: &Work, parts: &[Part], all: &mut [Measurement]) -> Result<()> {
-    if work.metrics.iter().all(|metric| metric.lpips().is_some()) {
-        return Ok(());
-    }
-    let of = |slot: &Slot| {
-        let picture = pixels_of(slot)?;
-        Ok::<_, Error>(Pixels::from_rgb8(picture.width(), picture.height(), &picture.to_rgb8())?)
-    };
-    parts.par_iter().zip(all).try_for_each(|(part, measurement)| {
-        let (a, b) = (of(&part.reference)?, of(&part.candidate)?);
-        for (metric, value) in work.metrics.iter().zip(&mut measurement.values) {
-            if let Some(found) = metric.by_pixels(&a, &b) {
-                value.0 = found?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn pixels_of(slot: &Slot) -> Result<Arc<Picture>> {
-    slot.picture().ok_or_else(|| Error::invalid("a picture's pixels were given up too early".to_string()))
-}
-
-/// A metric, the places of the parts that it compared, and the comparison in their order.
-type Compared = (usize, Vec<usize>, Comparison);
-
-/// One look of a network at all pictures, and the comparisons of all its heads.
-fn look_at(work: &Work, (number, look): (usize, &Look), parts: &[Part]) -> Result<Vec<Compared>> {
-    let Some(lpips) = look.lpips(&work.metrics) else { return Ok(Vec::new()) };
-    let mut pictures: Vec<&Arc<Slot>> = Vec::new();
-    let mut places: HashMap<*const Slot, usize> = HashMap::new();
-    let mut place = |slot| {
-        *places.entry(Arc::as_ptr(slot)).or_insert_with(|| {
-            pictures.push(slot);
-            pictures.len() - 1
-        })
-    };
-    let pairs: Vec<(usize, usize)> =
-        parts.iter().map(|part| (place(&part.reference), place(&part.candidate))).collect();
-
-    let seen: Vec<Option<Arc<Features>>> = pictures.iter().map(|slot| slot.seen(number)).collect();
-    let fresh: Vec<&Arc<Slot>> =
-        pictures.iter().zip(&seen).filter(|(_, seen)| seen.is_none()).map(|(slot, _)| *slot).collect();
-    let keeps = |slot: &Slot| work.options.keep.wants(slot);
-    let has_use = look.metrics.len() > 1
-        || work.stored.is_some()
-        || fresh.len() < pictures.len()
-        || fresh.iter().any(|slot| keeps(slot));
-    let (height, width) = first_size(&pictures)?;
-    if !has_use || (fresh.len() == pictures.len() && !lpips.fits_in_memory(Size { width, height })?) {
-        let held = pictures.iter().map(|slot| pixels_of(slot)).collect::<Result<Vec<_>>>()?;
-        let held: Vec<&Picture> = held.iter().map(Arc::as_ref).collect();
-        let everything: Vec<usize> = (0..parts.len()).collect();
-        let of = |metric: &usize| {
-            let comparison = of(work, *metric)?.compare_pictures(&held, &pairs)?;
-            Ok((*metric, everything.clone(), comparison))
-        };
-        return look.metrics.iter().map(of).collect();
-    }
-
-    let mut features: Vec<Option<(Arc<Features>, usize)>> = seen.into_iter().map(|seen| Some((seen?, 0))).collect();
-    if !fresh.is_empty() {
-        let held = fresh.iter().map(|slot| pixels_of(slot)).collect::<Result<Vec<_>>>()?;
-        let held: Vec<&Picture> = held.iter().map(Arc::as_ref).collect();
-        let made = Arc::new(lpips.features_of_pictures(&held)?);
-        let mut places = 0..;
-        for (slot, features) in pictures.iter().zip(&mut features).filter(|(_, features)| features.is_none()) {
-            let at = places.next().unwrap_or_default();
-            let alone = match &work.stored {
-                Some(stored) => Some(stored.keep(number, &*pixels_of(slot)?, &made.picture(at)?)?),
-                None if keeps(slot) => Some(made.picture(at)?),
-                None => None,
-            };
-            *features = Some(match alone.map(Arc::new) {
-                Some(alone) => {
-                    slot.remember(number, alone.clone());
-                    (alone, 0)
-                }
-                None => (made.clone(), at),
-            });
-        }
-    }
-    let features: Vec<(Arc<Features>, usize)> = features.into_iter().flatten().collect();
-    // Pairs of the same two batches in one go.
-    let mut groups: Vec<Meeting<'_>> = Vec::new();
-    let mut known: HashMap<[*const Features; 2], usize> = HashMap::new();
-    for (part, (a, b)) in pairs.iter().enumerate() {
-        let ((a, i), (b, j)) = (&features[*a], &features[*b]);
-        let group = *known.entry([Arc::as_ptr(a), Arc::as_ptr(b)]).or_insert_with(|| {
-            groups.push(Meeting { a, b, parts: Vec::new(), pairs: Vec::new() });
-            groups.len() - 1
-        });
-        groups[group].parts.push(part);
-        groups[group].pairs.push((*i, *j));
-    }
-    let compare = |group: &Meeting<'_>| {
-        let by = |metric: &usize| {
-            let comparison = of(work, *metric)?.compare_feature_pairs(group.a, group.b, &group.pairs)?;
-            Ok((*metric, group.parts.clone(), comparison))
-        };
-        look.metrics.iter().map(by).collect::<Result<Vec<_>>>()
-    };
-    Ok(groups.par_iter().map(compare).collect::<Result<Vec<_>>>()?.concat())
-}
-
-/// Pairs of pictures of the same two batches of features.
-struct Meeting<'a> {
+/// Image pairs between two batches of features.
+struct FeaturePairs<'a> {
     a: &'a Features,
     b: &'a Features,
-    /// The places of the parts that they are.
-    parts: Vec<usize>,
-    /// The places in both batches.
+    /// Places of the image pairs among all.
+    images: Vec<usize>,
+    /// Places in both batches.
     pairs: Vec<(usize, usize)>,
 }
 
-fn of(work: &Work, metric: usize) -> Result<&Lpips> {
-    work.metrics[metric]
-        .lpips()
-        .ok_or_else(|| Error::invalid("a metric without a network was asked to look".to_string()))
+impl MeasureStage {
+    pub(super) fn new(metrics: Vec<Metric>, layers: bool, cache_policy: CachePolicy) -> Self {
+        let groups = group_by_backbone(&metrics);
+        Self { metrics, groups, layers, cache_policy, store: None }
+    }
+
+    /// The stage with features stored on disk.
+    pub(super) fn with_store(self, store: Option<Arc<FeatureStore>>) -> Self {
+        Self { store, ..self }
+    }
+
+    pub(super) fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// The networks, each with the head of the first metric on it.
+    pub(super) fn backbones(&self) -> impl Iterator<Item = &Lpips> {
+        self.groups.iter().map(MetricGroup::backbone)
+    }
+
+    /// Whether the features of all backbones are known, and no metric needs pixels.
+    pub(super) fn needs_no_pixels(&self, image: &CachedImage) -> bool {
+        !self.has_pixel_metrics() && (0..self.groups.len()).all(|at| image.features(at).is_some())
+    }
+
+    /// Number of image pairs of a size that go through the networks at once.
+    pub(super) fn capacity(&self, size: Size) -> usize {
+        let wanted = (self.pixels() / (2 * size.height * size.width).max(1)).clamp(1, MAX_PAIRS);
+        let concurrent = self.concurrent_batches();
+        let fit = |lpips: &Lpips| Some(lpips.max_batch(concurrent * wanted, size).ok()?.div_ceil(concurrent));
+        self.backbones().filter_map(fit).min().unwrap_or(wanted)
+    }
+
+    /// Number of batches that are measured at once: on a CPU one for all threads, which so share their caches; on a GPU
+    /// the next one is made ready meanwhile.
+    pub(super) fn concurrent_batches(&self) -> usize {
+        if self.is_on_cpu() { 1 } else { 2 }
+    }
+
+    /// Bytes of the pictures of all batches that are measured at once.
+    pub(super) fn bytes_at_once(&self) -> usize {
+        self.concurrent_batches() * self.pixels() * size_of::<[u8; 3]>()
+    }
+
+    /// Pixels of a batch, of both sides together.
+    fn pixels(&self) -> usize {
+        if self.is_on_cpu() { PIXELS_PER_THREAD * rayon::current_num_threads() } else { PIXELS_ON_GPU }
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        self.backbones().all(|lpips| lpips.device().is_cpu())
+    }
+
+    fn has_pixel_metrics(&self) -> bool {
+        self.metrics.iter().any(|metric| metric.lpips().is_none())
+    }
+
+    /// Measures image pairs of one size, at most `capacity` at once. An error concerns only the image pairs that cause
+    /// it.
+    pub(super) fn measure(&self, images: &[ImagePair], capacity: usize) -> Vec<Result<Measurement, String>> {
+        let mut measured = Vec::with_capacity(images.len());
+        for images in images.chunks(capacity) {
+            self.measure_or_halve(images, &mut measured);
+        }
+        measured
+    }
+
+    fn measure_or_halve(&self, images: &[ImagePair], into: &mut Vec<Result<Measurement, String>>) {
+        match self.measure_batch(images) {
+            Ok(measured) => into.extend(measured.into_iter().map(Ok)),
+            Err(error) if images.len() == 1 => into.push(Err(error.to_string())),
+            // One of them causes it, or the device has no memory for so many.
+            Err(error) => {
+                let (first, second) = images.split_at(images.len() / 2);
+                if error.is_out_of_memory() {
+                    tracing::warn!(
+                        "the device is out of memory ({error}): trying again with {} pairs at once",
+                        first.len()
+                    );
+                }
+                self.measure_or_halve(first, into);
+                self.measure_or_halve(second, into);
+            }
+        }
+    }
+
+    fn measure_batch(&self, images: &[ImagePair]) -> Result<Vec<Measurement>> {
+        let none = Measurement { values: vec![Value::default(); self.metrics.len()], map: None };
+        let mut all = vec![none; images.len()];
+        self.measure_pixels(images, &mut all)?;
+        let mapped = self.groups.first().and_then(|group| group.metrics().next());
+        for (at, group) in self.groups.iter().enumerate() {
+            for (places, measured) in self.forward(at, group, images)? {
+                for (metric, comparison) in measured {
+                    let wants_map = |at: &usize| mapped == Some(metric) && images[*at].wants_map;
+                    let map = if places.iter().any(wants_map) { Some(comparison.map()?) } else { None };
+                    for (row, (at, value)) in places.iter().zip(self.values(&comparison)?).enumerate() {
+                        all[*at].values[metric] = value;
+                        if let Some(map) = map.as_ref().filter(|_| wants_map(at)) {
+                            all[*at].map = Some(map.narrow(0, row, 1)?);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The distances of a comparison, in the order of its pairs; all are finite.
+    fn values(&self, comparison: &Comparison) -> Result<Vec<Value>> {
+        let columns: Vec<Vec<f32>> = comparison.layer_values()?.into_iter().map(|(_, column)| column).collect();
+        let pairs = columns.first().map_or(0, Vec::len);
+        let of = |row: usize| Value {
+            // In f32 and in this order, as is the sum over layers everywhere.
+            distance: f64::from(columns.iter().map(|column| column[row]).sum::<f32>()),
+            layers: columns.iter().filter(|_| self.layers).map(|column| f64::from(column[row])).collect(),
+        };
+        Ok((0..pairs).map(of).collect())
+    }
+
+    fn measure_pixels(&self, images: &[ImagePair], all: &mut [Measurement]) -> Result<()> {
+        if !self.has_pixel_metrics() {
+            return Ok(());
+        }
+        let of = |image: &CachedImage| {
+            let picture = pixels_of(image)?;
+            Ok::<_, Error>(Pixels::from_rgb8(picture.width(), picture.height(), &picture.to_rgb8())?)
+        };
+        images.par_iter().zip(all).try_for_each(|(images, measurement)| {
+            let (a, b) = (of(&images.reference)?, of(&images.candidate)?);
+            for (metric, value) in self.metrics.iter().zip(&mut measurement.values) {
+                if let Some(distance) = metric.by_pixels(&a, &b) {
+                    value.distance = distance?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One forward pass of a group's backbone over all images, and the comparisons by all its heads.
+    fn forward(&self, backbone: usize, group: &MetricGroup, images: &[ImagePair]) -> Result<Vec<Compared>> {
+        let (distinct, pairs) = distinct(images);
+        let known: Vec<Option<Arc<Features>>> = distinct.iter().map(|image| image.features(backbone)).collect();
+        let unknown = known.iter().filter(|features| features.is_none()).count();
+        let are_reused = self.store.is_some()
+            || unknown < distinct.len()
+            || distinct.iter().any(|image| self.cache_policy.includes(image));
+        let size = distinct.first().and_then(|image| image.size());
+        let size = size.ok_or_else(|| Error::invalid("a picture was measured before it was decoded"))?;
+        if !are_reused || (unknown == distinct.len() && !group.backbone().fits_in_memory(size)?) {
+            let pictures = distinct.iter().map(|image| pixels_of(image)).collect::<Result<Vec<_>>>()?;
+            let pictures: Vec<&Picture> = pictures.iter().map(Arc::as_ref).collect();
+            return Ok(vec![((0..pairs.len()).collect(), group.measure(&pictures, &pairs)?)]);
+        }
+        let places = self.features(backbone, group, &distinct, known)?;
+        compare_features(group, &places, &pairs)
+    }
+
+    /// The features of all images: the known ones, and those of one forward pass over the others, which are cached and
+    /// stored.
+    fn features(
+        &self,
+        backbone: usize,
+        group: &MetricGroup,
+        images: &[&CachedImage],
+        known: Vec<Option<Arc<Features>>>,
+    ) -> Result<Vec<Place>> {
+        let unknown = images.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let unknown: Vec<&CachedImage> = unknown.map(|(image, _)| *image).collect();
+        let mut computed = self.compute_features(backbone, group, &unknown)?.into_iter();
+        let place = |known: Option<Arc<Features>>| known.map(|known| (known, 0)).or_else(|| computed.next());
+        Ok(known.into_iter().filter_map(place).collect())
+    }
+
+    fn compute_features(&self, backbone: usize, group: &MetricGroup, images: &[&CachedImage]) -> Result<Vec<Place>> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let pictures = images.iter().map(|image| pixels_of(image)).collect::<Result<Vec<_>>>()?;
+        let borrowed: Vec<&Picture> = pictures.iter().map(Arc::as_ref).collect();
+        let batch = Arc::new(group.features(&borrowed)?);
+        let of = |(at, (image, picture)): (usize, (&&CachedImage, &Arc<Picture>))| {
+            let alone = match &self.store {
+                Some(store) => store.insert(backbone, picture, &batch.picture(at)?)?,
+                None if self.cache_policy.includes(image) => batch.picture(at)?,
+                None => return Ok((batch.clone(), at)),
+            };
+            let alone = Arc::new(alone);
+            image.insert(backbone, alone.clone());
+            Ok((alone, 0))
+        };
+        images.iter().zip(&pictures).enumerate().map(of).collect()
+    }
 }
 
-fn first_size(pictures: &[&Arc<Slot>]) -> Result<(usize, usize)> {
-    let known = pictures.first().and_then(|slot| slot.size());
-    known.ok_or_else(|| Error::invalid("a picture was measured before it was decoded".to_string()))
+/// Compares features by all heads of a group, those between the same two batches together.
+fn compare_features(group: &MetricGroup, places: &[Place], pairs: &[(usize, usize)]) -> Result<Vec<Compared>> {
+    let mut all: Vec<FeaturePairs<'_>> = Vec::new();
+    let mut known: HashMap<[*const Features; 2], usize> = HashMap::new();
+    for (at, (a, b)) in pairs.iter().enumerate() {
+        let ((a, i), (b, j)) = (&places[*a], &places[*b]);
+        let own = *known.entry([Arc::as_ptr(a), Arc::as_ptr(b)]).or_insert_with(|| {
+            all.push(FeaturePairs { a, b, images: Vec::new(), pairs: Vec::new() });
+            all.len() - 1
+        });
+        all[own].images.push(at);
+        all[own].pairs.push((*i, *j));
+    }
+    let compare = |own: FeaturePairs<'_>| Ok((own.images, group.compare_features(own.a, own.b, &own.pairs)?));
+    all.into_par_iter().map(compare).collect()
+}
+
+/// The images of all pairs, each once, and the pairs by places among them.
+fn distinct<'a>(images: &'a [ImagePair]) -> (Vec<&'a CachedImage>, Vec<(usize, usize)>) {
+    let mut distinct: Vec<&CachedImage> = Vec::new();
+    let mut places: HashMap<*const CachedImage, usize> = HashMap::new();
+    let mut place = |image: &'a Arc<CachedImage>| {
+        *places.entry(Arc::as_ptr(image)).or_insert_with(|| {
+            distinct.push(image);
+            distinct.len() - 1
+        })
+    };
+    let pairs = images.iter().map(|images| (place(&images.reference), place(&images.candidate))).collect();
+    (distinct, pairs)
+}
+
+fn pixels_of(image: &CachedImage) -> Result<Arc<Picture>> {
+    image.picture().ok_or_else(|| Error::invalid("a picture's pixels were dropped too early"))
 }

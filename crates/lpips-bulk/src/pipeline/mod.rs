@@ -1,9 +1,23 @@
-//! The way of many pairs: decoded ahead on all cores, put together by size into batches, measured, and told in their order.
+//! Pipeline of many pairs: decode, batch by size, measure, emit in input order.
 //!
-//! What is in flight is bounded in bytes, so that memory does not grow with the number of pairs.
+//! Each stage is a module with a typed input and output; this module alone connects them.
+//!
+//! | stage | module | input | output |
+//! | --- | --- | --- | --- |
+//! | admit | `backpressure`, `image_cache` | [`Pair`] | `Undecoded` |
+//! | decode | `decode`, with [`preprocess`] and `feature_store` | `Undecoded` | `Decoded` |
+//! | batch | `batcher` | `Decoded` | `Batch` |
+//! | measure | `measure` | image pairs of a `Batch` | `Measurement`s |
+//! | emit | `emit`, with [`heat_maps`] | `Measurement`s | [`Row`]s in order |
+//!
+//! The pictures in flight are bounded in bytes, so that memory does not grow with the number of pairs. A picture is
+//! decoded once for all metrics and for all pairs in flight that refer to it. On the CPU a pair's numbers are the same
+//! to the last bit in any batch, order and number of threads.
 
 mod backpressure;
 mod batcher;
+mod decode;
+mod emit;
 mod feature_store;
 pub mod heat_maps;
 mod image_cache;
@@ -11,426 +25,500 @@ mod measure;
 pub mod preprocess;
 
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use candle_core::Tensor;
+use lpips_core::Picture;
 use lpips_core::cache::FeatureCache;
 use lpips_core::image::Decoder;
-use lpips_core::{Picture, Size};
+use lpips_data::Outcome;
+use lpips_eval::metric::Metric;
 use rayon::prelude::*;
 
-use crate::pipeline::backpressure::Gate;
-use crate::pipeline::batcher::{Desk, Job, Message};
-use crate::pipeline::feature_store::Stored;
-use crate::pipeline::heat_maps::Maps;
-use crate::pipeline::image_cache::{Slot, Slots};
-use crate::pipeline::measure::{Look, Measurement, Part};
-use crate::pipeline::preprocess::Prepare;
-use crate::results::schema::{Columns, MetricResult, Row};
+pub use image_cache::CachePolicy;
+
+use self::backpressure::InFlightLimit;
+use self::batcher::{Batch, Batcher, Progress};
+use self::decode::{DecodeStage, Decoded, Undecoded, candidates};
+use self::emit::{InOrder, RowStage};
+use self::feature_store::FeatureStore;
+use self::heat_maps::{HeatMaps, MapFailures};
+use self::image_cache::{CachedImage, ImageCache, ImagePair};
+use self::measure::{MeasureStage, Measurement};
+use self::preprocess::Preprocess;
+use crate::results::schema::{Columns, Row};
 use crate::source::pair::{Input, Pair};
 use crate::{Error, Result};
-use lpips_eval::metric::Metric;
 
-/// Pixels of both sides together that are measured at once for each thread: two pairs of 256x256. Of more, less stays in the caches.
-const OF_A_THREAD: usize = 1 << 18;
-/// The same of a GPU.
-const OF_A_GPU: usize = 1 << 22;
-/// Pairs of a batch at most.
-const PAIRS: usize = 64;
+/// Time that decoded pairs wait for more of their size when none is being decoded.
+const PATIENCE: Duration = Duration::from_millis(20);
 
-/// What is kept of pictures for the pairs to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// What networks see in each picture: every picture will meet many.
-    All(usize),
-    /// In those that more than one of the pairs in flight asks for. Both as far as so many bytes go.
-    Repeated(usize),
-}
-
-impl Keep {
-    pub(in crate::pipeline) fn wants(self, slot: &Slot) -> bool {
-        match self {
-            Self::All(limit) => limit > 0,
-            Self::Repeated(limit) => limit > 0 && slot.is_shared(),
-        }
-    }
-
-    fn limit(self) -> usize {
-        match self {
-            Self::All(limit) | Self::Repeated(limit) => limit,
-        }
-    }
-}
-
-/// How pairs are measured.
+/// Options of a pipeline: decoding, preprocessing, layers, heat maps, caches.
+///
+/// ```
+/// use lpips_bulk::pipeline::{CachePolicy, Options};
+///
+/// let options = Options { layers: true, cache_policy: CachePolicy::All(1 << 30), ..Options::default() };
+/// assert!(options.preprocess.resize.is_none());
+/// ```
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How files are read.
+    /// Settings of the decoder: background, largest picture.
     pub decoder: Decoder,
-    /// What is done with pictures first.
-    pub prepare: Prepare,
-    /// Whether the distances' parts by layer are wanted.
+    /// Steps that pictures go through before they are measured.
+    pub preprocess: Preprocess,
+    /// Whether rows have the distances' parts by layer.
     pub layers: bool,
-    /// Whether heat maps are wanted, and where.
-    pub maps: Option<Maps>,
-    /// What is kept of pictures for the pairs to come.
-    pub keep: Keep,
-    /// Where what networks see is kept for other runs; of tiles nothing is.
-    pub cache: Option<Arc<FeatureCache>>,
+    /// Whether and how heat maps are written.
+    pub heat_maps: Option<HeatMaps>,
+    /// Policy of the cache in memory, for later pairs.
+    pub cache_policy: CachePolicy,
+    /// Features on disk for other runs; not used for tiles.
+    pub feature_cache: Option<Arc<FeatureCache>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             decoder: Decoder::default(),
-            prepare: Prepare::default(),
+            preprocess: Preprocess::default(),
             layers: false,
-            maps: None,
-            keep: Keep::Repeated(256 << 20),
-            cache: None,
+            heat_maps: None,
+            cache_policy: CachePolicy::Repeated(256 << 20),
+            feature_cache: None,
         }
     }
 }
 
 impl Options {
-    /// Reference and candidate as they are measured before they are cut into tiles.
+    /// Opens reference and candidate as they are measured, before they are cut into tiles.
     ///
     /// # Errors
     /// A picture that can't be read, or two that can't be measured together; in a sentence.
     pub fn pictures(&self, reference: &Input, candidate: &Input) -> Result<[Picture; 2], String> {
-        let pair = self.prepare.pair(self.open(reference)?, self.open(candidate)?);
+        let open = |input: &Input| decode::open(&self.decoder, input);
+        let pair = self.preprocess.pair(open(reference)?, open(candidate)?);
         pair.map_err(|reason| format!("{}: {reason}", candidate.name().display()))
     }
-
-    fn open(&self, input: &Input) -> Result<Picture, String> {
-        match input {
-            Input::File(path) => self.decoder.open(path).map_err(|error| error.to_string()),
-            Input::Frame(_, frame) => frame.as_ref().map(|frame| (**frame).clone()).map_err(String::clone),
-        }
-    }
 }
 
-/// What is measured, and how.
+/// Metrics and options, ready to measure pairs.
+///
+/// ```
+/// # #[cfg(feature = "bundled")] {
+/// use std::sync::Arc;
+///
+/// use candle_core::Device;
+/// use lpips_bulk::pipeline::{Options, Pipeline};
+/// use lpips_bulk::source::pair::Pair;
+/// use lpips_core::{Picture, weights::Finder};
+/// use lpips_eval::metric::Metric;
+///
+/// let folder = tempfile::tempdir()?;
+/// let files = ["a.png", "b.png"].map(|name| folder.path().join(name));
+/// for (level, file) in [90, 120].into_iter().zip(&files) {
+///     Picture::from_rgb8(64, 64, vec![level; 64 * 64 * 3])?.save_png(file)?;
+/// }
+///
+/// let metrics = vec![Metric::open("alex", &Finder::default(), &Device::Cpu)?];
+/// let pipeline = Arc::new(Pipeline::new(metrics, Options::default())?);
+/// let pair = |index, candidate| Pair::of_files(index, &files[0], candidate);
+/// let rows = pipeline.measure(vec![pair(0, &files[1]), pair(1, &files[0])])?;
+/// let distances: Vec<f64> = rows.into_iter().map(|row| row.outcome.unwrap()[0].distance).collect();
+/// assert!(distances[0] > 0.0 && distances[1] == 0.0);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub struct Work {
-    pub(in crate::pipeline) metrics: Vec<Metric>,
-    pub(in crate::pipeline) looks: Vec<Look>,
-    pub(in crate::pipeline) options: Options,
-    pub(in crate::pipeline) stored: Option<Stored>,
-    /// Heat maps that could not be written, and why the first.
-    unwritten: Mutex<(u64, Option<String>)>,
+pub struct Pipeline {
+    options: Options,
+    decode: DecodeStage,
+    measure: MeasureStage,
+    rows: RowStage,
 }
 
-impl Work {
+impl Pipeline {
     /// The distances by these metrics.
     ///
     /// # Errors
-    /// Those of candle, where weights have to be read for the cache: a device that can't be read from.
+    /// Weights that can't be read from their device, which the keys of a feature cache need.
     pub fn new(metrics: Vec<Metric>, options: Options) -> Result<Self> {
-        let looks = Look::all(&metrics);
-        let cache = options.cache.clone().filter(|_| options.prepare.tile.is_none());
-        let stored = cache.map(|cache| Stored::new(cache, &looks, &metrics)).transpose()?;
-        Ok(Self { metrics, looks, options, stored, unwritten: Mutex::default() })
+        let is_tiled = options.preprocess.tile.is_some();
+        let measure = MeasureStage::new(metrics, options.layers, options.cache_policy);
+        let cache = options.feature_cache.clone().filter(|_| !is_tiled);
+        let store = cache.map(|cache| FeatureStore::new(cache, measure.backbones())).transpose()?.map(Arc::new);
+        Ok(Self {
+            decode: DecodeStage {
+                decoder: options.decoder,
+                preprocess: options.preprocess,
+                wants_maps: options.heat_maps.is_some(),
+                store: store.clone(),
+                decoded_files: AtomicU64::new(0),
+            },
+            measure: measure.with_store(store),
+            rows: RowStage { is_tiled, heat_maps: options.heat_maps.clone(), map_failures: Mutex::default() },
+            options,
+        })
     }
 
-    /// What its rows have in common.
+    /// The options that it was made with.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// The metrics that it was made with.
+    pub fn metrics(&self) -> &[Metric] {
+        self.measure.metrics()
+    }
+
+    /// The columns that all its rows share.
     pub fn columns(&self, triplets: bool) -> Columns {
         let layers = |metric: &Metric| match metric.lpips().filter(|_| self.options.layers) {
             Some(lpips) => lpips.tap_names().into_iter().map(String::from).collect(),
             None => Vec::new(),
         };
         Columns {
-            metrics: self.metrics.iter().map(|metric| metric.name().to_string()).collect(),
-            layers: self.metrics.iter().map(layers).collect(),
+            metrics: self.metrics().iter().map(|metric| metric.name().to_string()).collect(),
+            layers: self.metrics().iter().map(layers).collect(),
             triplets,
         }
     }
 
-    /// How many heat maps could not be written so far, and why the first: that costs no distance.
-    pub fn unwritten_maps(&self) -> (u64, Option<String>) {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The heat maps that could not be written so far; their rows have their distances all the same.
+    pub fn map_failures(&self) -> MapFailures {
+        self.rows.map_failures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn draw(&self, maps: &Maps, index: u64, candidate: &Path, map: &Tensor) {
-        if let Err(error) = maps.draw(index, candidate, map) {
-            let mut unwritten = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner);
-            unwritten.0 += 1;
-            unwritten.1.get_or_insert(error);
-        }
+    /// Number of picture files decoded so far. A file that several pairs in flight refer to is decoded once.
+    pub fn decoded_files(&self) -> u64 {
+        self.decode.decoded_files.load(Ordering::Relaxed)
     }
 
-    /// How it is measured.
-    pub fn options(&self) -> &Options {
-        &self.options
+    /// Measures pairs and emits their rows in the order of the pairs, until `emit` breaks or `stop` is set. A picture
+    /// that can't be read or measured fails its own row only.
+    ///
+    /// The pairs are produced on a thread of their own, which may wait for them: the rows of those before are emitted
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// The first error of the pairs, after the rows before it are emitted; and those of `emit`.
+    pub fn run(
+        self: &Arc<Self>,
+        pairs: impl Iterator<Item = Result<Pair>> + Send + 'static,
+        stop: &AtomicBool,
+        emit: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
+    ) -> Result<Outcome> {
+        let (mut run, admission) = Run::new(self);
+        // Not joined: after an early end, the source may still wait for its next pair.
+        drop(std::thread::spawn(move || admission.admit_all(pairs)));
+        run.execute(None, stop, emit)
     }
 
-    /// What is measured.
-    pub fn metrics(&self) -> &[Metric] {
-        &self.metrics
+    /// [`Self::run`] of pairs that are at hand: without a thread for them.
+    ///
+    /// # Errors
+    /// Those of `emit`.
+    pub fn run_listed(
+        self: &Arc<Self>,
+        pairs: Vec<Pair>,
+        stop: &AtomicBool,
+        emit: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
+    ) -> Result<Outcome> {
+        let (mut run, admission) = Run::new(self);
+        run.execute(Some(Listed { pairs: pairs.into_iter(), admission }), stop, emit)
     }
 
-    /// How many pairs of this size go through the networks at once.
-    pub(in crate::pipeline) fn batch(&self, (height, width): (usize, usize)) -> usize {
-        let wanted = (self.pixels() / (2 * height * width)).clamp(1, PAIRS);
-        let at_once = self.at_once();
-        let fit = |look: &Look| {
-            let pairs = look.lpips(&self.metrics)?.max_batch(at_once * wanted, Size { width, height }).ok()?;
-            Some(pairs.div_ceil(at_once))
+    /// The rows of pairs that are at hand.
+    ///
+    /// # Errors
+    /// None today: what fails, fails in its row.
+    pub fn measure(self: &Arc<Self>, pairs: Vec<Pair>) -> Result<Vec<Row>> {
+        let mut rows = Vec::with_capacity(pairs.len());
+        self.run_listed(pairs, &AtomicBool::new(false), &mut |row| {
+            rows.push(row);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// Decodes, in a task of the thread pool.
+    fn decode(&self, undecoded: Undecoded, limit: &InFlightLimit) -> Decoded {
+        let decoded = self.decode.decode(undecoded);
+        limit.decoded(decoded.bytes);
+        decoded
+    }
+
+    /// Measures a batch and makes its rows, in a task of the thread pool.
+    fn measure_batch(&self, batch: Batch) -> Vec<(Decoded, Row)> {
+        let images: Vec<ImagePair> =
+            batch.pairs.iter().flat_map(|decoded| decoded.images.iter().flatten()).cloned().collect();
+        let mut measured = self.measure.measure(&images, batch.capacity).into_iter();
+        drop(images);
+        // All of a pair's are taken, also after a failed one.
+        let mut of_pair = |decoded: &Decoded| {
+            let own: Vec<_> = measured.by_ref().take(decoded.count()).collect();
+            own.into_iter().collect()
         };
-        self.looks.iter().filter_map(fit).min().unwrap_or(wanted)
+        let measured: Vec<Result<Vec<Measurement>, String>> = batch.pairs.iter().map(&mut of_pair).collect();
+        let row = |(decoded, measured): (Decoded, Result<Vec<Measurement>, String>)| {
+            let candidate = decoded.pair.candidate.name().display();
+            let measured = measured.map_err(|reason| format!("{candidate}: {reason}"));
+            let row = self.rows.row(&decoded, measured.as_deref().map_err(String::as_str));
+            (decoded, row)
+        };
+        batch.pairs.into_par_iter().zip(measured).map(row).collect()
     }
+}
 
-    /// Batches that are measured at once. One is for all threads of the CPU, so that they share what is in the caches; where a GPU is at
-    /// work, the next is made ready meanwhile.
-    pub(in crate::pipeline) fn at_once(&self) -> usize {
-        if self.is_on_cpu() { 1 } else { 2 }
-    }
+/// Messages to the thread that runs the pipeline.
+enum Message {
+    Decoded(Box<Decoded>),
+    Measured(Vec<(Decoded, Row)>),
+    /// The source has ended after so many pairs.
+    SourceEnd {
+        pairs: u64,
+        result: Result<()>,
+    },
+}
 
-    /// Pixels of a batch, of both sides together.
-    fn pixels(&self) -> usize {
-        if self.is_on_cpu() { OF_A_THREAD * rayon::current_num_threads() } else { OF_A_GPU }
-    }
+/// State that the source, the tasks and the running thread share.
+struct Shared {
+    pipeline: Arc<Pipeline>,
+    limit: InFlightLimit,
+    images: Mutex<ImageCache>,
+}
 
-    fn is_on_cpu(&self) -> bool {
-        self.looks.iter().filter_map(|look| look.lpips(&self.metrics)).all(|lpips| lpips.device().is_cpu())
-    }
+/// The admit stage: gives pairs their images and starts to decode them.
+struct Admission {
+    shared: Arc<Shared>,
+    sender: Sender<Message>,
+    /// The sequence number of the next pair.
+    sequence: u64,
+    /// The last pair's reference, which the next pair often has too: it is not decoded again for it.
+    reference: Arc<CachedImage>,
+    /// Why the source ended.
+    result: Result<()>,
+}
 
-    pub(in crate::pipeline) fn needs_pixels(&self) -> bool {
-        self.metrics.iter().any(|metric| metric.lpips().is_none())
-    }
-
-    pub(in crate::pipeline) fn outcome(
-        &self,
-        job: &Job,
-        measured: Result<&Vec<Measurement>, &String>,
-    ) -> Result<Vec<MetricResult>, String> {
-        let named = |reason: &String| format!("{}: {reason}", job.pair.candidate.name().display());
-        let measured = measured.map_err(named)?;
-        if let Some(maps) = &self.options.maps {
-            for (input, measurement) in candidates(&job.pair).zip(measured) {
-                if let Some(map) = &measurement.map {
-                    self.draw(maps, job.pair.index, input.name(), map);
+impl Admission {
+    /// Admits pairs as there is room for them.
+    fn admit_all(mut self, pairs: impl Iterator<Item = Result<Pair>>) {
+        // Reported if the source panics.
+        self.result = Err(Error::invalid("the source of the pairs has stopped unexpectedly"));
+        for pair in pairs {
+            match pair {
+                Ok(pair) if self.shared.limit.admit() => self.admit(pair),
+                Ok(_) => return,
+                Err(error) => {
+                    self.result = Err(error);
+                    return;
                 }
             }
         }
-        let sides = 1 + usize::from(job.pair.second.is_some());
-        let each = measured.len() / sides;
-        let tiles = |metric: usize, side: usize| -> Vec<f64> {
-            let of = |measurement: &Measurement| measurement.values[metric].0;
-            measured[side * each..(side + 1) * each].iter().map(of).collect()
-        };
-        let of = |metric: usize| {
-            let own = tiles(metric, 0);
-            let layers = (0..measured[0].values[metric].1.len())
-                .map(|layer| mean(&measured[..each].iter().map(|m| m.values[metric].1[layer]).collect::<Vec<_>>()))
-                .collect();
-            MetricResult {
-                distance: mean(&own),
-                second: (sides > 1).then(|| mean(&tiles(metric, 1))),
-                layers,
-                tiles: if self.options.prepare.tile.is_some() { own } else { Vec::new() },
-            }
-        };
-        Ok((0..self.metrics.len()).map(of).collect())
+        self.result = Ok(());
     }
-}
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// All pairs are measured.
-    Done,
-    /// It was asked to stop before.
-    Stopped,
-}
-
-/// Measures pairs and tells the rows in the order of the pairs, until `tell` says that it is enough or `stop` is set. A picture that can't be
-/// read or measured costs its own row; an error among the pairs ends it, after the rows before are told.
-///
-/// # Errors
-/// Those of the pairs, and those of `tell`.
-pub fn run(
-    pairs: impl Iterator<Item = Result<Pair>> + Send + 'static,
-    work: &Arc<Work>,
-    stop: &AtomicBool,
-    tell: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
-) -> Result<Ended> {
-    let shared = Arc::new(Shared {
-        work: work.clone(),
-        // The batches that are measured, and as much again for those to come.
-        gate: Gate::new(2 * work.at_once() * work.pixels() * size_of::<[u8; 3]>()),
-        slots: Mutex::new(Slots::new(work.options.keep.limit())),
-    });
-    let (sender, jobs) = channel();
-    let (feeding, feeder) = (shared.clone(), sender.clone());
-    // Not waited for: where it ends early, a source may have nothing to give for long.
-    drop(std::thread::spawn(move || {
-        let ended = Err(Error::invalid("the thread that gives the pairs has stopped unexpectedly".to_string()));
-        feed(pairs, &feeding, &mut Ending { sender: &feeder, gate: &feeding.gate, sequence: 0, ended });
-    }));
-    let closing = Closing(&shared.gate);
-    let done = Desk::new(&shared, jobs, sender).work(stop, tell);
-    drop(closing);
-    Ok(if done? { Ended::Done } else { Ended::Stopped })
-}
-
-/// Lets the feeder go when nobody works any more.
-struct Closing<'a>(&'a Gate);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.change(|flow| flow.closed = true);
-    }
-}
-
-/// Tells the desk where the pairs have ended, however they have.
-struct Ending<'a> {
-    sender: &'a Sender<Message>,
-    gate: &'a Gate,
-    /// The place of the next pair.
-    sequence: u64,
-    ended: Result<()>,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.gate.change(|flow| flow.still = true);
-        let ended = std::mem::replace(&mut self.ended, Ok(()));
-        // Nobody listens where it has ended early.
-        drop(self.sender.send(Message::End(self.sequence, ended)));
-    }
-}
-
-/// What the feeder, the decoders and the desk have in common.
-pub(in crate::pipeline) struct Shared {
-    pub(in crate::pipeline) work: Arc<Work>,
-    pub(in crate::pipeline) gate: Gate,
-    slots: Mutex<Slots>,
-}
-
-impl Shared {
-    pub(in crate::pipeline) fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn feed(pairs: impl Iterator<Item = Result<Pair>>, shared: &Arc<Shared>, ending: &mut Ending<'_>) {
-    for pair in pairs {
-        let pair = match pair {
-            Ok(pair) => pair,
-            Err(error) => {
-                ending.ended = Err(error);
-                return;
-            }
-        };
-        if !shared.gate.enter() {
-            return;
-        }
-        let slot = |input: &Input| match input {
-            Input::File(name) => shared.slots().get(name),
+    fn admit(&mut self, pair: Pair) {
+        let image = |input: &Input| match input {
+            Input::File(name) => lock(&self.shared.images).get(name),
             Input::Frame(..) => Arc::default(),
         };
-        let reference = slot(&pair.reference);
-        // What becomes of a candidate that is brought to its reference's size is of no use for others.
-        let candidates: Vec<Option<Arc<Slot>>> = candidates(&pair)
-            .map(|input| (!shared.work.options.prepare.depends_on_reference()).then(|| slot(input)))
-            .collect();
-        let (shared, sender, sequence) = (shared.clone(), ending.sender.clone(), ending.sequence);
-        ending.sequence += 1;
+        let reference = image(&pair.reference);
+        // A candidate that is resized to its reference is of no use for other pairs.
+        let is_alone = self.shared.pipeline.options.preprocess.depends_on_reference();
+        let candidates = candidates(&pair).map(|input| if is_alone { Arc::default() } else { image(input) }).collect();
+        self.reference = reference.clone();
+        let undecoded = Undecoded { sequence: self.sequence, pair, reference, candidates };
+        self.sequence += 1;
+        let (shared, sender) = (self.shared.clone(), self.sender.clone());
         rayon::spawn(move || {
-            let parts = decode(&shared.work, &pair, &reference, &candidates);
-            // A slot may stand in several parts.
-            let bytes =
-                std::iter::once(&reference).chain(candidates.iter().flatten()).map(|slot| slot.bytes()).sum::<usize>();
-            shared.gate.change(|flow| {
-                flow.undecoded -= 1;
-                flow.bytes += bytes;
-                flow.typical = bytes.max(flow.typical - flow.typical / 8);
-            });
-            // Nobody listens where it has ended early.
-            drop(sender.send(Message::Job(Box::new(Job { sequence, pair, parts, bytes }))));
+            let decoded = shared.pipeline.decode(undecoded, &shared.limit);
+            // The receiver is gone if the run ended early.
+            drop(sender.send(Message::Decoded(Box::new(decoded))));
         });
     }
-    ending.ended = Ok(());
 }
 
-pub(in crate::pipeline) fn candidates(pair: &Pair) -> impl Iterator<Item = &Input> {
-    std::iter::once(&pair.candidate).chain(&pair.second)
-}
-
-fn decode(
-    work: &Work,
-    pair: &Pair,
-    reference: &Arc<Slot>,
-    candidates_slots: &[Option<Arc<Slot>>],
-) -> Result<Vec<Part>, String> {
-    let named = |input: &Input, reason: String| format!("{}: {reason}", input.name().display());
-    let prepare = &work.options.prepare;
-    let recall = |slot: &Slot, picture: &Picture| {
-        if let Some(stored) = &work.stored {
-            stored.recall(slot, picture, work);
-        }
-    };
-    let load = |slot: &Slot, input: &Input| {
-        slot.load(|| {
-            let picture = prepare.alone(work.options.open(input)?).map_err(|reason| named(input, reason))?;
-            recall(slot, &picture);
-            Ok(picture)
-        })
-    };
-    let known = candidates(pair).zip(candidates_slots).filter_map(|(input, slot)| Some((input, slot.as_ref()?)));
-    let all: Vec<_> = std::iter::once((&pair.reference, reference)).chain(known).collect();
-    // What comes of it waits in the slots.
-    all.par_iter().for_each(|(input, slot)| drop(load(slot, input)));
-
-    let mut parts = Vec::new();
-    let size = load(reference, &pair.reference)?;
-    for (input, slot) in candidates(pair).zip(candidates_slots) {
-        let candidate = if let Some(slot) = slot {
-            slot.clone()
-        } else {
-            let candidate = work.options.open(input)?;
-            let brought = match prepare.crop {
-                None => prepare.brought(candidate, size),
-                // The reference's own size is no longer known.
-                Some(_) => prepare.pair(work.options.open(&pair.reference)?, candidate).map(|[_, candidate]| candidate),
-            };
-            let candidate = brought.map_err(|reason| named(input, reason))?;
-            let slot = Slot::default();
-            recall(&slot, &candidate);
-            slot.load(|| Ok(candidate))?;
-            Arc::new(slot)
-        };
-        let (height, width) = load(&candidate, input)?;
-        if (height, width) != size {
-            let reason = format!(
-                "is {width}x{height} pixels, but the reference {} is {}x{}: give pictures of one size, or --resize reference",
-                pair.reference.name().display(),
-                size.1,
-                size.0
-            );
-            return Err(named(input, reason));
-        }
-        if prepare.tile.is_none() {
-            parts.push(Part { reference: reference.clone(), candidate, mapped: work.options.maps.is_some() });
-            continue;
-        }
-        let tiles = |slot: &Slot, input: &Input| {
-            let picture = slot.picture().ok_or("its pixels were given up too early")?;
-            prepare.tiles(&picture).map_err(|reason| named(input, reason))
-        };
-        let both = tiles(reference, &pair.reference)?.into_iter().zip(tiles(&candidate, input)?);
-        parts.extend(both.map(|(a, b)| Part { reference: Slot::of(a), candidate: Slot::of(b), mapped: false }));
-    }
-    Ok(parts)
-}
-
-fn mean(values: &[f64]) -> f64 {
-    match values {
-        [one] => *one,
-        _ => values.iter().sum::<f64>() / values.len() as f64,
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.shared.limit.source_ended();
+        let result = std::mem::replace(&mut self.result, Ok(()));
+        // The receiver is gone if the run ended early.
+        drop(self.sender.send(Message::SourceEnd { pairs: self.sequence, result }));
     }
 }
+
+/// Pairs at hand, admitted by the running thread itself.
+struct Listed {
+    pairs: std::vec::IntoIter<Pair>,
+    admission: Admission,
+}
+
+impl Listed {
+    /// Admits as many pairs as there is room for; itself, if there are more.
+    fn admit(mut self) -> Option<Self> {
+        while !self.pairs.as_slice().is_empty() {
+            if !self.admission.shared.limit.try_admit() {
+                return Some(self);
+            }
+            let pair = self.pairs.next()?;
+            self.admission.admit(pair);
+        }
+        None
+    }
+}
+
+/// A run of the pipeline: connects the stages on the calling thread.
+struct Run {
+    shared: Arc<Shared>,
+    messages: Receiver<Message>,
+    sender: Sender<Message>,
+    batcher: Batcher,
+    rows: InOrder,
+    source_end: Option<(u64, Result<()>)>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.shared.limit.close();
+    }
+}
+
+impl Run {
+    fn new(pipeline: &Arc<Pipeline>) -> (Self, Admission) {
+        let shared = Arc::new(Shared {
+            pipeline: pipeline.clone(),
+            // Those that are measured, and as many for the next batches.
+            limit: InFlightLimit::new(2 * pipeline.measure.bytes_at_once()),
+            images: Mutex::new(ImageCache::new(pipeline.options.cache_policy.limit())),
+        });
+        let (sender, messages) = channel();
+        let admission = Admission {
+            shared: shared.clone(),
+            sender: sender.clone(),
+            sequence: 0,
+            reference: Arc::default(),
+            result: Ok(()),
+        };
+        let batcher = Batcher::new(pipeline.measure.concurrent_batches());
+        (Self { shared, messages, sender, batcher, rows: InOrder::default(), source_end: None }, admission)
+    }
+
+    fn execute(
+        &mut self,
+        mut listed: Option<Listed>,
+        stop: &AtomicBool,
+        emit: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
+    ) -> Result<Outcome> {
+        loop {
+            listed = listed.and_then(Listed::admit);
+            while let Ok(message) = self.messages.try_recv() {
+                self.accept(message);
+            }
+            let is_stopped = stop.load(Ordering::Relaxed);
+            // Before rows are emitted, so that no thread waits for the disk.
+            if !is_stopped && let Some(batch) = self.next_batch() {
+                self.measure(batch);
+                continue;
+            }
+            while let Some(row) = self.rows.pop() {
+                if emit(row)?.is_break() {
+                    return Ok(Outcome::Stopped);
+                }
+            }
+            if is_stopped {
+                return Ok(Outcome::Stopped);
+            }
+            if self.source_end.as_ref().is_some_and(|(pairs, _)| *pairs == self.rows.next()) {
+                let result = self.source_end.take().map_or(Ok(()), |(_, result)| result);
+                return result.map(|()| Outcome::Complete);
+            }
+            if let Ok(message) = self.messages.recv_timeout(PATIENCE) {
+                self.accept(message);
+            } else if !self.batcher.is_busy() && self.shared.limit.is_decoded()
+                // No more pairs come for now.
+                && let Some(batch) = self.batcher.flush()
+            {
+                self.measure(batch);
+            }
+        }
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        let is_stalled = || self.shared.limit.is_stalled();
+        let source_ended = self.source_end.is_some();
+        self.batcher.next(&Progress { next: self.rows.next(), source_ended, is_stalled: &is_stalled })
+    }
+
+    fn accept(&mut self, message: Message) {
+        match message {
+            Message::SourceEnd { pairs, result } => self.source_end = Some((pairs, result)),
+            Message::Measured(rows) => {
+                self.batcher.finished();
+                for (decoded, row) in rows {
+                    self.cache_images(&decoded);
+                    self.finish(&decoded, row);
+                }
+            }
+            Message::Decoded(decoded) => match &decoded.images {
+                Err(reason) => {
+                    let row = self.shared.pipeline.rows.row(&decoded, Err(reason));
+                    self.finish(&decoded, row);
+                }
+                Ok(_) => self.batcher.push(*decoded, |size| self.shared.pipeline.measure.capacity(size)),
+            },
+        }
+    }
+
+    /// Starts to measure a batch.
+    fn measure(&self, batch: Batch) {
+        let (pipeline, sender) = (self.shared.pipeline.clone(), self.sender.clone());
+        rayon::spawn(move || {
+            // The receiver is gone if the run ended early.
+            drop(sender.send(Message::Measured(pipeline.measure_batch(batch))));
+        });
+    }
+
+    fn finish(&mut self, decoded: &Decoded, row: Row) {
+        self.rows.push(decoded.sequence, row);
+        self.shared.limit.finished(decoded.bytes);
+    }
+
+    /// Caches the images of a measured pair that later pairs may refer to.
+    fn cache_images(&self, decoded: &Decoded) {
+        let options = &self.shared.pipeline.options;
+        let Ok(images) = &decoded.images else { return };
+        let Some(first) = images.first().filter(|_| options.preprocess.tile.is_none()) else { return };
+        self.cache_image(&decoded.pair.reference, &first.reference);
+        if !options.preprocess.depends_on_reference() {
+            for (input, images) in candidates(&decoded.pair).zip(images) {
+                self.cache_image(input, &images.candidate);
+            }
+        }
+    }
+
+    fn cache_image(&self, input: &Input, image: &Arc<CachedImage>) {
+        let Input::File(name) = input else { return };
+        let pipeline = &self.shared.pipeline;
+        if !pipeline.options.cache_policy.includes(image) {
+            return;
+        }
+        let is_drawn = pipeline.options.heat_maps.as_ref().is_some_and(|maps| maps.over_reference);
+        if !is_drawn && pipeline.measure.needs_no_pixels(image) {
+            image.drop_pixels();
+        }
+        lock(&self.shared.images).insert(name, image);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Pipeline>();
+    is_send_and_sync::<Options>();
+};

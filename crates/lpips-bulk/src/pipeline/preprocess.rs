@@ -1,36 +1,50 @@
-//! What is done with pictures before they are measured: brought to a size, cut out, cut into tiles.
+//! Preprocessing of decoded pictures: resize, crop, tiles; and the check of a pair's sizes.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use lpips_core::{ParseSizeError, Picture, Size};
 use serde::{Deserialize, Serialize};
 
-/// The size that pictures are brought to.
+/// The size that pictures are resized to: `reference`, or `WIDTHxHEIGHT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
-    /// The candidate to the reference's size.
+    /// The candidate to its reference's size.
     Reference,
-    /// Both to this size.
+    /// Both pictures to this size.
     To(Size),
 }
 
-/// The part that is cut out of both pictures.
+/// The part that is cut out of both pictures: `WIDTHxHEIGHT` from the middle, or `WIDTHxHEIGHT+LEFT+TOP`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crop {
     size: Size,
-    /// Column and row of its corner; the middle of the picture if that is not said.
+    /// Column and row of its corner; by default it is the middle of the picture.
     corner: Option<(usize, usize)>,
 }
 
-/// What is done with both pictures of a pair, in this order.
+/// Steps that both pictures of a pair go through before they are measured, in this order.
+///
+/// ```
+/// use lpips_bulk::pipeline::preprocess::Preprocess;
+/// use lpips_core::{Picture, Size};
+///
+/// let preprocess = Preprocess { resize: Some("reference".parse()?), crop: Some("8x8".parse()?), tile: None };
+/// let reference = Picture::from_rgb8(32, 16, vec![128; 32 * 16 * 3])?;
+/// let candidate = Picture::from_rgb8(64, 32, vec![128; 64 * 32 * 3])?;
+/// let [reference, candidate] = preprocess.pair(reference, candidate)?;
+/// assert_eq!(reference.size(), Size { width: 8, height: 8 });
+/// assert_eq!(reference, candidate);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Prepare {
-    /// Brought to a size, bilinear as Pillow does it.
+pub struct Preprocess {
+    /// Resized, bilinear as by Pillow.
     pub resize: Option<Resize>,
     /// A part cut out.
     pub crop: Option<Crop>,
-    /// Cut into tiles that are measured each by itself.
+    /// Cut into tiles of this size, each measured by itself.
     pub tile: Option<Size>,
 }
 
@@ -81,72 +95,70 @@ impl FromStr for Crop {
     }
 }
 
-impl Prepare {
+impl Preprocess {
     /// Both pictures of a pair as they are measured, before they are cut into tiles.
     ///
     /// # Errors
-    /// Pictures of different sizes, or too small for the part that is cut out; in a sentence.
+    /// Pictures of different sizes, or smaller than the crop; in a sentence.
     pub fn pair(&self, reference: Picture, candidate: Picture) -> Result<[Picture; 2], String> {
-        let own = Size { width: reference.width(), height: reference.height() };
-        let to = match self.resize {
-            None => None,
-            Some(Resize::Reference) => Some(own),
-            Some(Resize::To(size)) => Some(size),
-        };
-        let [reference, candidate] = [self.one(reference, to)?, self.one(candidate, to)?];
-        same_size(&reference, &candidate)?;
+        let original = reference.size();
+        let candidate = self.candidate(candidate, original)?;
+        let reference = self.reference(reference)?;
+        check_sizes(candidate.size(), reference.size(), None)?;
         Ok([reference, candidate])
     }
 
-    /// A picture as it is measured, if that does not depend on the other of its pair.
+    /// A reference as it is measured; also a candidate, unless [`Self::depends_on_reference`].
     ///
     /// # Errors
-    /// Those of [`Self::pair`].
-    pub fn alone(&self, picture: Picture) -> Result<Picture, String> {
+    /// A picture smaller than the crop.
+    pub fn reference(&self, picture: Picture) -> Result<Picture, String> {
         let to = match self.resize {
             Some(Resize::To(size)) => Some(size),
             _ => None,
         };
-        self.one(picture, to)
+        self.resized(picture, to)
     }
 
-    /// A picture brought to this height and width.
-    pub(crate) fn brought(&self, picture: Picture, (height, width): (usize, usize)) -> Result<Picture, String> {
-        self.one(picture, Some(Size { width, height }))
+    /// A candidate as it is measured against a reference of this original size.
+    ///
+    /// # Errors
+    /// A picture smaller than the crop.
+    pub fn candidate(&self, picture: Picture, reference: Size) -> Result<Picture, String> {
+        match self.resize {
+            Some(Resize::Reference) => self.resized(picture, Some(reference)),
+            _ => self.reference(picture),
+        }
     }
 
-    /// Whether how a picture is measured depends on the other of its pair.
+    /// Whether a candidate is preprocessed differently for each reference.
     pub fn depends_on_reference(&self) -> bool {
         self.resize == Some(Resize::Reference)
     }
 
-    fn one(&self, picture: Picture, to: Option<Size>) -> Result<Picture, String> {
+    fn resized(&self, picture: Picture, to: Option<Size>) -> Result<Picture, String> {
         let text = |error: lpips_core::Error| error.to_string();
         let picture = match to {
-            Some(to) if (picture.width(), picture.height()) != (to.width, to.height) => {
-                picture.resize(to.width, to.height).map_err(text)?
-            }
+            Some(to) if picture.size() != to => picture.resize(to.width, to.height).map_err(text)?,
             _ => picture,
         };
         let Some(Crop { size, corner }) = self.crop else { return Ok(picture) };
-        let room = [(picture.width(), size.width), (picture.height(), size.height)];
-        let middle = room.map(|(all, part)| all.saturating_sub(part) / 2);
-        let (left, top) = corner.unwrap_or((middle[0], middle[1]));
+        let middle = |all: usize, part: usize| all.saturating_sub(part) / 2;
+        let (left, top) =
+            corner.unwrap_or((middle(picture.width(), size.width), middle(picture.height(), size.height)));
         picture.crop(left, top, size.width, size.height).map_err(text)
     }
 
-    /// The tiles of a picture, row by row from the top left. The last of a row and the lowest are moved in, so that all are whole.
+    /// The tiles of a picture, row by row from the top left; none without [`Self::tile`]. The last column and the last
+    /// row are moved in, so that all tiles are whole.
     ///
     /// # Errors
     /// A picture smaller than a tile.
     pub fn tiles(&self, picture: &Picture) -> Result<Vec<Picture>, String> {
         let Some(tile) = self.tile else { return Ok(Vec::new()) };
         if picture.width() < tile.width || picture.height() < tile.height {
-            return Err(format!(
-                "is {}x{} pixels, smaller than a tile of {tile}: choose smaller tiles",
-                picture.width(),
-                picture.height()
-            ));
+            let size = picture.size();
+            return Err(format!("is {size} pixels, smaller than a tile of {tile}: choose smaller tiles"));
         }
         let starts = |all: usize, tile: usize| (0..all.div_ceil(tile)).map(move |i| (i * tile).min(all - tile));
         starts(picture.height(), tile.height)
@@ -156,14 +168,16 @@ impl Prepare {
     }
 }
 
-/// Fine if both have as many pixels each way.
-pub(crate) fn same_size(reference: &Picture, candidate: &Picture) -> Result<(), String> {
-    let of = |picture: &Picture| (picture.width(), picture.height());
-    let ((w, h), (rw, rh)) = (of(candidate), of(reference));
-    if (w, h) == (rw, rh) {
+/// Checks that a candidate has its reference's size; the error continues a sentence that begins with the candidate's
+/// name.
+pub(super) fn check_sizes(candidate: Size, reference: Size, name: Option<&Path>) -> Result<(), String> {
+    if candidate == reference {
         return Ok(());
     }
-    Err(format!("is {w}x{h} pixels, but the reference is {rw}x{rh}: give pictures of one size, or --resize reference"))
+    let name = name.map(|name| format!(" {}", name.display())).unwrap_or_default();
+    Err(format!(
+        "is {candidate} pixels, but the reference{name} is {reference}: give pictures of one size, or --resize=reference"
+    ))
 }
 
 #[cfg(test)]
@@ -180,15 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_parts_are_read_as_people_write_them() {
-        assert_eq!("64".parse(), Ok(Size { width: 64, height: 64 }));
+    fn resize_and_crop_text_is_parsed_or_refused_with_an_example() {
         assert_eq!("640x480".parse(), Ok(Resize::To(Size { width: 640, height: 480 })));
         assert_eq!("reference".parse(), Ok(Resize::Reference));
         let size = Size { width: 3, height: 4 };
         assert_eq!("3x4".parse(), Ok(Crop { size, corner: None }));
         assert_eq!("3x4+5+6".parse(), Ok(Crop { size, corner: Some((5, 6)) }));
-        for text in ["", "0x5", "5x", "x", "-3x4", "99999999x1", "a"] {
-            assert!(text.parse::<Size>().unwrap_err().to_string().contains("256x256"), "{text}");
+        for text in ["", "0x5", "5x", "a"] {
+            assert!(text.parse::<Resize>().unwrap_err().contains("256x256"), "{text}");
         }
         for text in ["3x4+5", "3x4+5+6+7", "3x4+a+6", "+1+2"] {
             assert!(text.parse::<Crop>().unwrap_err().contains("256x256+10+20"), "{text}");
@@ -196,35 +209,44 @@ mod tests {
     }
 
     #[test]
-    fn the_part_is_that_of_the_resized_picture() {
-        let prepare = Prepare { crop: "4x2".parse().ok(), ..Prepare::default() };
-        let [a, b] = prepare.pair(picture(10, 8), picture(10, 8)).unwrap();
+    fn crop_is_cut_out_of_the_resized_picture() {
+        let preprocess = Preprocess { crop: "4x2".parse().ok(), ..Preprocess::default() };
+        let [a, b] = preprocess.pair(picture(10, 8), picture(10, 8)).unwrap();
         assert_eq!((a.width(), a.height(), corner(&a)), (4, 2, (3, 3)));
         assert_eq!(a, b);
-        let prepare = Prepare { crop: "4x2+6+1".parse().ok(), ..prepare };
-        assert_eq!(corner(&prepare.alone(picture(10, 8)).unwrap()), (6, 1));
-        let error = Prepare { crop: "4x2+7+1".parse().ok(), ..prepare }.alone(picture(10, 8)).unwrap_err();
+        let preprocess = Preprocess { crop: "4x2+6+1".parse().ok(), ..preprocess };
+        assert_eq!(corner(&preprocess.reference(picture(10, 8)).unwrap()), (6, 1));
+        let error = Preprocess { crop: "4x2+7+1".parse().ok(), ..preprocess }.reference(picture(10, 8)).unwrap_err();
         assert!(error.contains("10x8"), "{error}");
-        let prepare = Prepare { resize: "8x4".parse().ok(), crop: "8x4+0+0".parse().ok(), tile: None };
-        assert_eq!(prepare.alone(picture(16, 8)).unwrap().width(), 8);
+        let preprocess = Preprocess { resize: "8x4".parse().ok(), crop: "8x4+0+0".parse().ok(), tile: None };
+        assert_eq!(preprocess.reference(picture(16, 8)).unwrap().width(), 8);
     }
 
     #[test]
-    fn only_a_resize_makes_sizes_agree() {
-        let error = Prepare::default().pair(picture(10, 8), picture(9, 8)).unwrap_err();
+    fn different_sizes_are_refused_unless_resized() {
+        let error = Preprocess::default().pair(picture(10, 8), picture(9, 8)).unwrap_err();
         assert!(error.contains("9x8") && error.contains("10x8") && error.contains("--resize"), "{error}");
-        let prepare = Prepare { resize: Some(Resize::Reference), ..Prepare::default() };
-        let [a, b] = prepare.pair(picture(10, 8), picture(9, 8)).unwrap();
-        assert_eq!((b.width(), b.height()), (a.width(), a.height()));
+        let preprocess = Preprocess { resize: Some(Resize::Reference), ..Preprocess::default() };
+        let [a, b] = preprocess.pair(picture(10, 8), picture(9, 8)).unwrap();
+        assert_eq!(b.size(), a.size());
+    }
+
+    #[test]
+    fn candidate_is_resized_to_the_original_size_of_a_cropped_reference() {
+        let resize = Some(Resize::Reference);
+        let preprocess = Preprocess { resize, crop: "4x2".parse().ok(), ..Preprocess::default() };
+        let [a, b] = preprocess.pair(picture(10, 8), picture(10, 8)).unwrap();
+        let original = Size { width: 10, height: 8 };
+        assert_eq!((a, b.clone()), (b, preprocess.candidate(picture(10, 8), original).unwrap()));
     }
 
     #[test]
     fn tiles_cover_the_picture_and_are_all_whole() {
-        let prepare = Prepare { tile: "4x3".parse().ok(), ..Prepare::default() };
-        let tiles = prepare.tiles(&picture(10, 6)).unwrap();
+        let preprocess = Preprocess { tile: "4x3".parse().ok(), ..Preprocess::default() };
+        let tiles = preprocess.tiles(&picture(10, 6)).unwrap();
         let corners: Vec<_> = tiles.iter().map(corner).collect();
         assert_eq!(corners, [(0, 0), (4, 0), (6, 0), (0, 3), (4, 3), (6, 3)]);
         assert!(tiles.iter().all(|tile| (tile.width(), tile.height()) == (4, 3)));
-        assert!(prepare.tiles(&picture(3, 3)).unwrap_err().contains("4x3"));
+        assert!(preprocess.tiles(&picture(3, 3)).unwrap_err().contains("4x3"));
     }
 }

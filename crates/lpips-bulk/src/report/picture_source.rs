@@ -105,8 +105,8 @@ impl Work<'_> {
     /// The decoding and preprocessing of the run.
     fn options(&self) -> Result<pipeline::Options> {
         let mut options = pipeline::Options::default();
-        options.prepare.resize = self.parsed("--resize")?;
-        options.prepare.crop = self.parsed("--crop")?;
+        options.preprocess.resize = self.parsed("--resize")?;
+        options.preprocess.crop = self.parsed("--crop")?;
         if let Some(colour) = self.text("--background")? {
             options.decoder.background = rgb(colour).ok_or_else(|| self.damaged("--background"))?;
         }
@@ -168,7 +168,7 @@ mod tests {
         let source = source(videos).unwrap();
         assert!(source.video.is_some());
         assert_eq!(source.options.decoder.background, [255, 128, 0]);
-        assert!(source.options.prepare.crop.is_some());
+        assert!(source.options.preprocess.crop.is_some());
         let none = PictureSource::of_results(Path::new("no/such/results.csv"), None).unwrap();
         assert!(none.video.is_none());
     }

@@ -35,3 +35,18 @@ pub struct Pair {
     /// The second candidate of a triplet, compared with the same reference.
     pub second: Option<Input>,
 }
+
+impl Pair {
+    /// A pair of picture files.
+    ///
+    /// ```
+    /// use lpips_bulk::source::pair::Pair;
+    ///
+    /// let pair = Pair::of_files(0, "truth/x.png", "renders/x.png");
+    /// assert_eq!(pair.reference.name().to_str(), Some("truth/x.png"));
+    /// ```
+    pub fn of_files(index: u64, reference: impl AsRef<Path>, candidate: impl AsRef<Path>) -> Self {
+        let file = |path: &Path| Input::File(Arc::from(path));
+        Self { index, reference: file(reference.as_ref()), candidate: file(candidate.as_ref()), second: None }
+    }
+}

@@ -1,4 +1,4 @@
-//! `lpips dirs`
+//! `lpips dirs`: compares the pictures of two folders by their names.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,21 @@ use lpips_bulk::source::folders::{Folders, MatchBy};
 use lpips_data::discover::Walk;
 use serde_json::json;
 
-use super::options::{EXIT, METRICS, Meetings, Options};
+use super::files::{Files, notes, text_list};
+use super::options::{EXIT, METRICS, Options, PairPattern};
 use super::run::Task;
-use super::{Files, notes, text_list};
 use crate::output::{self, Failure, Result};
 
 const EXAMPLES: &str = "Examples:
   lpips dirs ground-truth renders
   lpips dirs ground-truth renders --metric alex,vgg,psnr,ssim --out results.jsonl --report report.html
   lpips dirs originals decoded --by stem --fail-above 0.1
-  lpips dirs a b --out results.jsonl --resume   (goes on where it was stopped)";
+  lpips dirs a b --out results.jsonl --resume   (resumes where it was stopped)";
 
-/// Compare the pictures of two folders, by their names: the mean over a render's frames, a codec's pictures, a test set.
+/// Compare the pictures of two folders, by their names: the mean over a render's frames, a codec's pictures, a test
+/// set.
 ///
-/// Pictures are paired by their paths within the folders; what has no partner is named and left out.
+/// Pictures are paired by their paths within the folders; pictures without a partner are named and left out.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -33,7 +34,8 @@ pub(crate) struct Dirs {
     /// The folder of the candidates.
     candidate: PathBuf,
 
-    /// What pictures are paired by: their path within the folder, or `stem`, the path without its ending (x.png with x.jpg).
+    /// How pictures are paired: by their path within the folder, or by `stem`, the path without its ending (x.png with
+    /// x.jpg).
     #[arg(long, value_name = "WHAT", default_value = "path", value_parser = ["path", "stem"])]
     by: String,
 
@@ -71,29 +73,29 @@ impl Dirs {
             }
         }
         if self.all_matched && !(unmatched.reference.is_empty() && unmatched.candidate.is_empty()) {
-            let message = "not every picture has a partner, and --all-matched asks for it: nothing was compared";
+            let message = "not every picture has a partner, as --all-matched requires: nothing was compared";
             return Err(Failure::Work(Some(message.to_string())));
         }
-        let mut named = self.files.named();
-        named.insert("REFERENCE".to_string(), json!(output::text(&self.reference)));
-        named.insert("CANDIDATE".to_string(), json!(output::text(&self.candidate)));
-        named.insert("--by".to_string(), json!(self.by));
+        let mut settings = self.files.settings();
+        settings.insert("REFERENCE".to_string(), json!(output::text(&self.reference)));
+        settings.insert("CANDIDATE".to_string(), json!(output::text(&self.candidate)));
+        settings.insert("--by".to_string(), json!(self.by));
         if let Some(map) = &self.map {
-            named.insert("--map".to_string(), json!(output::text(map)));
+            settings.insert("--map".to_string(), json!(output::text(map)));
         }
         let is_mapped = self.map.is_some();
         let task = Task {
             command: "dirs",
-            named,
+            settings,
             total: Some(folders.len()),
             triplets: false,
-            meetings: Meetings::Some,
+            pattern: PairPattern::Sparse,
             // A map may name a candidate twice.
-            strip: Some(self.candidate.as_path()).filter(|_| !is_mapped),
+            map_prefix: Some(self.candidate.as_path()).filter(|_| !is_mapped),
             video: None,
             each: None,
         };
         let pairs = (0..folders.len()).filter_map(move |index| folders.get(index)).map(Ok);
-        self.options.run(task, pairs)?.end()
+        self.options.run(task, pairs)?.result()
     }
 }

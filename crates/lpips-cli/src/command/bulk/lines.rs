@@ -1,4 +1,4 @@
-//! Rows as lines of text.
+//! Rows and violations as lines of text.
 
 use lpips_bulk::results::schema::{Columns, MetricResult, Row};
 use lpips_bulk::results::threshold::Threshold;
@@ -6,7 +6,7 @@ use lpips_bulk::results::threshold::Threshold;
 use super::summary::name;
 use crate::output;
 
-/// The line of a row: its distances, then its names; `None` for a failed row.
+/// Formats a row: distances, layers, names. `None` for a row that failed.
 pub(super) fn row(columns: &Columns, row: &Row) -> Option<String> {
     let measured = row.outcome.as_ref().ok()?;
     let number = |value: f64| format!("{value:.5}");
@@ -24,8 +24,8 @@ pub(super) fn row(columns: &Columns, row: &Row) -> Option<String> {
     Some(cells.join("  "))
 }
 
-/// Prints the violations of a threshold, on standard error.
-pub(super) fn violations(threshold: &Threshold) {
+/// Prints the worst rows above a threshold on standard error.
+pub(super) fn print_violations(threshold: &Threshold) {
     let (count, limit) = (threshold.count(), threshold.limit());
     let (s, are) = if count == 1 { ("", "is") } else { ("s", "are") };
     output::error(&format!("{count} pair{s} {are} above {limit}:"));

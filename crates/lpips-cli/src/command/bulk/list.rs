@@ -1,4 +1,4 @@
-//! `lpips list`
+//! `lpips list`: compares the pairs or triplets of a list as they come.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use clap::Args;
 use lpips_bulk::source::list::{self, List};
 use serde_json::{Map, json};
 
-use super::options::{EXIT, METRICS, Meetings, Options};
+use super::options::{EXIT, METRICS, Options, PairPattern};
 use super::run::Task;
 use crate::output::{self, Result};
 
@@ -17,8 +17,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Compare the pairs or triplets of a list, one result a row, in their order, as they come.
 ///
-/// A list is CSV with columns reference and candidate, and of triplets second (or ref, p0, p1; or two or three columns without names), or
-/// JSON lines with these keys.
+/// A list is CSV with columns reference and candidate, and of triplets second (or ref, p0, p1; or two or three columns
+/// without names), or JSON lines with these keys.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -28,11 +28,11 @@ pub(crate) struct Lists {
     /// The list, or - for standard input.
     list: PathBuf,
 
-    /// What the list is written in: csv or jsonl [default: by its name, or by its first character].
+    /// Format of the list: csv or jsonl [default: by its name, or by its first character].
     #[arg(long, value_name = "FORMAT", value_parser = ["csv", "jsonl"])]
     list_format: Option<String>,
 
-    /// The folder from which on the list's paths are meant [default: the current one].
+    /// The folder that the list's paths start from [default: the current one].
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 
@@ -48,21 +48,21 @@ impl Lists {
             _ => list::Format::Jsonl,
         });
         let list = List::open(&self.list, list::Options { format, root: self.root.clone() })?;
-        let mut named = Map::new();
-        named.insert("LIST".to_string(), json!(output::text(&self.list)));
+        let mut settings = Map::new();
+        settings.insert("LIST".to_string(), json!(output::text(&self.list)));
         if let Some(root) = &self.root {
-            named.insert("--root".to_string(), json!(output::text(root)));
+            settings.insert("--root".to_string(), json!(output::text(root)));
         }
         let task = Task {
             command: "list",
-            named,
+            settings,
             total: None,
             triplets: list.triplets(),
-            meetings: Meetings::Some,
-            strip: None,
+            pattern: PairPattern::Sparse,
+            map_prefix: None,
             video: None,
             each: None,
         };
-        self.options.run(task, list)?.end()
+        self.options.run(task, list)?.result()
     }
 }

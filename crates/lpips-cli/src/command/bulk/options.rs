@@ -1,12 +1,12 @@
-//! What the commands for many pairs have in common on the command line.
+//! Flags that `dirs`, `pairs`, `list` and `video` share, and the pipeline and plan that they describe.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use lpips_bulk::pipeline::heat_maps::Maps;
-use lpips_bulk::pipeline::preprocess::{Crop, Prepare, Resize};
-use lpips_bulk::pipeline::{self, Keep, Work};
+use lpips_bulk::pipeline::heat_maps::{HeatMaps, MapFiles};
+use lpips_bulk::pipeline::preprocess::{Crop, Preprocess, Resize};
+use lpips_bulk::pipeline::{self, CachePolicy, Pipeline};
 use lpips_bulk::results::format::Format;
 use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::source::shard::Shard;
@@ -15,23 +15,23 @@ use lpips_core::cache::{FeatureCache, Precision};
 use lpips_core::device::{self, DeviceChoice};
 use lpips_core::image::Decoder;
 use lpips_terminal::Background;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::command::metrics;
 use crate::output::{self, Failure, Result};
 
 pub(super) const METRICS: &str = "Metrics: alex, vgg, squeeze, each with -0.0 for the first version and -baseline for no lin heads (alex-0.0, \
     vgg-0.1-baseline); l2, dssim, l2-lab, dssim-lab, and psnr and ssim, which grow with likeness and can't come first; a file that \
-    lpips-train has written; vgg=FILE for lin heads or a network from elsewhere. Pictures are decoded once for all.";
+    lpips-train has written; vgg=FILE for lin heads or a network from elsewhere. Each picture is decoded once for all metrics.";
 
-pub(super) const EXIT: &str = "Exit codes: 0 fine; 1 a picture failed (its row says why, the others are measured), or a file could not be \
-    written; 2 wrong usage; 3 something is above --fail-above; 130 stopped.";
+pub(super) const EXIT: &str = "Exit codes: 0 success; 1 a picture failed (its row has the reason, the others are measured), or a file could not be \
+    written; 2 wrong usage; 3 a distance is above --fail-above; 130 stopped.";
 
 #[derive(Debug, Args)]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
 pub(crate) struct Options {
-    /// The metrics, all in one pass: alex, vgg, squeeze, l2, psnr, ssim, files of one's own and more (see --help). The first one decides
-    /// what is near and far.
+    /// Metrics, measured in one pass: alex, vgg, squeeze, l2, psnr, ssim, files of your own and more (see --help). The
+    /// first one decides which pairs are near or far.
     #[arg(
         long = "metric",
         visible_alias = "net",
@@ -41,12 +41,12 @@ pub(crate) struct Options {
     )]
     metrics: Vec<String>,
 
-    /// Tell the distances' parts by layer too.
+    /// Add the distances' parts by layer.
     #[arg(long)]
     layers: bool,
 
-    /// Bring pictures to a size first, bilinear as Pillow does: 256x192 (width first) for both of a pair, or `reference`, the candidate to
-    /// that of its reference.
+    /// Resize pictures first, bilinear as by Pillow: 256x192 (width first) for both of a pair, or `reference` for the
+    /// candidate to its reference's size.
     #[arg(long, value_name = "SIZE")]
     resize: Option<Resize>,
 
@@ -59,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE")]
     tile: Option<Size>,
 
-    /// What shows through where a picture is transparent: white, black or #rrggbb.
+    /// Colour behind the transparent parts of a picture: white, black or #rrggbb.
     #[arg(long, value_name = "COLOUR", default_value = "white")]
     background: Background,
 
@@ -71,16 +71,16 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     pub(super) out: Option<PathBuf>,
 
-    /// How results are written: text (on standard output only), jsonl, csv, json, or parquet where this build has it [default: by
-    /// the file's name, or text].
+    /// Format of results: text (on standard output only), jsonl, csv, json, or parquet where this build has it
+    /// [default: by the file's name, or text].
     #[arg(long, value_name = "FORMAT", help_heading = "Results")]
     format: Option<Form>,
 
-    /// Go on with the results in --out (jsonl or csv) where they stop.
+    /// Resume the results in --out (jsonl or csv) where they stop.
     #[arg(long, requires = "out", conflicts_with = "overwrite", help_heading = "Results")]
     pub(super) resume: bool,
 
-    /// Replace the results that --out holds.
+    /// Overwrite the results that --out holds.
     #[arg(long, requires = "out", help_heading = "Results")]
     pub(super) overwrite: bool,
 
@@ -96,7 +96,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE.html", help_heading = "Results")]
     pub(super) report: Option<PathBuf>,
 
-    /// Exit with 3 and name the offenders if a distance by the first metric is above this.
+    /// Exit with code 3 and print the worst pairs if a distance by the first metric is above this.
     #[arg(long, value_name = "D", value_parser = not_negative, allow_negative_numbers = true, help_heading = "Results")]
     pub(super) fail_above: Option<f64>,
 
@@ -104,7 +104,7 @@ pub(crate) struct Options {
     #[arg(long, help_heading = "Results")]
     pub(super) strict: bool,
 
-    /// Do one part of the work: the I-th of N. `lpips merge` joins the results.
+    /// Measure one part of the pairs: the I-th of N. `lpips merge` joins the results.
     #[arg(long, value_name = "I/N", help_heading = "How it runs")]
     pub(super) shard: Option<Shard>,
 
@@ -116,7 +116,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How it runs")]
     threads: Option<u16>,
 
-    /// Memory that networks may take, e.g. 600MB or 2GiB; features that are kept for later pairs take at most a quarter of it
+    /// Memory that networks may take, e.g. 600MB or 2GiB; cached features take at most a quarter of it
     /// [default: half of what is free].
     #[arg(long, value_name = "SIZE", value_parser = super::super::bytes, help_heading = "How it runs")]
     memory: Option<usize>,
@@ -125,20 +125,20 @@ pub(crate) struct Options {
     cache: Cache,
 }
 
-/// Features kept on disk.
+/// Features cached on disk.
 #[derive(Debug, Args)]
 pub(crate) struct Cache {
-    /// Keep what networks see in pictures in this folder, for other runs on the same pictures (2.6 MB of one of 256x256 for alex,
-    /// 32 MB for vgg). Several runs may share it.
+    /// Cache features in this folder, for other runs on the same pictures (2.6 MB for a picture of 256x256 by alex, 32
+    /// MB by vgg). Several runs may share it.
     #[arg(id = "cache", long = "cache", value_name = "FOLDER", conflicts_with = "tile", help_heading = "How it runs")]
     folder: Option<PathBuf>,
 
-    /// How large that folder may become: then what was not used for longest goes.
+    /// Limit of that folder's size, beyond which the least recently used features are evicted.
     #[arg(id = "cache_size", long = "cache-size", value_name = "SIZE", default_value = "10GB", requires = "cache",
         value_parser = super::super::bytes, help_heading = "How it runs")]
     size: usize,
 
-    /// Keep it in 16 bits: half as large; distances change by less than 4e-5.
+    /// Cache features in 16 bits, half as large; distances change by less than 4e-5.
     #[arg(id = "cache_f16", long = "cache-f16", requires = "cache", help_heading = "How it runs")]
     f16: bool,
 }
@@ -151,10 +151,10 @@ impl Cache {
     }
 }
 
-/// How results are written.
+/// Format of results, or text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// Lines for people.
+    /// Lines of text.
     Text,
     /// A format for programs.
     Rows(Format),
@@ -178,17 +178,17 @@ fn not_negative(given: &str) -> std::result::Result<f64, String> {
     value.ok_or_else(|| "expected a distance, 0 or above".into())
 }
 
-/// What is kept of pictures.
+/// Pattern of a source's pairs, which decides the cache policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meetings {
-    /// Each picture meets all others.
-    All,
-    /// Some may meet several.
-    Some,
+pub(super) enum PairPattern {
+    /// Each picture with all others.
+    AllPairs,
+    /// Most pictures once.
+    Sparse,
 }
 
 impl Options {
-    /// What can be told to be wrong before any work.
+    /// Checks the flags before any work.
     pub(super) fn check(&self) -> Result {
         for (flag, file) in [("--out", &self.out), ("--report", &self.report)] {
             if let Some(file) = file {
@@ -204,7 +204,7 @@ impl Options {
         Ok(())
     }
 
-    /// Files and folders that the run itself writes.
+    /// Files and folders that the run itself writes: they are no pictures of its source.
     pub(super) fn written(&self) -> Vec<PathBuf> {
         let run = self.out.as_deref().map(RunFile::path);
         [&self.out, &self.report, &self.maps, &self.cache.folder, &run].into_iter().flatten().cloned().collect()
@@ -223,16 +223,8 @@ impl Options {
         self.out.is_none() && self.form() != Form::Text
     }
 
-    fn prepare(&self) -> Prepare {
-        Prepare { resize: self.resize, crop: self.crop, tile: self.tile }
-    }
-
-    fn decoder(&self) -> Decoder {
-        Decoder::default().background(self.background.0).max_pixels(self.max_pixels)
-    }
-
-    /// What is measured. `strip` is left out of the names of heat maps, or they are numbered.
-    pub(super) fn work(&self, meetings: Meetings, strip: Option<&Path>) -> Result<Work> {
+    /// The pipeline. Heat maps leave `map_prefix` out of their names, or are numbered without it.
+    pub(super) fn pipeline(&self, pattern: PairPattern, map_prefix: Option<&Path>) -> Result<Pipeline> {
         device::start_threads(self.threads.map(usize::from))?;
         let device = self.device.open()?;
         let metrics = metrics(&self.metrics, &device, self.memory)?;
@@ -245,42 +237,47 @@ impl Options {
         if self.maps.is_some() && metrics.iter().all(|metric| metric.lpips().is_none()) {
             return Err(Failure::usage("--maps needs a network among the metrics, such as alex"));
         }
-        let kept = match (self.memory, meetings) {
-            (Some(memory), _) => memory / 4,
-            (None, Meetings::All) => device::free_memory().map_or(1 << 30, |free| free / 4),
-            (None, Meetings::Some) => 256 << 20,
-        };
-        let maps = self.maps.as_ref().map(|folder| Maps {
-            folder: folder.clone(),
-            top: self.map_max,
-            strip: strip.map(Path::to_path_buf),
-        });
-        let keep = if meetings == Meetings::All { Keep::All(kept) } else { Keep::Repeated(kept) };
         let options = pipeline::Options {
-            decoder: self.decoder(),
-            prepare: self.prepare(),
+            decoder: Decoder::default().background(self.background.0).max_pixels(self.max_pixels),
+            preprocess: Preprocess { resize: self.resize, crop: self.crop, tile: self.tile },
             layers: self.layers,
-            maps,
-            keep,
-            cache: self.cache.open()?,
+            heat_maps: self.maps.as_ref().map(|folder| self.heat_maps(folder.clone(), map_prefix)),
+            cache_policy: self.cache_policy(pattern),
+            feature_cache: self.cache.open()?,
         };
-        Ok(Work::new(metrics, options)?)
+        Ok(Pipeline::new(metrics, options)?)
     }
 
-    /// What decides the numbers, for the run file.
-    pub(super) fn deciding(&self, mut own: Map<String, Value>) -> Map<String, Value> {
-        let [r, g, b] = self.background.0;
-        let mut add = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                own.insert(name.to_string(), value);
-            }
+    fn heat_maps(&self, folder: PathBuf, prefix: Option<&Path>) -> HeatMaps {
+        let files = match prefix {
+            Some(prefix) => MapFiles::Named { folder, prefix: prefix.to_path_buf() },
+            None => MapFiles::Numbered { folder },
         };
-        add("--resize", self.resize.map(|resize| json!(resize.to_string())));
-        add("--crop", self.crop.map(|crop| json!(crop.to_string())));
-        add("--tile", self.tile.map(|tile| json!(tile.to_string())));
-        add("--background", Some(json!(format!("#{r:02x}{g:02x}{b:02x}"))));
-        add("--max-pixels", Some(json!(self.max_pixels)));
-        add("--cache-f16", Some(json!(self.cache.f16)));
-        own
+        HeatMaps { files, top: self.map_max, over_reference: false }
+    }
+
+    fn cache_policy(&self, pattern: PairPattern) -> CachePolicy {
+        match (self.memory, pattern) {
+            (Some(memory), PairPattern::AllPairs) => CachePolicy::All(memory / 4),
+            (Some(memory), PairPattern::Sparse) => CachePolicy::Repeated(memory / 4),
+            (None, PairPattern::AllPairs) => CachePolicy::All(device::free_memory().map_or(1 << 30, |free| free / 4)),
+            (None, PairPattern::Sparse) => CachePolicy::Repeated(256 << 20),
+        }
+    }
+
+    /// The shared settings that decide the numbers, for the run file.
+    pub(super) fn add_settings(&self, mut add: impl FnMut(&str, Value)) {
+        if let Some(resize) = self.resize {
+            add("--resize", json!(resize.to_string()));
+        }
+        if let Some(crop) = self.crop {
+            add("--crop", json!(crop.to_string()));
+        }
+        if let Some(tile) = self.tile {
+            add("--tile", json!(tile.to_string()));
+        }
+        add("--background", json!(self.background.to_string()));
+        add("--max-pixels", json!(self.max_pixels));
+        add("--cache-f16", json!(self.cache.f16));
     }
 }

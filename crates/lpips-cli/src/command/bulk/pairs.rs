@@ -1,4 +1,4 @@
-//! `lpips pairs`
+//! `lpips pairs`: compares the pictures of one folder with one another.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +7,13 @@ use clap::Args;
 use lpips_bulk::results::matrix::{DistanceMatrix, MatrixFormat};
 use lpips_bulk::results::nearest::{Groups, Nearest};
 use lpips_bulk::results::schema::Row;
+use lpips_bulk::run::Emit;
 use lpips_bulk::source::all_pairs::{OneFolder, Which};
 use serde_json::json;
 
-use super::options::{EXIT, METRICS, Meetings, Options};
-use super::run::{Task, Told};
-use super::{Files, notes};
+use super::files::{Files, notes};
+use super::options::{EXIT, METRICS, Options, PairPattern};
+use super::run::Task;
 use crate::output::{self, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -24,8 +25,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Compare the pictures of one folder with one another: a generator's diversity, near-duplicates.
 ///
-/// The mean and its standard error are those of the published `lpips_1dir_allpairs.py`, with files in the order of their names. What a
-/// network sees in a picture is kept, as far as memory goes, so that each picture goes through it once.
+/// The mean and its standard error are those of the published `lpips_1dir_allpairs.py`, with files in the order of
+/// their names. Features are cached as far as memory allows, so that each picture goes through a network once.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -43,12 +44,12 @@ pub(crate) struct Pairs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["consecutive", "shard", "resume"])]
     matrix: Option<PathBuf>,
 
-    /// In place of rows tell the K nearest others of each picture, by the first metric.
+    /// Print the K nearest others of each picture by the first metric, in place of rows.
     #[arg(long, value_name = "K", conflicts_with_all = ["consecutive", "shard", "out", "below", "format"],
         value_parser = clap::value_parser!(u16).range(1..))]
     nearest: Option<u16>,
 
-    /// Tell only the rows below this distance by the first metric, and the groups that they make: near-duplicates.
+    /// Print only rows below this distance by the first metric, and the groups that they make: near-duplicates.
     #[arg(long, value_name = "D", conflicts_with_all = ["consecutive", "shard", "out"], value_parser = super::super::positive)]
     below: Option<f32>,
 
@@ -76,56 +77,56 @@ impl Pairs {
         let mut nearest = self.nearest.map(|k| Nearest::new(count, k.into()));
         let mut groups = self.below.map(|_| Groups::new(count));
 
-        let mut each = |row: &Row| -> Result<Told> {
+        let mut each = |row: &Row| -> Result<Emit> {
             let Some(distance) = row.outcome.as_ref().ok().and_then(|measured| Some(measured.first()?.distance)) else {
-                return Ok(if nearest.is_some() { Told::No } else { Told::Yes });
+                return Ok(if nearest.is_some() { Emit::Skip } else { Emit::Write });
             };
             if let Some(matrix) = &mut matrix {
                 matrix.add(row.index, distance)?;
             }
-            let Some((i, j)) = folder.places(row.index) else { return Ok(Told::Yes) };
+            let Some((i, j)) = folder.places(row.index) else { return Ok(Emit::Write) };
             if let Some(nearest) = &mut nearest {
                 nearest.add(i, j, distance);
-                return Ok(Told::No);
+                return Ok(Emit::Skip);
             }
-            let Some(limit) = self.below else { return Ok(Told::Yes) };
+            let Some(limit) = self.below else { return Ok(Emit::Write) };
             let is_below = distance < f64::from(limit);
             if let Some(groups) = groups.as_mut().filter(|_| is_below) {
                 groups.join(i, j);
             }
-            Ok(if is_below { Told::Yes } else { Told::No })
+            Ok(if is_below { Emit::Write } else { Emit::Skip })
         };
-        let mut named = self.files.named();
-        named.insert("DIR".to_string(), json!(output::text(&self.folder)));
-        named.insert("--consecutive".to_string(), json!(self.consecutive));
+        let mut settings = self.files.settings();
+        settings.insert("DIR".to_string(), json!(output::text(&self.folder)));
+        settings.insert("--consecutive".to_string(), json!(self.consecutive));
         let task = Task {
             command: "pairs",
-            named,
+            settings,
             total: Some(folder.len()),
             triplets: false,
-            meetings: if self.consecutive { Meetings::Some } else { Meetings::All },
-            strip: None,
+            pattern: if self.consecutive { PairPattern::Sparse } else { PairPattern::AllPairs },
+            map_prefix: None,
             video: None,
             each: Some(&mut each),
         };
         let own = folder.clone();
         let pairs = (0..folder.len()).filter_map(move |index| own.get(index)).map(Ok);
-        let outcome = self.options.run(task, pairs)?;
+        let ending = self.options.run(task, pairs)?;
         if let Some(matrix) = matrix {
             matrix.finish(folder.names())?;
         }
         let name = |at: usize| output::text(&self.folder.join(&folder.names()[at]));
         if let Some(nearest) = nearest {
-            tell_nearest(nearest, &name)?;
+            print_nearest(nearest, &name)?;
         }
         if let Some(groups) = groups {
-            self.tell_groups(groups.into_groups(), &name)?;
+            self.print_groups(groups.into_groups(), &name)?;
         }
-        outcome.end()
+        ending.result()
     }
 
-    fn tell_groups(&self, groups: Vec<Vec<usize>>, name: &dyn Fn(usize) -> String) -> Result {
-        // Rows for programs are alone on standard output.
+    fn print_groups(&self, groups: Vec<Vec<usize>>, name: &dyn Fn(usize) -> String) -> Result {
+        // Standard output is for rows alone.
         if self.options.is_for_programs() {
             return Ok(());
         }
@@ -140,7 +141,7 @@ impl Pairs {
     }
 }
 
-fn tell_nearest(nearest: Nearest, name: &dyn Fn(usize) -> String) -> Result {
+fn print_nearest(nearest: Nearest, name: &dyn Fn(usize) -> String) -> Result {
     output::line("")?;
     for (picture, neighbours) in nearest.into_neighbours().enumerate() {
         output::line(&name(picture))?;

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 use lpips_bulk::results::UNNAMED_METRIC;
 use lpips_bulk::results::schema::Row;
+use lpips_bulk::run::Emit;
 use lpips_bulk::source::pair::Pair;
 use lpips_bulk::video::over_time::FrameDistance;
 use lpips_bulk::video::{self, ColourMatrix, ColourRange, DistancesOverTime, FrameSeeker, RawFormat, Videos};
 use serde_json::{Map, Value, json};
 
-use super::options::{EXIT, METRICS, Meetings, Options};
-use super::run::{Task, Told};
+use super::options::{EXIT, METRICS, Options, PairPattern};
+use super::run::Task;
 use crate::output::{self, Result};
 
 const EXAMPLES: &str = "Examples:
@@ -105,19 +106,19 @@ impl Video {
         let mut over_time = DistancesOverTime::new(self.from, self.every, rate);
         let mut each = |row: &Row| {
             over_time.add(row);
-            Ok(Told::Yes)
+            Ok(Emit::Write)
         };
         let task = Task {
             command: "video",
-            named: self.named(),
+            settings: self.named(),
             total: None,
             triplets: false,
-            meetings: Meetings::Some,
-            strip: None,
+            pattern: PairPattern::Sparse,
+            map_prefix: None,
             video: Some(FrameSeeker::new(&self.reference, &self.candidate, options)),
             each: Some(&mut each),
         };
-        let outcome = self.options.run(task, Frames(videos.clone()).map(Ok))?;
+        let ending = self.options.run(task, Frames(videos.clone()).map(Ok))?;
         // After an early stop the reading thread may still hold the videos.
         if let Some(difference) = videos.try_lock().ok().and_then(|videos| videos.length_difference()) {
             output::note(&difference);
@@ -126,10 +127,10 @@ impl Video {
             print_worst(&over_time, self.worst_frames.into())?;
         }
         if let Some(plot) = &self.plot {
-            let metric = outcome.totals.metrics.first().map_or(UNNAMED_METRIC, |metric| metric.name.as_str());
+            let metric = ending.totals.metrics.first().map_or(UNNAMED_METRIC, |metric| metric.name.as_str());
             over_time.write_chart(plot, metric)?;
         }
-        outcome.end()
+        ending.result()
     }
 
     fn named(&self) -> Map<String, Value> {
