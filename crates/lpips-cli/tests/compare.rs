@@ -1,4 +1,4 @@
-//! `lpips compare` and its relatives, through the real binary.
+//! `lpips compare` through the real binary, and its agreement with the commands for many pairs.
 #![cfg(feature = "bundled")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
@@ -18,7 +18,7 @@ fn objects(output: &std::process::Output) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn the_published_packages_number_from_the_bundled_network() {
+fn compare_bundled_network_prints_the_published_distances() {
     let sandbox = Sandbox::new();
     // From tests/fixtures/published.json.
     for (candidate, distance) in [("lake_blur.png", 0.24681), ("lake_jpeg.png", 0.28914), ("lake_noise.png", 0.68580)] {
@@ -30,7 +30,7 @@ fn the_published_packages_number_from_the_bundled_network() {
 }
 
 #[test]
-fn candidates_are_sorted_for_people_and_kept_in_order_for_programs() {
+fn compare_table_is_sorted_and_json_keeps_the_given_order() {
     let sandbox = Sandbox::new();
     let (lake, noise, dim) = (sample("lake.png"), sample("lake_noise.png"), sample("lake_dim.png"));
     let output = sandbox.lpips(&["compare", &lake, &noise, &dim, &lake]).output().unwrap();
@@ -44,7 +44,7 @@ fn candidates_are_sorted_for_people_and_kept_in_order_for_programs() {
     assert_eq!(rows.len(), 2);
     for (row, candidate) in rows.iter().zip([&noise, &dim]) {
         let keys: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(keys, ["reference", "candidate", "net", "version", "lin", "distance", "layers"]);
+        assert_eq!(keys, ["index", "reference", "candidate", "net", "version", "lin", "distance", "layers"]);
         assert_eq!(row["reference"], *lake);
         assert_eq!(row["candidate"], **candidate);
         assert_eq!((&row["net"], &row["version"], &row["lin"]), (&"alex".into(), &"0.1".into(), &true.into()));
@@ -57,7 +57,7 @@ fn candidates_are_sorted_for_people_and_kept_in_order_for_programs() {
 }
 
 #[test]
-fn versions_baseline_and_layers() {
+fn compare_version_baseline_layers_and_taps_are_applied() {
     let sandbox = Sandbox::new();
     let (lake, blur) = (sample("lake.png"), sample("lake_blur.png"));
     let run = |options: &[&str]| {
@@ -80,7 +80,7 @@ fn versions_baseline_and_layers() {
 }
 
 #[test]
-fn the_number_does_not_depend_on_threads() {
+fn compare_numbers_are_equal_for_any_number_of_threads() {
     let sandbox = Sandbox::new();
     let run = |threads: &str| {
         let arguments = ["compare", "--json", "--threads", threads, &sample("lake.png"), &sample("lake_noise.png")];
@@ -90,7 +90,7 @@ fn the_number_does_not_depend_on_threads() {
 }
 
 #[test]
-fn sizes_are_brought_together_on_request() {
+fn compare_resize_brings_candidates_to_the_reference_size() {
     let sandbox = Sandbox::new();
     sandbox.picture("a.png", 64, 48, 0);
     image::imageops::resize(&support::picture(64, 48, 0), 128, 96, image::imageops::FilterType::CatmullRom)
@@ -102,7 +102,7 @@ fn sizes_are_brought_together_on_request() {
 }
 
 #[test]
-fn a_broken_picture_does_not_stop_the_others() {
+fn compare_broken_candidate_fails_alone() {
     let sandbox = Sandbox::new();
     for (name, seed) in [("a.png", 0), ("b.png", 1), ("c.png", 2)] {
         sandbox.picture(name, 64, 64, seed);
@@ -120,7 +120,7 @@ fn a_broken_picture_does_not_stop_the_others() {
 }
 
 #[test]
-fn maps_go_to_a_file_or_a_folder() {
+fn compare_heat_maps_go_to_a_file_or_a_folder() {
     let sandbox = Sandbox::new();
     sandbox.picture("a.png", 64, 48, 0);
     std::fs::create_dir(sandbox.path("other")).unwrap();
@@ -144,7 +144,7 @@ fn maps_go_to_a_file_or_a_folder() {
 }
 
 #[test]
-fn a_reader_that_stops_is_no_error() {
+fn broken_pipe_on_stdout_exits_zero() {
     let sandbox = Sandbox::new();
     let mut child = sandbox
         .lpips(&["completions", "bash"])
@@ -158,7 +158,7 @@ fn a_reader_that_stops_is_no_error() {
 }
 
 #[test]
-fn completions_for_every_shell() {
+fn completions_are_printed_for_every_shell() {
     let sandbox = Sandbox::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let output = sandbox.lpips(&["completions", shell]).output().unwrap();
@@ -167,7 +167,7 @@ fn completions_for_every_shell() {
 }
 
 #[test]
-fn help_reads_well() {
+fn compare_help_has_examples_and_fits_100_columns() {
     let sandbox = Sandbox::new();
     let output = sandbox.lpips(&["compare", "--help"]).output().unwrap();
     let text = stdout(&output);
@@ -179,7 +179,7 @@ fn help_reads_well() {
 
 #[test]
 #[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)"]
-fn every_golden_row() {
+fn compare_equals_every_golden_row() {
     let shared = PathBuf::from(std::env::var_os("LPIPS_SHARED_DIR").expect("LPIPS_SHARED_DIR"));
     let weights = std::env::var_os("LPIPS_WEIGHTS_DIR").expect("LPIPS_WEIGHTS_DIR");
     let text = std::fs::read_to_string(shared.join("golden/distances.json")).unwrap();
@@ -210,7 +210,7 @@ fn every_golden_row() {
 }
 
 #[test]
-fn little_memory_changes_no_number() {
+fn compare_little_memory_changes_no_number() {
     let sandbox = Sandbox::new();
     sandbox.picture("a.png", 300, 411, 1);
     sandbox.picture("b.png", 300, 411, 2);
@@ -241,4 +241,97 @@ fn little_memory_changes_no_number() {
         let largest = a.iter().zip(b.iter()).map(|(a, b)| a.abs_diff(*b)).max();
         assert!(largest <= Some(8), "the maps differ by {largest:?}");
     }
+}
+
+/// The rows of a command that succeeds.
+fn rows(sandbox: &Sandbox, arguments: &[&str]) -> Vec<serde_json::Value> {
+    let output = sandbox.lpips(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    objects(&output)
+}
+
+#[test]
+fn compare_dirs_list_and_video_agree_to_the_bit() {
+    let sandbox = Sandbox::new();
+    let names = ["lake_blur.png", "lake_dim.png", "lake_jpeg.png", "lake_noise.png"];
+    for size in [Some((40, 56)), Some((64, 64)), Some((131, 97)), Some((230, 180)), None] {
+        let folder = |side: &str| size.map_or_else(|| format!("whole-{side}"), |(w, h)| format!("{w}x{h}-{side}"));
+        let (a, b) = (folder("a"), folder("b"));
+        let frame = |side: &str, i: usize| format!("{side}/frame_{i}.png");
+        for side in [&a, &b] {
+            std::fs::create_dir(sandbox.path(side)).unwrap();
+        }
+        let mut list = String::from("reference,candidate\n");
+        for (i, name) in names.iter().enumerate() {
+            for (from, to) in [("lake.png", frame(&a, i)), (*name, frame(&b, i))] {
+                let picture = image::open(sample(from)).unwrap();
+                let part =
+                    size.map_or_else(|| picture.clone(), |(width, height)| picture.crop_imm(3, 5, width, height));
+                part.save(sandbox.path(to)).unwrap();
+            }
+            list.extend([&frame(&a, i), ",", &frame(&b, i), "\n"]);
+        }
+        sandbox.write("list.csv", list);
+        let shared = ["--layers", "--format", "jsonl", "--quiet"];
+        let by_dirs = rows(&sandbox, &[&["dirs", &a, &b], &shared[..]].concat());
+        assert_eq!(by_dirs.len(), names.len());
+        assert_eq!(rows(&sandbox, &[&["list", "list.csv"], &shared[..]].concat()), by_dirs);
+        assert_eq!(rows(&sandbox, &[&["video", &a, &b], &shared[..]].concat()), by_dirs);
+
+        let candidates: Vec<String> = (0..names.len()).map(|i| frame(&b, i)).collect();
+        let reference = frame(&a, 0);
+        let mut arguments = vec!["compare", "--json", &reference];
+        arguments.extend(candidates.iter().map(String::as_str));
+        let together = rows(&sandbox, &arguments);
+        for (i, row) in by_dirs.iter().enumerate() {
+            let alone = rows(&sandbox, &["compare", "--json", &frame(&a, i), &candidates[i]]);
+            for compared in [&alone[0], &together[i]] {
+                assert_eq!(compared["distance"], row["distance"], "{compared} {row}");
+                let layers = compared["layers"].as_array().unwrap();
+                assert_eq!(layers.len(), 5);
+                for layer in layers {
+                    assert_eq!(layer["distance"], row["layers"]["alex"][layer["name"].as_str().unwrap()], "{layer}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn compare_resize_to_a_size_equals_that_of_dirs() {
+    let sandbox = Sandbox::new();
+    for (folder, seed) in [("a", 0), ("b", 3)] {
+        std::fs::create_dir(sandbox.path(folder)).unwrap();
+        sandbox.picture(&format!("{folder}/x.png"), 90, 70 + seed, seed);
+    }
+    for resize in ["--resize=64x48", "--resize=reference"] {
+        let by_dirs = rows(&sandbox, &["dirs", "a", "b", resize, "--format", "jsonl", "--quiet"]);
+        let compared = rows(&sandbox, &["compare", "--json", resize, "a/x.png", "b/x.png"]);
+        assert_eq!(compared[0]["distance"], by_dirs[0]["distance"]);
+    }
+    let compared = rows(&sandbox, &["compare", "--json", "--resize", "a/x.png", "b/x.png"]);
+    assert_eq!(compared, rows(&sandbox, &["compare", "--json", "--resize=reference", "a/x.png", "b/x.png"]));
+}
+
+#[test]
+fn compare_broken_reference_is_printed_once_and_fails_every_row() {
+    let sandbox = Sandbox::new();
+    for name in ["b.png", "c.png"] {
+        sandbox.picture(name, 64, 64, 1);
+    }
+    let output = sandbox.lpips(&["compare", "--json", "none.png", "b.png", "c.png"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output).matches("none.png: there is no such file").count(), 1, "{}", stderr(&output));
+    let found = objects(&output);
+    assert!(found.len() == 2 && found.iter().all(|row| row["error"].as_str().unwrap().contains("none.png")));
+}
+
+#[test]
+fn compare_json_rows_make_a_report() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.lpips(&["compare", "--json", &sample("lake.png"), &sample("lake_dim.png")]).output().unwrap();
+    sandbox.write("rows.jsonl", stdout(&output));
+    let output = sandbox.lpips(&["report", "rows.jsonl", "--no-pictures", "--out", "page.html"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(std::fs::read_to_string(sandbox.path("page.html")).unwrap().contains("lake_dim"));
 }

@@ -1,17 +1,23 @@
-//! `lpips compare`
+//! `lpips compare`: the distances of some pictures from a reference, measured by the pipeline of `lpips-bulk`.
 
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use candle_core::Tensor;
 use clap::Args;
-use lpips_core::device::{self, DeviceChoice};
-use lpips_core::heatmap::{self, Style};
-use lpips_core::image::Decoder;
-use lpips_core::{Comparison, Images, Lpips, ModelMetadata, Network, Picture, Version};
-use lpips_terminal::Background;
-use serde_json::json;
+use lpips_bulk::pipeline::heat_maps::{HeatMaps, MapFiles};
+use lpips_bulk::pipeline::preprocess::{Preprocess, Resize};
+use lpips_bulk::pipeline::{self, CachePolicy, Pipeline};
+use lpips_bulk::results::format;
+use lpips_bulk::results::schema::{Columns, MetricResult, Row};
+use lpips_bulk::source::pair::Pair;
+use lpips_core::{Lpips, ModelMetadata, Network, Version};
+use lpips_eval::metric::Metric;
+use lpips_terminal::{ComputeArgs, DecodeArgs};
+use serde_json::{Map, Value, json};
 
 use crate::output::{self, Failure, Result};
 
@@ -25,7 +31,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{}\n\nExit codes: 0 fine; 1 a picture or a weight failed (the others are \
+    after_long_help = format!("{EXAMPLES}\n\n{}\n\nExit codes: 0 success; 1 a picture or a weight failed (the others are \
         still compared); 2 wrong usage.", super::ENVIRONMENT)
 )]
 #[allow(clippy::struct_excessive_bools)] // Each is a flag of the command line.
@@ -37,11 +43,11 @@ pub(crate) struct Compare {
     #[arg(required = true)]
     candidates: Vec<PathBuf>,
 
-    /// The network that looks at the pictures: alex, vgg or squeeze [default: what --weights were trained for, or alex].
+    /// The network under the metric: alex, vgg or squeeze [default: the one that --weights were trained for, or alex].
     #[arg(long, value_name = "NET")]
     net: Option<Network>,
 
-    /// The version of LPIPS: 0.1 or 0.0 [default: what --weights were trained for, or 0.1].
+    /// The version of LPIPS: 0.1 or 0.0 [default: the one that --weights were trained for, or 0.1].
     #[arg(long, value_name = "VERSION")]
     lpips_version: Option<Version>,
 
@@ -69,104 +75,84 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "D", requires = "map", value_parser = super::positive)]
     map_max: Option<f32>,
 
-    /// Bring each candidate to the reference's size first (bilinear, as Pillow does).
-    #[arg(long)]
-    resize: bool,
+    /// Resize pictures first, bilinear as by Pillow: each candidate to the reference's size, or with --resize=256x192
+    /// all to this size (width first).
+    #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, default_missing_value = "reference")]
+    resize: Option<Resize>,
 
     /// Weights of your own (safetensors or .pth): a network, lin heads, or a whole model; may be repeated.
     #[arg(long, value_name = "PATH")]
     weights: Vec<PathBuf>,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: DeviceChoice,
+    #[command(flatten)]
+    compute: ComputeArgs,
 
-    /// Threads on the CPU [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
-
-    /// What shows through where a picture is transparent: white, black or #rrggbb.
-    #[arg(long, value_name = "COLOUR", default_value = "white")]
-    background: Background,
-
-    /// Memory to stay within, e.g. 600MB or 2GiB: larger pictures go through the network in bands, to the same numbers
-    /// [default: half of what is free].
-    #[arg(long, value_name = "SIZE", value_parser = super::bytes)]
-    memory: Option<usize>,
-
-    /// Refuse pictures that claim more pixels than this.
-    #[arg(long, value_name = "N", default_value_t = Decoder::default().max_pixels)]
-    max_pixels: u64,
+    #[command(flatten)]
+    decode: DecodeArgs,
 
     /// Print one JSON object a line, in the order given.
     #[arg(long)]
     json: bool,
 }
 
-/// A candidate's distance and its parts by layer.
-struct Row<'a> {
-    candidate: &'a Path,
-    distance: f32,
-    layers: Vec<(&'static str, f32)>,
-}
-
-/// The reference.
-struct Reference {
-    /// Width and height in pixels.
-    size: (usize, usize),
-    /// To be drawn over.
-    picture: Option<Picture>,
-    seen: lpips_core::Reference,
-}
+/// Bytes of the features that are cached if no memory is given.
+const CACHED_BYTES: usize = 256 << 20;
 
 impl Compare {
     pub(crate) fn run(&self) -> Result {
         let maps = self.map_paths()?;
-        device::start_threads(self.threads.map(usize::from))?;
+        self.compute.start_threads()?;
         let lpips = self.metric()?;
-        let decoder = Decoder::default().background(self.background.0).max_pixels(self.max_pixels);
-        let reference = self.reference(&lpips, &decoder)?;
+        let mut printer = Printer::new(self, &lpips);
+        self.make_map_folder()?;
+        let metric = Metric::trained(lpips.backbone().network().name(), lpips);
+        let pipeline = Arc::new(Pipeline::new(vec![metric], self.options(maps))?);
+        printer.columns = pipeline.columns(false);
 
-        if let Some(folder) = self.map.as_ref().filter(|_| self.candidates.len() > 1) {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                Failure::Work(Some(format!("the folder {} can't be made: {error}", folder.display())))
-            })?;
-        }
-
-        let mut rows = Vec::new();
-        let mut failed = false;
-        for (i, candidate) in self.candidates.iter().enumerate() {
-            let map = maps.as_ref().map(|maps| maps[i].as_path());
-            match self.compare(&lpips, &decoder, &reference, candidate) {
-                Ok((row, comparison)) => {
-                    if self.json {
-                        self.print_json(&lpips, &row)?;
-                    }
-                    rows.push(row);
-                    if let Some(map) = map
-                        && let Err(error) = self.draw(&comparison, &reference, map)
-                    {
-                        failed = true;
-                        output::error(&error.to_string());
-                    }
-                }
+        let pair = |(index, candidate)| Pair::of_files(index, &self.reference, candidate);
+        let pairs = (0..).zip(&self.candidates).map(pair).collect();
+        let mut failure = None;
+        pipeline.run_listed(pairs, &AtomicBool::new(false), &mut |row| {
+            Ok(match printer.row(row) {
+                Ok(()) => ControlFlow::Continue(()),
                 Err(error) => {
-                    failed = true;
-                    output::error(&error);
-                    if self.json {
-                        self.print_json_error(&lpips, candidate, &error)?;
-                    }
+                    failure = Some(error);
+                    ControlFlow::Break(())
                 }
-            }
+            })
+        })?;
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-        if !self.json {
-            self.print_table(&lpips, rows)?;
+        let map_failures = pipeline.map_failures();
+        for reason in &map_failures.reasons {
+            output::error(reason);
         }
-        if failed { Err(Failure::Work(None)) } else { Ok(()) }
+        let more = map_failures.count - map_failures.reasons.len() as u64;
+        if more > 0 {
+            output::error(&format!("{more} more heat maps could not be written"));
+        }
+        printer.print_table()?;
+        if printer.has_failures || map_failures.count > 0 { Err(Failure::Work(None)) } else { Ok(()) }
     }
 
+    fn options(&self, maps: Option<Vec<PathBuf>>) -> pipeline::Options {
+        pipeline::Options {
+            decoder: self.decode.decoder(),
+            preprocess: Preprocess { resize: self.resize, ..Preprocess::default() },
+            layers: self.layers || self.json,
+            heat_maps: maps.map(|paths| HeatMaps {
+                files: MapFiles::Listed(paths),
+                top: self.map_max,
+                over_reference: self.map_over,
+            }),
+            cache_policy: CachePolicy::Repeated(self.compute.memory.map_or(CACHED_BYTES, |memory| memory / 4)),
+            feature_cache: None,
+        }
+    }
+
+    /// The metric of these flags, with the settings that a trained model states in its file.
     fn metric(&self) -> Result<Lpips> {
-        // A model that lpips-train wrote says what it is.
         let trained = self.weights.iter().rev().find_map(|path| Some((path, ModelMetadata::read(path)?)));
         let mut builder = match &trained {
             None => Lpips::builder(self.net.unwrap_or(Network::AlexNet)),
@@ -184,7 +170,8 @@ impl Compare {
                 trained.builder()
             }
         };
-        builder = builder.device(self.device.open()?);
+        // As all metrics of the pipeline are: its numbers do not depend on the other candidates.
+        builder = builder.device(self.compute.open_device()?).batch_invariant(true);
         if let Some(version) = self.lpips_version {
             builder = builder.version(version);
         }
@@ -197,64 +184,13 @@ impl Compare {
         for file in &self.weights {
             builder = builder.weights(file);
         }
-        if let Some(bytes) = self.memory {
+        if let Some(bytes) = self.compute.memory {
             builder = builder.memory(bytes);
         }
         Ok(builder.build()?)
     }
 
-    fn reference(&self, lpips: &Lpips, decoder: &Decoder) -> Result<Reference> {
-        let picture = decoder.open(&self.reference)?;
-        let size = (picture.width(), picture.height());
-        let (tensor, range) = picture.to_values(lpips.device())?;
-        // Not held through the network's work: of a large picture it is much.
-        let picture = Some(picture).filter(|_| self.map_over);
-        let seen = lpips.cache_reference(Images::new(&tensor, range)).map_err(|error| named(&self.reference, error))?;
-        Ok(Reference { size, picture, seen })
-    }
-
-    fn compare<'a>(
-        &self,
-        lpips: &Lpips,
-        decoder: &Decoder,
-        reference: &Reference,
-        candidate: &'a Path,
-    ) -> std::result::Result<(Row<'a>, Comparison), String> {
-        let mut picture = decoder.open(candidate).map_err(|error| error.to_string())?;
-        let size = reference.size;
-        if (picture.width(), picture.height()) != size {
-            if !self.resize {
-                return Err(format!(
-                    "{}: is {}x{} pixels, but the reference {} is {}x{}: give pictures of one size, or --resize",
-                    candidate.display(),
-                    picture.width(),
-                    picture.height(),
-                    self.reference.display(),
-                    size.0,
-                    size.1
-                ));
-            }
-            picture = picture.resize(size.0, size.1).map_err(|error| error.to_string())?;
-        }
-        let compare = || {
-            let (tensor, range) = picture.to_values(lpips.device())?;
-            drop(picture);
-            let comparison = lpips.compare_to(&reference.seen, Images::new(&tensor, range))?;
-            let distance = comparison.values()?[0];
-            let layers = comparison.layers()?;
-            let layers = layers.iter().map(|layer| Ok((layer.name, scalar(&layer.distance)?)));
-            let row = Row { candidate, distance, layers: layers.collect::<lpips_core::Result<_>>()? };
-            Ok((row, comparison))
-        };
-        compare().map_err(|error: lpips_core::Error| format!("{}: {error}", candidate.display()))
-    }
-
-    fn draw(&self, comparison: &Comparison, reference: &Reference, to: &Path) -> lpips_core::Result<()> {
-        let style = Style::default().top(self.map_max).over(reference.picture.as_ref());
-        heatmap::draw(&comparison.map()?.to_device(&candle_core::Device::Cpu)?, &style)?.save_png(to)
-    }
-
-    /// Where each candidate's heat map goes. Checked before any work, so that no picture is ever overwritten by a map.
+    /// The file of each candidate's heat map. Checked before any work, so that no map overwrites a picture.
     fn map_paths(&self) -> Result<Option<Vec<PathBuf>>> {
         let Some(map) = &self.map else { return Ok(None) };
         let is_folder = map.is_dir() || self.candidates.len() > 1;
@@ -294,57 +230,84 @@ impl Compare {
         Ok(Some(paths))
     }
 
-    fn print_table(&self, lpips: &Lpips, mut rows: Vec<Row<'_>>) -> Result {
-        rows.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-        let number = |value: f32| format!("{value:.5}");
+    fn make_map_folder(&self) -> Result {
+        let Some(folder) = self.map.as_ref().filter(|_| self.candidates.len() > 1) else { return Ok(()) };
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::work(format!("the folder {} can't be made: {error}", folder.display())))
+    }
+}
+
+/// Prints rows: as JSON when they are measured, as a table at the end.
+struct Printer<'a> {
+    arguments: &'a Compare,
+    columns: Columns,
+    /// Keys of the metric in the JSON of each row.
+    metric: Map<String, Value>,
+    rows: Vec<(MetricResult, PathBuf)>,
+    has_failures: bool,
+    /// The last failure that was printed: that of a reference concerns all candidates.
+    failure: String,
+}
+
+impl<'a> Printer<'a> {
+    fn new(arguments: &'a Compare, lpips: &Lpips) -> Self {
+        let mut metric = Map::new();
+        metric.insert("net".to_string(), json!(lpips.backbone().network().name()));
+        metric.insert("version".to_string(), json!(lpips.version().to_string()));
+        metric.insert("lin".to_string(), json!(lpips.has_lins()));
+        let columns = Columns { metrics: Vec::new(), layers: Vec::new(), triplets: false };
+        Self { arguments, columns, metric, rows: Vec::new(), has_failures: false, failure: String::new() }
+    }
+
+    fn row(&mut self, row: Row) -> Result {
+        if let Err(reason) = &row.outcome {
+            self.has_failures = true;
+            if *reason != self.failure {
+                output::error(reason);
+                self.failure.clone_from(reason);
+            }
+        }
+        if self.arguments.json {
+            return output::line(&Value::Object(self.object(&row)?).to_string());
+        }
+        let measured = row.outcome.into_iter().flatten().next();
+        self.rows.extend(measured.map(|measured| (measured, row.candidate)));
+        Ok(())
+    }
+
+    /// A row with the keys of all results, and those of the metric; its layers are a list, since there is one metric.
+    fn object(&self, row: &Row) -> Result<Map<String, Value>> {
+        let mut object = Map::new();
+        for (key, value) in format::object(&self.columns, row)? {
+            if key == "distance" || key == "error" {
+                object.extend(self.metric.clone());
+            }
+            let value = if key == "layers" { layer_list(&value) } else { value };
+            object.insert(key, value);
+        }
+        Ok(object)
+    }
+
+    fn print_table(&mut self) -> Result {
+        self.rows.sort_by(|a, b| a.0.distance.total_cmp(&b.0.distance));
+        let number = |value: f64| format!("{value:.5}");
         let mut lines = Vec::new();
-        if self.layers && !rows.is_empty() {
-            let names = lpips.tap_names().into_iter().map(String::from);
+        if self.arguments.layers && !self.rows.is_empty() {
+            let names = self.columns.layers.iter().flatten().cloned();
             lines.push([vec!["distance".to_string()], names.collect(), vec![String::new()]].concat());
         }
-        for row in &rows {
-            let mut line = vec![number(row.distance)];
-            if self.layers {
-                line.extend(row.layers.iter().map(|(_, part)| number(*part)));
-            }
-            line.push(output::text(row.candidate));
+        for (measured, candidate) in &self.rows {
+            let mut line = vec![number(measured.distance)];
+            line.extend(measured.layers.iter().map(|part| number(*part)));
+            line.push(output::text(candidate));
             lines.push(line);
         }
         output::table(&lines).iter().try_for_each(|line| output::line(line.trim_end()))
     }
-
-    fn print_json(&self, lpips: &Lpips, row: &Row<'_>) -> Result {
-        let layers = row.layers.iter().map(|(name, part)| json!({ "name": name, "distance": part }));
-        let mut object = self.json_head(lpips, row.candidate);
-        object["distance"] = json!(row.distance);
-        object["layers"] = layers.collect();
-        output::line(&object.to_string())
-    }
-
-    fn print_json_error(&self, lpips: &Lpips, candidate: &Path, error: &str) -> Result {
-        let mut object = self.json_head(lpips, candidate);
-        object["error"] = json!(error);
-        output::line(&object.to_string())
-    }
-
-    fn json_head(&self, lpips: &Lpips, candidate: &Path) -> serde_json::Value {
-        json!({
-            "reference": output::text(&self.reference),
-            "candidate": output::text(candidate),
-            "net": lpips.backbone().network().name(),
-            "version": lpips.version().to_string(),
-            "lin": lpips.has_lins(),
-        })
-    }
 }
 
-fn scalar(tensor: &Tensor) -> lpips_core::Result<f32> {
-    Ok(tensor.flatten_all()?.to_vec1::<f32>()?[0])
-}
-
-fn named(path: &Path, error: lpips_core::Error) -> Failure {
-    match Failure::from(error) {
-        Failure::Work(Some(message)) => Failure::Work(Some(format!("{}: {message}", path.display()))),
-        other => other,
-    }
+/// The layers of the only metric, `[{"name": "conv1", "distance": 0.1}, ...]`.
+fn layer_list(layers: &Value) -> Value {
+    let layers = layers.as_object().and_then(|metrics| metrics.values().next()).and_then(Value::as_object);
+    layers.into_iter().flatten().map(|(name, part)| json!({ "name": name, "distance": part })).collect()
 }

@@ -150,5 +150,15 @@ impl std::fmt::Display for Format {
     }
 }
 
+/// A row as a JSON object, with the keys and numbers of JSON lines.
+///
+/// # Errors
+/// A distance that is no finite number.
+pub fn object(columns: &Columns, row: &Row) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let mut line = Vec::new();
+    let object = Format::Jsonl.write_row(columns, row, &mut line).and_then(|()| Ok(serde_json::from_slice(&line)?));
+    object.map_err(|error| Error::invalid(error.to_string()))
+}
+
 #[cfg(test)]
 pub(crate) mod tests;
