@@ -1,4 +1,4 @@
-//! Many pairs through the real binary: the published scripts' numbers, resuming, shards, caches, and what goes wrong.
+//! Commands for many pairs through the real binary: published numbers, resume, shards, caches, failures.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by panicking.
 #![cfg(feature = "bundled")]
 
@@ -61,7 +61,7 @@ fn folders(sandbox: &Sandbox, count: u32) {
 }
 
 #[test]
-fn the_published_scripts_say_the_same_of_folders() {
+fn folders_equal_the_published_scripts() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     let published: BTreeMap<String, Value> =
@@ -87,7 +87,7 @@ fn the_published_scripts_say_the_same_of_folders() {
         for (which, flags) in [("all", &[][..]), ("consecutive", &["--consecutive"])] {
             let arguments =
                 [&["pairs", "pictures", "--metric", metric, "--out", "found.jsonl", "--overwrite"], flags].concat();
-            let told = done(&sandbox, &arguments);
+            let printed = done(&sandbox, &arguments);
             let lines: Vec<&str> = said[which].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
             let (average, pairs) = lines.split_last().unwrap();
             let found = rows(&read(&sandbox, "found.jsonl"));
@@ -98,19 +98,19 @@ fn the_published_scripts_say_the_same_of_folders() {
                 assert_eq!(format!("({},{})", own("reference"), own("candidate")), names);
                 near(&row["distance"], distance);
             }
-            let figures = told.lines().find(|line| line.starts_with(metric)).unwrap();
+            let figures = printed.lines().find(|line| line.starts_with(metric)).unwrap();
             let figures: Vec<&str> = figures.split_whitespace().collect();
             let expected: Vec<&str> = average.trim_start_matches("Avg: ").split(" +/- ").collect();
             for (own, published) in figures[2..4].iter().zip(expected) {
                 let apart = own.parse::<f64>().unwrap() - published.parse::<f64>().unwrap();
-                assert!(apart.abs() < 2e-5, "{told} {average}");
+                assert!(apart.abs() < 2e-5, "{printed} {average}");
             }
         }
     }
 }
 
 #[test]
-fn rows_are_those_of_compare_whatever_the_way() {
+fn rows_equal_compare_with_a_cache_and_with_other_metrics() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     let dirs = ["dirs", "references", "pictures", "--format", "jsonl", "--quiet", "--layers"];
@@ -139,7 +139,7 @@ fn rows_are_those_of_compare_whatever_the_way() {
 }
 
 #[test]
-fn a_run_that_is_killed_twenty_times_ends_in_the_same_file() {
+fn run_killed_twenty_times_resumes_to_the_same_file() {
     let sandbox = Sandbox::new();
     folders(&sandbox, 120);
     sandbox.write("a/0050.png", b"");
@@ -175,7 +175,7 @@ fn a_run_that_is_killed_twenty_times_ends_in_the_same_file() {
 }
 
 #[test]
-fn shards_merge_to_what_one_run_gives() {
+fn shards_merge_to_the_results_of_one_run() {
     let sandbox = Sandbox::new();
     folders(&sandbox, 23);
     sandbox.write("b/0007.png", b"no picture");
@@ -194,7 +194,7 @@ fn shards_merge_to_what_one_run_gives() {
 }
 
 #[test]
-fn thresholds_strictness_and_failures_have_their_exit_codes() {
+fn threshold_strict_and_failures_decide_the_exit_code() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     let output = run(&sandbox, &["dirs", "references", "pictures", "--fail-above", "0.28"]);
@@ -217,7 +217,7 @@ fn thresholds_strictness_and_failures_have_their_exit_codes() {
 }
 
 #[test]
-fn what_is_unmatched_is_named_and_stems_can_be_paired() {
+fn dirs_unmatched_files_are_named_and_stems_can_be_paired() {
     let sandbox = Sandbox::new();
     folders(&sandbox, 3);
     std::fs::remove_file(sandbox.path("b/0000.png")).unwrap();
@@ -232,7 +232,7 @@ fn what_is_unmatched_is_named_and_stems_can_be_paired() {
 }
 
 #[test]
-fn one_folder_knows_its_matrix_neighbours_and_duplicates() {
+fn pairs_writes_matrix_neighbours_and_duplicates() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     std::fs::copy(sandbox.path("pictures/lake.png"), sandbox.path("pictures/zcopy.png")).unwrap();
@@ -249,7 +249,7 @@ fn one_folder_knows_its_matrix_neighbours_and_duplicates() {
 }
 
 #[test]
-fn lists_stream_in_order_with_triplets() {
+fn list_rows_stream_in_order_with_triplets() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     sandbox.write(
@@ -285,7 +285,7 @@ fn lists_stream_in_order_with_triplets() {
 }
 
 #[test]
-fn frames_are_compared_over_time() {
+fn video_frames_are_compared_in_numeric_order() {
     let sandbox = Sandbox::new();
     for side in ["a", "b"] {
         std::fs::create_dir(sandbox.path(side)).unwrap();
@@ -295,17 +295,17 @@ fn frames_are_compared_over_time() {
         sandbox.picture(&format!("a/frame_{i}.png"), 48, 40, i);
         sandbox.picture(&format!("b/frame_{i}.png"), 48, 40, if i == 9 { 40 } else { i });
     }
-    let told = done(&sandbox, &["video", "a", "b", "--fps", "2", "--plot", "plot.svg", "--worst-frames", "1"]);
-    let order: Vec<&str> = told.lines().filter_map(|line| line.split_whitespace().nth(1)).take(12).collect();
+    let printed = done(&sandbox, &["video", "a", "b", "--fps", "2", "--plot", "plot.svg", "--worst-frames", "1"]);
+    let order: Vec<&str> = printed.lines().filter_map(|line| line.split_whitespace().nth(1)).take(12).collect();
     let expected: Vec<String> = (1..=12).map(|i| format!("a/frame_{i}.png")).collect();
     assert_eq!(order, expected);
-    let worst = told.lines().last().unwrap();
+    let worst = printed.lines().last().unwrap();
     assert!(worst.ends_with("8  0:04.000"), "{worst}");
-    assert!(told.contains("95 %") && read(&sandbox, "plot.svg").contains("seconds"));
+    assert!(printed.contains("95 %") && read(&sandbox, "plot.svg").contains("seconds"));
 }
 
 #[test]
-fn a_page_shows_the_frames_of_what_can_be_read_again() {
+fn report_shows_frames_of_videos_that_can_be_read_again() {
     let sandbox = Sandbox::new();
     for (name, differs) in [("a.rgb", 100), ("b.rgb", 7)] {
         let frame = |i: u32| (0..48 * 40 * 3).map(move |at: u32| (if i == differs { at * 7 } else { at + i }) as u8);
@@ -322,8 +322,8 @@ fn a_page_shows_the_frames_of_what_can_be_read_again() {
     done(&sandbox, &["report", "rows.jsonl", "--timeline", "--out", "later.html"]);
     assert_eq!(shown("later.html"), 18);
     let root = ["report", "rows.jsonl", "--root", "elsewhere", "--out", "later.html"];
-    let told = stderr(&run(&sandbox, &root));
-    assert!(told.contains("the pictures of 6 of 6 pairs can't be shown: elsewhere/a.rgb"), "{told}");
+    let printed = stderr(&run(&sandbox, &root));
+    assert!(printed.contains("the pictures of 6 of 6 pairs can't be shown: elsewhere/a.rgb"), "{printed}");
 
     // A folder's frames are known by their names, not by their places.
     std::fs::create_dir(sandbox.path("a")).unwrap();
@@ -336,22 +336,22 @@ fn a_page_shows_the_frames_of_what_can_be_read_again() {
     for side in ["a", "b"] {
         std::fs::remove_file(sandbox.path(format!("{side}/f2.png"))).unwrap();
     }
-    let told = stderr(&run(&sandbox, &["report", "frames.jsonl", "--out", "later.html"]));
+    let printed = stderr(&run(&sandbox, &["report", "frames.jsonl", "--out", "later.html"]));
     assert!(
-        told.contains("the pictures of 1 of 6 pairs can't be shown: a/f2.png: is not in the video any more"),
-        "{told}"
+        printed.contains("the pictures of 1 of 6 pairs can't be shown: a/f2.png: is not in the video any more"),
+        "{printed}"
     );
     assert_eq!(shown("later.html"), 15);
 
     let mut piped = sandbox.lpips(&video("-", "piped.jsonl"));
     piped.stdin(std::fs::File::open(sandbox.path("a.rgb")).unwrap());
-    let told = stderr(&piped.output().unwrap());
-    assert!(told.contains("6 of 6 pairs can't be shown: standard input can't be read a second time"), "{told}");
+    let printed = stderr(&piped.output().unwrap());
+    assert!(printed.contains("6 of 6 pairs can't be shown: standard input can't be read a second time"), "{printed}");
     assert_eq!(shown("page.html"), 0);
 }
 
 #[test]
-fn maps_and_the_page_are_written() {
+fn heat_maps_and_report_are_written() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     done(&sandbox, &["dirs", "references", "pictures", "--maps", "maps", "--report", "page.html", "--out", "rows.csv"]);
@@ -367,11 +367,11 @@ fn maps_and_the_page_are_written() {
     let page = read(&sandbox, "later.html");
     assert!(["smudge", "alex-baseline", "l2", "[64,48]"].iter().all(|part| page.contains(part)));
     sandbox.write("wrong.json", "[\n{\"reference\":\"a\",\"candidate\":\"b\"}]");
-    let told = stderr(&run(&sandbox, &["report", "wrong.json"]));
-    assert!(told.contains("wrong.json: element 1 lacks its distance"), "{told}");
+    let printed = stderr(&run(&sandbox, &["report", "wrong.json"]));
+    assert!(printed.contains("wrong.json: element 1 lacks its distance"), "{printed}");
     sandbox.write("wrong.json", "[\n{\"reference\":1}]");
-    let told = stderr(&run(&sandbox, &["report", "wrong.json"]));
-    assert!(told.contains("wrong.json:2: is no array of results"), "{told}");
+    let printed = stderr(&run(&sandbox, &["report", "wrong.json"]));
+    assert!(printed.contains("wrong.json:2: is no array of results"), "{printed}");
     // What the run writes into a folder that it reads is no input of the next run.
     done(&sandbox, &["pairs", "pictures", "--consecutive", "--maps", "pictures/maps", "--out", "pictures/rows.jsonl"]);
     let again = [
@@ -389,7 +389,7 @@ fn maps_and_the_page_are_written() {
 }
 
 #[test]
-fn stopping_is_gentle_and_can_be_gone_on_from() {
+fn interrupted_run_exits_130_and_resumes() {
     let sandbox = Sandbox::new();
     folders(&sandbox, 200);
     let arguments = ["dirs", "a", "b", "--metric", "alex,dssim-lab", "--threads", "1", "--out", "rows.jsonl"];
@@ -410,7 +410,7 @@ fn stopping_is_gentle_and_can_be_gone_on_from() {
 }
 
 #[test]
-fn a_heat_map_that_can_not_be_written_costs_no_distance() {
+fn unwritable_heat_map_costs_no_distance() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     std::fs::create_dir_all(sandbox.path("maps/lake_dim.png.map.png")).unwrap();
@@ -421,7 +421,7 @@ fn a_heat_map_that_can_not_be_written_costs_no_distance() {
 }
 
 #[test]
-fn nothing_to_compare_is_no_success() {
+fn run_without_pairs_exits_1() {
     let sandbox = Sandbox::new();
     folders(&sandbox, 2);
     let output = run(&sandbox, &["video", "a", "b", "--from", "100", "--fail-above", "0.1"]);
@@ -430,7 +430,7 @@ fn nothing_to_compare_is_no_success() {
 }
 
 #[test]
-fn it_ends_though_its_list_has_not() {
+fn strict_run_ends_while_its_list_is_still_open() {
     let sandbox = Sandbox::new();
     samples(&sandbox);
     let mut child = sandbox
@@ -449,7 +449,7 @@ fn it_ends_though_its_list_has_not() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_no_text_come_back_from_results() {
+fn results_non_utf8_names_roundtrip() {
     use std::os::unix::ffi::OsStrExt;
     let sandbox = Sandbox::new();
     folders(&sandbox, 1);
