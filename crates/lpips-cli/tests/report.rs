@@ -29,7 +29,8 @@ fn refused(sandbox: &Sandbox, arguments: &[&str], code: i32) -> String {
     text
 }
 
-/// 24 pairs in two folders, with two metrics whose distances grow with the number; one pair failed, and of another the candidate is missing.
+/// 24 pairs in two folders, with two metrics whose distances grow with the number; one pair failed, and of another the
+/// candidate is missing.
 fn pairs(sandbox: &Sandbox) {
     let mut lines = String::new();
     for i in 0..24u32 {

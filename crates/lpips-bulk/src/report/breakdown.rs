@@ -23,7 +23,8 @@ pub(super) struct Folder {
     pub(super) means: Vec<Option<f64>>,
 }
 
-/// The number of folders of the references, and those with the largest means in the series `by`; none if there is only one folder.
+/// The number of folders of the references, and those with the largest means in the series `by`; none if there is only
+/// one folder.
 pub(super) fn folders(table: &Table, by: usize) -> (usize, Vec<Folder>) {
     let mut rows: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
     for (at, row) in table.rows.iter().enumerate() {

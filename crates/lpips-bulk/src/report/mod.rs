@@ -1,5 +1,5 @@
-//! Report of results: one self-contained HTML page with summary, charts, a table of all rows, and a viewer of the worst pairs and of a sample
-//! of the others.
+//! Report of results: one self-contained HTML page with summary, charts, a table of all rows, and a viewer of the worst
+//! pairs and of a sample of the others.
 //!
 //! - `table`: the rows in memory, their ranking and the choice of rows that are shown
 //! - `statistics`, `breakdown`: numbers of the charts
@@ -34,14 +34,15 @@ pub use pictures::{HeatMaps, Pictures};
 
 /// Collects rows and writes them as a page.
 ///
-/// Names and distances of all rows stay in memory until the page is written: about 200 bytes per row with names of usual lengths. In all
-/// other work on results memory does not grow with the number of rows.
+/// Names and distances of all rows stay in memory until the page is written: about 200 bytes per row with names of
+/// usual lengths. In all other work on results memory does not grow with the number of rows.
 ///
 /// ```
 /// use lpips_bulk::report::{Options, Report};
 /// use lpips_bulk::results::schema::{Columns, MetricResult, Row};
 ///
-/// let mut report = Report::new(Columns::new(["alex"]), Options { title: "Renders".to_string(), ..Options::default() });
+/// let options = Options { title: "Renders".to_string(), ..Options::default() };
+/// let mut report = Report::new(Columns::new(["alex"]), options);
 /// let result = MetricResult { distance: 0.25, ..MetricResult::default() };
 /// let outcome = Ok(vec![result]);
 /// report.add(&Row { index: 0, reference: "a.png".into(), candidate: "b.png".into(), second: None, outcome });
@@ -77,8 +78,8 @@ impl Report {
 
     /// Writes the page, whole or not at all. Without `pictures` it has names and numbers only.
     ///
-    /// All pictures together take at most 16 MB of the page, and each is at most 512 pixels a side. A pair whose pictures can't be loaded is
-    /// shown with the reason in their place.
+    /// All pictures together take at most 16 MB of the page, and each is at most 512 pixels a side. A pair whose
+    /// pictures can't be loaded is shown with the reason in their place.
     ///
     /// # Errors
     /// A folder that can't be written to, or a full disk.

@@ -20,7 +20,8 @@ pub(super) struct Column {
 enum NameCode {
     /// 0: equal to the reference's name.
     AsReference(u8),
-    /// The first character codes the number of shared UTF-16 units, as an offset from [`NOTHING`]; the rest of the name follows.
+    /// The first character codes the number of shared UTF-16 units, as an offset from [`NOTHING`]; the rest of the name
+    /// follows.
     Name(String),
 }
 

@@ -13,7 +13,8 @@ pub struct Options {
     pub worst: usize,
     /// Number of the other pairs that are shown with their pictures, evenly spaced in the order of their distances.
     pub sample: usize,
-    /// Maximum number of rows in the table: failed rows first, then the worst. All numbers and charts cover the others, too.
+    /// Maximum number of rows in the table: failed rows first, then the worst. All numbers and charts cover the others,
+    /// too.
     pub rows: usize,
     /// Whether rows follow each other in time, as a video's frames do: distances are then also drawn over row numbers.
     pub timeline: bool,

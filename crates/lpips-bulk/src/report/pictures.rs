@@ -14,13 +14,16 @@ const COVERED: f64 = 0.995;
 /// Steps of the legend.
 const STEPS: u8 = 20;
 
-/// Loads reference and candidate of a row as they were measured, or gives the reason that they can't be loaded, in one sentence.
+/// Loads reference and candidate of a row as they were measured, or gives the reason that they can't be loaded, in one
+/// sentence.
 pub type LoadPictures<'a> = dyn FnMut(&Row) -> Result<(Picture, Picture), String> + 'a;
 
-/// Computes the heat map of two pictures, of shape (1, 1, H, W), or gives the reason that there is none, in one sentence.
+/// Computes the heat map of two pictures, of shape (1, 1, H, W), or gives the reason that there is none, in one
+/// sentence.
 pub type ComputeMap<'a> = dyn FnMut(&Picture, &Picture) -> Result<Tensor, String> + 'a;
 
-/// The source of a report's pictures. Both callbacks run for one shown pair after the other, in the order of the rows' numbers.
+/// The source of a report's pictures. Both callbacks run for one shown pair after the other, in the order of the rows'
+/// numbers.
 pub struct Pictures<'a> {
     /// Loads a pair.
     pub load: &'a mut LoadPictures<'a>,
@@ -70,8 +73,8 @@ pub(super) struct HeatScale {
 type SmallMap = (usize, usize, Vec<f32>);
 
 impl PagePictures {
-    /// Loads and encodes the pictures and heat maps of some rows, in the order of their numbers, as a video is decoded. At most one pair is in
-    /// memory in full size.
+    /// Loads and encodes the pictures and heat maps of some rows, in the order of their numbers, as a video is decoded.
+    /// At most one pair is in memory in full size.
     pub(super) fn load(rows: &[Row], pictures: &mut Pictures<'_>) -> Self {
         // Three pictures of each pair, and four characters of base64 for three bytes.
         let room = BYTES / 4 * 3 / (3 * rows.len()).max(1);

@@ -21,7 +21,8 @@ pub(super) struct SeriesSummary {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct SeriesStats {
     pub(super) mean: f64,
-    /// The standard error of the mean of two and more distances, with the divisor n as in the published `lpips_1dir_allpairs.py`.
+    /// The standard error of the mean of two and more distances, with the divisor n as in the published
+    /// `lpips_1dir_allpairs.py`.
     pub(super) error: Option<f64>,
     pub(super) median: f64,
     pub(super) min: f64,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::report::options::Options;
 use crate::results::schema::{Columns, MetricResult, Row};
 
-/// All rows of a report, as columns. A series is a column of distances: one per metric, and for triplets another per metric.
+/// All rows of a report, as columns. A series is a column of distances: one per metric, and for triplets another per
+/// metric.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Columns,
@@ -108,7 +109,8 @@ impl Table {
         (worst, (0..count).map(|i| rest[(2 * i + 1) * rest.len() / (2 * count)]).collect())
     }
 
-    /// The rows listed in the page's table, in their order: all, or as many as [`Options::rows`] allows, first those that are shown.
+    /// The rows listed in the page's table, in their order: all, or as many as [`Options::rows`] allows, first those
+    /// that are shown.
     pub(super) fn listed(&self, shown: &[usize], options: &Options) -> Vec<usize> {
         let most = options.rows.max(shown.len());
         if self.rows.len() <= most {

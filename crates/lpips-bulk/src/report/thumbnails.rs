@@ -34,8 +34,8 @@ pub(super) fn shrunk(
     small
 }
 
-/// Encodes pictures as data URLs, all in one format so that compression makes no difference between them: PNG if they fit into `room` bytes
-/// together, otherwise JPEG of the best quality that fits, and in a smaller size if none does.
+/// Encodes pictures as data URLs, all in one format so that compression makes no difference between them: PNG if they
+/// fit into `room` bytes together, otherwise JPEG of the best quality that fits, and in a smaller size if none does.
 pub(super) fn encoded(pictures: &[&Picture], room: usize) -> Result<Vec<String>, String> {
     let fits = |files: &[Vec<u8>]| files.iter().map(Vec::len).sum::<usize>() <= room;
     let urls = |files: &[Vec<u8>], kind: &str| {

@@ -17,8 +17,8 @@ pub(super) const ALIASES: [(&str, &str); 3] = [("ref", "reference"), ("p0", "can
 pub(super) enum Origin {
     /// A file written by this crate: complete, with finite numbers.
     Own,
-    /// A file that may come from another program, in which the row has this place, counted from 0. It may lack the index; layers and
-    /// tiles are not read.
+    /// A file that may come from another program, in which the row has this place, counted from 0. It may lack the
+    /// index; layers and tiles are not read.
     Any(u64),
 }
 

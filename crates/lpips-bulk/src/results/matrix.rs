@@ -33,8 +33,8 @@ impl MatrixFormat {
     }
 }
 
-/// Collects the distances of all pairs and writes them as a matrix with a diagonal of 0. Until then its upper half is in an unnamed file in
-/// the same folder: memory does not grow with the number of pairs, and nothing is left behind.
+/// Collects the distances of all pairs and writes them as a matrix with a diagonal of 0. Until then its upper half is
+/// in an unnamed file in the same folder: memory does not grow with the number of pairs, and nothing is left behind.
 ///
 /// ```
 /// use lpips_bulk::results::matrix::DistanceMatrix;
@@ -71,8 +71,8 @@ impl DistanceMatrix {
         Ok(Self { path: path.to_path_buf(), format, pictures: pictures as u64, half: BufWriter::new(half), written: 0 })
     }
 
-    /// Adds the distance of a pair by its index among all pairs (i, j), i < j, in order. Indices must grow; an index that is skipped is a
-    /// failed pair.
+    /// Adds the distance of a pair by its index among all pairs (i, j), i < j, in order. Indices must grow; an index
+    /// that is skipped is a failed pair.
     ///
     /// # Errors
     /// A full disk; an index that does not grow.

@@ -4,7 +4,8 @@
 //! - [`mod@format`], `encoder`, `names`: JSON lines, CSV, JSON and Parquet
 //! - [`reader`], [`writer`], [`run_file`]: files of rows, resumable, and the settings beside them
 //! - [`merge`]: shards joined to one file
-//! - [`summary`], [`threshold`], [`nearest`], [`matrix`]: statistics, violations of a limit, neighbours and distance matrices
+//! - [`summary`], [`threshold`], [`nearest`], [`matrix`]: statistics, violations of a limit, neighbours and distance
+//!   matrices
 
 mod encoder;
 mod fields;

@@ -1,5 +1,5 @@
-//! Nearest neighbours and groups of near-duplicates among the pictures of a folder. Memory grows with the number of pictures, not of pairs,
-//! and the order of the pairs does not matter.
+//! Nearest neighbours and groups of near-duplicates among the pictures of a folder. Memory grows with the number of
+//! pictures, not of pairs, and the order of the pairs does not matter.
 
 use std::collections::{BTreeMap, BinaryHeap};
 

@@ -13,8 +13,8 @@ use crate::results::schema::Columns;
 use crate::source::shard::Shard;
 use crate::{Error, Result};
 
-/// The settings of a run, and whether its rows are complete. Resuming and merging compare them. It holds no times: an undisturbed run and one
-/// that was stopped and resumed end in the same file.
+/// The settings of a run, and whether its rows are complete. Resuming and merging compare them. It holds no times: an
+/// undisturbed run and one that was stopped and resumed end in the same file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunFile {
     /// The command's name.

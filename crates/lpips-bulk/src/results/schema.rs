@@ -35,7 +35,8 @@ pub struct MetricResult {
     pub distance: f64,
     /// The distance of reference and second candidate, in a triplet.
     pub second: Option<f64>,
-    /// The layers' parts of the distance, in the order of [`Columns::layers`]; empty unless they were requested and the metric has layers.
+    /// The layers' parts of the distance, in the order of [`Columns::layers`]; empty unless they were requested and the
+    /// metric has layers.
     pub layers: Vec<f64>,
     /// The distances of tiles, row by row from the top left, if they were requested; their mean is [`Self::distance`].
     pub tiles: Vec<f64>,

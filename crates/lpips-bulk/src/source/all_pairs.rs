@@ -18,7 +18,8 @@ pub enum Which {
     Consecutive,
 }
 
-/// The pairs (i, j), i < j, of a folder's pictures, in order; pictures are ordered by the bytes of their paths within the folder.
+/// The pairs (i, j), i < j, of a folder's pictures, in order; pictures are ordered by the bytes of their paths within
+/// the folder.
 ///
 /// The published `lpips_1dir_allpairs.py` forms the same pairs, but of files in the order of the file system.
 ///
@@ -110,7 +111,8 @@ fn count(n: u64) -> u64 {
 
 /// The pair (i, j), i < j < n, of this index in lexicographic order.
 fn places(index: u64, n: u64) -> (u64, u64) {
-    // Counted from the end, the indices of the pairs of pictures from i on are below (k + 1)(k + 2) / 2, where k = n - 2 - i.
+    // Counted from the end, the indices of the pairs of pictures from i on are below (k + 1)(k + 2) / 2, where k = n -
+    // 2 - i.
     let back = count(n) - 1 - index;
     let k = ((8 * u128::from(back) + 1).isqrt() as u64 - 1) / 2;
     (n - 2 - k, n - 1 - (back - count(k + 1)))

@@ -18,8 +18,8 @@ pub enum MatchBy {
     Path,
     /// By the path without its extension: `a/x.png` with `a/x.jpg`.
     Stem,
-    /// By a list of pairs in this file (see [`list`]), with paths within the two folders. Files that it names may be missing: their rows
-    /// then fail. The globs of the walk do not apply to them.
+    /// By a list of pairs in this file (see [`list`]), with paths within the two folders. Files that it names may be
+    /// missing: their rows then fail. The globs of the walk do not apply to them.
     Map(PathBuf),
 }
 
@@ -68,12 +68,12 @@ pub struct Unmatched {
 }
 
 impl Folders {
-    /// Matches the files of two folders. Ten million pairs with names of 36 letters take 0.7 GB by path, and up to three times that
-    /// otherwise.
+    /// Matches the files of two folders. Ten million pairs with names of 36 letters take 0.7 GB by path, and up to
+    /// three times that otherwise.
     ///
     /// # Errors
-    /// Those of [`Walk::files`]; a folder without pictures; the same folder twice, or one inside the other; no common name; two files of a
-    /// folder with the same stem, where stems are matched; a list that can't be read.
+    /// Those of [`Walk::files`]; a folder without pictures; the same folder twice, or one inside the other; no common
+    /// name; two files of a folder with the same stem, where stems are matched; a list that can't be read.
     pub fn open(reference: &Path, candidate: &Path, by: &MatchBy, walk: &Walk) -> Result<Self> {
         apart(reference, candidate)?;
         let mut notes = Vec::new();

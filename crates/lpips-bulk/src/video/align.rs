@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-/// The frames of a folder in the order of their numbers, with gaps where the other folder has a frame and this one has none.
+/// The frames of a folder in the order of their numbers, with gaps where the other folder has a frame and this one has
+/// none.
 pub(super) struct FrameSlots {
     slots: Vec<(u64, Option<Arc<Path>>)>,
     /// Number of frames read.
@@ -38,8 +39,8 @@ impl FrameSlots {
     }
 }
 
-/// Inserts gaps so that frames of equal numbers, counted from each folder's first, are at equal places. Frames after the end of the shorter
-/// folder are left as they are.
+/// Inserts gaps so that frames of equal numbers, counted from each folder's first, are at equal places. Frames after
+/// the end of the shorter folder are left as they are.
 pub(super) fn align(one: &mut FrameSlots, other: &mut FrameSlots) {
     let ends = |slots: &FrameSlots| Some((slots.slots.first()?.0, slots.slots.last()?.0));
     let (Some((first, last)), Some((other_first, other_last))) = (ends(one), ends(other)) else { return };

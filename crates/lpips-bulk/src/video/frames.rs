@@ -28,8 +28,8 @@ pub(super) enum Source {
 }
 
 impl Frames {
-    /// Opens a video, `-` being standard input, and reads the first frame of a stream: a file that is no video fails here, not in its
-    /// first row.
+    /// Opens a video, `-` being standard input, and reads the first frame of a stream: a file that is no video fails
+    /// here, not in its first row.
     pub(super) fn open(ffmpeg: &OsStr, path: &Path, options: &Options, notes: &mut Vec<String>) -> Result<Self> {
         let is_folder = || std::fs::metadata(path).map(|found| found.is_dir());
         if path != Path::new("-") && is_folder().map_err(|error| Error::io(path, "read", &error))? {

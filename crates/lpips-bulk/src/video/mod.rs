@@ -1,7 +1,8 @@
 //! Comparison of two videos, frame by frame.
 //!
-//! A video is a folder of numbered pictures, a y4m stream (a file or standard input), raw video, or any other file, which `ffmpeg` decodes
-//! where it is installed. Frames are decoded one after the other as they are requested, and count from 0.
+//! A video is a folder of numbered pictures, a y4m stream (a file or standard input), raw video, or any other file,
+//! which `ffmpeg` decodes where it is installed. Frames are decoded one after the other as they are requested, and
+//! count from 0.
 //!
 //! - [`decode`]: one decoder a format: y4m, raw video, PPM, ffmpeg, folders of pictures
 //! - [`colour`]: conversion of luma and chroma to red, green and blue

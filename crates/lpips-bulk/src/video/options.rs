@@ -20,7 +20,8 @@ pub struct Options {
     pub matrix: Option<ColourMatrix>,
     /// Default: the range stated in the video, otherwise limited, and full for gray.
     pub range: Option<ColourRange>,
-    /// The format of standard input, and of files that end in `.yuv`, `.rgb` or `.raw`. Without it standard input is y4m.
+    /// The format of standard input, and of files that end in `.yuv`, `.rgb` or `.raw`. Without it standard input is
+    /// y4m.
     pub raw: Option<RawFormat>,
     /// Frames per second. Default: the rate stated in the videos.
     pub rate: Option<f64>,

@@ -43,7 +43,8 @@ pub struct FrameDistance {
 }
 
 impl DistancesOverTime {
-    /// No distances yet: row 0 is the frame `first`, and each next row is `every` frames later. `rate` is in frames per second.
+    /// No distances yet: row 0 is the frame `first`, and each next row is `every` frames later. `rate` is in frames per
+    /// second.
     pub fn new(first: u64, every: u64, rate: Option<f64>) -> Self {
         Self { first, every, rate, frames: Vec::new() }
     }

@@ -31,7 +31,8 @@ impl FrameSeeker {
     /// Decodes the pair with this [`Pair::index`].
     ///
     /// # Errors
-    /// Standard input or another pipe, which can be read only once; a video that can't be opened any more, or ends earlier; in a sentence.
+    /// Standard input or another pipe, which can be read only once; a video that can't be opened any more, or ends
+    /// earlier; in a sentence.
     pub fn pair(&mut self, index: u64) -> Result<Pair, String> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());

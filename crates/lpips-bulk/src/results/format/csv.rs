@@ -82,8 +82,8 @@ impl CsvLayout {
         Self { columns: meanings, heads: heads(columns) }
     }
 
-    /// The layout of a file by the names of its columns; `None` if references or candidates are not among them. Columns without a meaning
-    /// are ignored.
+    /// The layout of a file by the names of its columns; `None` if references or candidates are not among them. Columns
+    /// without a meaning are ignored.
     pub(in crate::results) fn by_names(heads: &StringRecord, metrics: &[String]) -> Option<Self> {
         let is_named = |name: &str| heads.iter().any(|head| head == name);
         let at = |metric: &str| metrics.iter().position(|own| own == metric);
@@ -110,8 +110,8 @@ impl CsvLayout {
         is_complete.then(|| Self { columns, heads: heads.iter().map(String::from).collect() })
     }
 
-    /// The metrics of a file that names them by its columns alone: those that hold something in this record, up to a column `distance`,
-    /// without the layers' and the second candidates'.
+    /// The metrics of a file that names them by its columns alone: those that hold something in this record, up to a
+    /// column `distance`, without the layers' and the second candidates'.
     pub(in crate::results) fn metrics(heads: &StringRecord, record: &ByteRecord) -> Vec<String> {
         let fields = ["index", "reference", "candidate", "second", "error"];
         let mut metrics: Vec<String> = Vec::new();

@@ -13,10 +13,11 @@ use crate::results::fields::{ALIASES, Fields, Origin};
 use crate::results::names;
 use crate::results::schema::{Columns, Row};
 
-/// The JSON object of a row, with the keys in this order. `N` maps metrics to numbers, `L` to the layers' parts, `T` to the tiles.
+/// The JSON object of a row, with the keys in this order. `N` maps metrics to numbers, `L` to the layers' parts, `T` to
+/// the tiles.
 ///
-/// `distance` and `second_distance` are those of the first metric; the maps of distances are there for several metrics only. A name that
-/// is not UTF-8 is written as near as text comes, with its bytes in base64 beside it.
+/// `distance` and `second_distance` are those of the first metric; the maps of distances are there for several metrics
+/// only. A name that is not UTF-8 is written as near as text comes, with its bytes in base64 beside it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record<'a, N, L, T> {
     index: Option<u64>,

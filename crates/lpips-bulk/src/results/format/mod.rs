@@ -39,7 +39,8 @@ pub enum Format {
     Csv,
     /// One JSON array.
     Json,
-    /// Apache Parquet, with the columns of CSV; paths that are not UTF-8 are written as near as text comes. Needs the feature `parquet`.
+    /// Apache Parquet, with the columns of CSV; paths that are not UTF-8 are written as near as text comes. Needs the
+    /// feature `parquet`.
     Parquet,
 }
 
@@ -63,7 +64,8 @@ impl Format {
         Self::ALL.into_iter().find(|format| extension.eq_ignore_ascii_case(format.name()))
     }
 
-    /// Whether rows can be appended to a file: it can then be resumed, and merged with others. True for JSON lines and CSV.
+    /// Whether rows can be appended to a file: it can then be resumed, and merged with others. True for JSON lines and
+    /// CSV.
     pub fn is_appendable(self) -> bool {
         matches!(self, Self::Jsonl | Self::Csv)
     }

@@ -63,7 +63,8 @@ impl Merge {
     /// Opens the files of all shards, or one file of all rows. With `partial` shards may be missing or incomplete.
     ///
     /// # Errors
-    /// Shards of different runs, a shard given twice, missing or incomplete ones without `partial`, or a file that can't be read.
+    /// Shards of different runs, a shard given twice, missing or incomplete ones without `partial`, or a file that
+    /// can't be read.
     pub fn open(paths: &[PathBuf], partial: bool) -> Result<Self> {
         let mut runs: Vec<(&Path, RunFile)> = Vec::new();
         for path in paths {

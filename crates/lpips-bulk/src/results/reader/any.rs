@@ -15,10 +15,11 @@ use crate::{Error, Result};
 
 /// Reads the rows of a file of results, one at a time.
 ///
-/// CSV (by the file's extension) has a line of column names; any other file is JSON, an object per line or an array of objects. A row
-/// names a reference and a candidate (or `ref` and `p0`), and for a triplet a second candidate (`second`, or `p1`). Its distances are
-/// `distance`, or a column or a key of `distances` for each metric. Metrics are those of the run file beside the results, or else those that
-/// the first row without an error names. Layers and tiles are not read.
+/// CSV (by the file's extension) has a line of column names; any other file is JSON, an object per line or an array of
+/// objects. A row names a reference and a candidate (or `ref` and `p0`), and for a triplet a second candidate
+/// (`second`, or `p1`). Its distances are `distance`, or a column or a key of `distances` for each metric. Metrics are
+/// those of the run file beside the results, or else those that the first row without an error names. Layers and tiles
+/// are not read.
 ///
 /// ```
 /// use lpips_bulk::results::reader::ResultsReader;

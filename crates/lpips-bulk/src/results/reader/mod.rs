@@ -1,4 +1,5 @@
-//! Readers of results: of the files that this crate writes, and of those of other programs that name references, candidates and distances.
+//! Readers of results: of the files that this crate writes, and of those of other programs that name references,
+//! candidates and distances.
 
 mod any;
 mod records;

@@ -8,7 +8,8 @@ use crate::results::format::{Format, RowParser};
 use crate::results::schema::{Columns, Row};
 use crate::{Error, Result};
 
-/// The rows of a JSON lines or CSV file of known columns, up to a position; a row at the end that is not whole is left out.
+/// The rows of a JSON lines or CSV file of known columns, up to a position; a row at the end that is not whole is left
+/// out.
 pub(crate) struct RowReader {
     path: PathBuf,
     parser: RowParser,

@@ -1,4 +1,5 @@
-//! Summary statistics of results. The same rows give the same numbers, in any batches, runs or shards they were measured.
+//! Summary statistics of results. The same rows give the same numbers, in any batches, runs or shards they were
+//! measured.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ pub struct Totals {
     pub rows: u64,
     /// Number of failed rows.
     pub failures: u64,
-    /// By metric, in the order of columns; for triplets then the second candidates' distances, named `second_` and the metric.
+    /// By metric, in the order of columns; for triplets then the second candidates' distances, named `second_` and the
+    /// metric.
     pub metrics: Vec<MetricSummary>,
     /// The means of the references' folders, in the order of names, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -67,8 +69,8 @@ pub struct MetricSummary {
 pub struct Stats {
     /// The mean.
     pub mean: f64,
-    /// The standard error of the mean as the published `lpips_1dir_allpairs.py` prints it: the standard deviation with the divisor n (not
-    /// n - 1), over the root of n.
+    /// The standard error of the mean as the published `lpips_1dir_allpairs.py` prints it: the standard deviation with
+    /// the divisor n (not n - 1), over the root of n.
     pub error: f64,
     /// The median; of an even number of distances the mean of the middle two.
     pub median: f64,

@@ -1,4 +1,5 @@
-//! Writers of results: files that grow row by row and can be resumed, files that appear when they are whole, and streams.
+//! Writers of results: files that grow row by row and can be resumed, files that appear when they are whole, and
+//! streams.
 
 mod appended;
 
@@ -70,12 +71,13 @@ struct WholeFile {
 impl ResultsWriter {
     /// Begins a file in the format and with the columns of `run`.
     ///
-    /// JSON lines and CSV grow row by row, with a run file beside them (see [`RunFile`]): a killed process loses no row that was added, and a
-    /// power cut those of the last two seconds or so. JSON and Parquet files appear when they are complete.
+    /// JSON lines and CSV grow row by row, with a run file beside them (see [`RunFile`]): a killed process loses no row
+    /// that was added, and a power cut those of the last two seconds or so. JSON and Parquet files appear when they are
+    /// complete.
     ///
     /// # Errors
-    /// A file that exists unless it is to be overwritten, one that another run is writing, a folder that can't be written to, or a format
-    /// that this build lacks.
+    /// A file that exists unless it is to be overwritten, one that another run is writing, a folder that can't be
+    /// written to, or a format that this build lacks.
     pub fn create(path: &Path, run: RunFile, overwrite: bool) -> Result<Self> {
         if !run.format.is_appendable() {
             return Self::whole(path, run, overwrite);
@@ -111,12 +113,12 @@ impl ResultsWriter {
         Ok(Self(Target::Stream(RowEncoder::new(format, columns, to).map_err(stream_error)?)))
     }
 
-    /// Resumes a file after its last whole row, and gives its rows so far; begins it where it is missing or empty. A row that is not whole is
-    /// cut off.
+    /// Resumes a file after its last whole row, and gives its rows so far; begins it where it is missing or empty. A
+    /// row that is not whole is cut off.
     ///
     /// # Errors
-    /// A format that can't be resumed, a file of other work or of something else, one that another run is writing, or one that can't be
-    /// read or written.
+    /// A format that can't be resumed, a file of other work or of something else, one that another run is writing, or
+    /// one that can't be read or written.
     pub fn resume(path: &Path, run: RunFile) -> Result<(Self, ExistingRows)> {
         if !run.format.is_appendable() {
             let name = run.format;
@@ -133,7 +135,8 @@ impl ResultsWriter {
     /// Adds a row.
     ///
     /// # Errors
-    /// A full disk, or another reason that the row can't be written: a file that grows then ends with its last whole row.
+    /// A full disk, or another reason that the row can't be written: a file that grows then ends with its last whole
+    /// row.
     pub fn add(&mut self, row: &Row) -> Result<()> {
         match &mut self.0 {
             Target::Appended(appended) => appended.add(row),
@@ -145,8 +148,8 @@ impl ResultsWriter {
         }
     }
 
-    /// Finishes complete results: all rows of this shard, `failures` of them failed, those of a resumed file included. All shards together
-    /// have `total` rows.
+    /// Finishes complete results: all rows of this shard, `failures` of them failed, those of a resumed file included.
+    /// All shards together have `total` rows.
     ///
     /// # Errors
     /// A full disk.

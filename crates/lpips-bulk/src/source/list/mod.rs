@@ -1,7 +1,8 @@
 //! Pairs and triplets of a list in CSV or JSON lines, streamed: one row is in memory at a time.
 //!
-//! CSV has named columns (`reference`, `ref` or `a`; `candidate`, `p0` or `b`; for triplets `second`, `p1` or `c`; others are ignored), or
-//! two or three columns in this order without names. JSON lines have objects with these names as keys.
+//! CSV has named columns (`reference`, `ref` or `a`; `candidate`, `p0` or `b`; for triplets `second`, `p1` or `c`;
+//! others are ignored), or two or three columns in this order without names. JSON lines have objects with these names
+//! as keys.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ pub use lpips_data::records::Format;
 /// Options of reading a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Default: by the file's extension (`.csv`, `.jsonl`, `.ndjson`), otherwise by the first character: `{` begins JSON lines.
+    /// Default: by the file's extension (`.csv`, `.jsonl`, `.ndjson`), otherwise by the first character: `{` begins
+    /// JSON lines.
     pub format: Option<Format>,
     /// The folder that relative paths start from. Default: the current one.
     pub root: Option<PathBuf>,

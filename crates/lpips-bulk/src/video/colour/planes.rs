@@ -5,7 +5,8 @@ use rayon::prelude::*;
 
 use super::standard::{ColourMatrix, ColourRange};
 
-/// Chroma subsampling: one sample for `across` by `down` pixels, placed at the first of these pixels or at their centre.
+/// Chroma subsampling: one sample for `across` by `down` pixels, placed at the first of these pixels or at their
+/// centre.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::video) struct Chroma {
     pub(in crate::video) across: usize,
@@ -16,8 +17,8 @@ pub(in crate::video) struct Chroma {
     pub(in crate::video) top: bool,
 }
 
-/// Layout of a frame in planes: luma, then blue and red chroma unless it is gray. A sample of 8 bits takes a byte, one of more bits two,
-/// the lower first.
+/// Layout of a frame in planes: luma, then blue and red chroma unless it is gray. A sample of 8 bits takes a byte, one
+/// of more bits two, the lower first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::video) struct Planes {
     pub(in crate::video) width: usize,
@@ -57,7 +58,8 @@ impl Planes {
         (self.width * self.height + 2 * width * height) * self.sample_bytes()
     }
 
-    /// Converts a frame to a picture, of 8 bits where the samples have 8, otherwise of 16. Chroma between samples is interpolated bilinearly.
+    /// Converts a frame to a picture, of 8 bits where the samples have 8, otherwise of 16. Chroma between samples is
+    /// interpolated bilinearly.
     pub(in crate::video) fn picture(&self, frame: &[u8]) -> Result<Picture, String> {
         let picture = if self.bits > 8 {
             Picture::from_rgb16(self.width, self.height, self.convert(frame, |v| (v * 65535.0 + 0.5) as u16))
@@ -137,7 +139,8 @@ pub(in crate::video) mod tests {
 
     pub(in crate::video) const CENTRE: Chroma = Chroma { across: 2, down: 2, left: false, top: false };
 
-    /// The frame whose picture has these colours, in [0, 1], at its pixels: the inverse conversion, by the standards' formulas.
+    /// The frame whose picture has these colours, in [0, 1], at its pixels: the inverse conversion, by the standards'
+    /// formulas.
     pub(in crate::video) fn frame(planes: &Planes, colour: impl Fn(f64, f64) -> [f64; 3]) -> Vec<u8> {
         let (red, blue) = match planes.matrix {
             ColourMatrix::Bt601 => (0.299, 0.114),
@@ -224,8 +227,8 @@ pub(in crate::video) mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Bilinear interpolation is exact for a linear gradient of chroma if each sample is placed right; the last columns and rows may
-        /// have no further sample.
+        /// Bilinear interpolation is exact for a linear gradient of chroma if each sample is placed right; the last
+        /// columns and rows may have no further sample.
         #[test]
         fn linear_gradient_converts_back_within_rounding(
             chroma in chromas(), bits in prop_oneof![Just(8u32), Just(10), Just(12), Just(16)],
@@ -242,7 +245,8 @@ pub(in crate::video) mod tests {
             prop_assert_eq!(bytes.len(), planes.bytes());
             let picture = planes.picture(&bytes).unwrap();
             let tensor = picture.to_tensor(&candle_core::Device::Cpu).unwrap().squeeze(0).unwrap().to_vec3::<f32>().unwrap();
-            // Half a code of luma and of chroma, the latter up to 1.9 times, of 219 and 224 codes; and half a level of RGB.
+            // Half a code of luma and of chroma, the latter up to 1.9 times, of 219 and 224 codes; and half a level of
+            // RGB.
             let step = f64::from(1u32 << (bits - 8));
             let tolerance = (0.5 / 219.0 + 1.9 * 0.5 / 224.0) / step + 0.5 / if bits > 8 { 65535.0 } else { 255.0 } + 1e-5;
             let edge = chroma.map_or(0, |c| c.across.max(c.down));

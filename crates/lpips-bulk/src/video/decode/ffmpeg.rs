@@ -23,8 +23,8 @@ pub(in crate::video) struct FfmpegDecoder {
 impl FfmpegDecoder {
     /// Starts decoding the first video stream of a file.
     ///
-    /// The output format is y4m, with luma and chroma as stored, so that a file and its y4m give the same pictures. A video in RGB has no
-    /// y4m form and is decoded as PPM, without conversion.
+    /// The output format is y4m, with luma and chroma as stored, so that a file and its y4m give the same pictures. A
+    /// video in RGB has no y4m form and is decoded as PPM, without conversion.
     ///
     /// # Errors
     /// `program` is missing, or can't decode the file.

@@ -24,7 +24,8 @@ pub(super) use raw::is_raw;
 pub(super) use stream::{ColourDefaults, FrameStream};
 pub(super) use y4m::Y4m;
 
-/// Opens a video stream by its first bytes or its name: standard input for `-`, raw video of the format `raw`, y4m, or else `ffmpeg`.
+/// Opens a video stream by its first bytes or its name: standard input for `-`, raw video of the format `raw`, y4m, or
+/// else `ffmpeg`.
 ///
 /// # Errors
 /// A file that can't be read or decoded, or raw video without its format.

@@ -11,9 +11,9 @@ use super::stream::{ColourDefaults, FrameStream, fill, size};
 use crate::video::colour::{Chroma, ColourRange, Planes};
 use crate::{Error, Result};
 
-/// Size and pixel format of raw video; as text `WIDTHxHEIGHT:FORMAT`, the pixel format named as in ffmpeg: `rgb24`, `bgr24`, `rgb48le`,
-/// `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits `gray10le`, `yuv420p10le` and
-/// so on, up to 16.
+/// Size and pixel format of raw video; as text `WIDTHxHEIGHT:FORMAT`, the pixel format named as in ffmpeg: `rgb24`,
+/// `bgr24`, `rgb48le`, `gray`, `yuv420p`, `yuv422p`, `yuv444p`, `yuvj420p` and so on (full range), and with more bits
+/// `gray10le`, `yuv420p10le` and so on, up to 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawFormat {
     /// Width in pixels.
@@ -32,7 +32,8 @@ enum Layout {
     Rgb { wide: bool, reversed: bool },
 }
 
-/// Whether a video states no format of its own, unless it is y4m on standard input: `-`, and files that end in `.yuv`, `.rgb` or `.raw`.
+/// Whether a video states no format of its own, unless it is y4m on standard input: `-`, and files that end in `.yuv`,
+/// `.rgb` or `.raw`.
 pub(in crate::video) fn is_raw(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default();
     path == Path::new("-") || ["yuv", "rgb", "raw"].iter().any(|raw| extension.eq_ignore_ascii_case(raw))
@@ -75,7 +76,8 @@ fn layout(format: &str) -> Option<Layout> {
     Some(Layout::Planes { bits, chroma, range })
 }
 
-/// Planar formats by name. Chroma is placed as in MPEG-2; the JPEG formats place it at the centre of the pixels and have the full range.
+/// Planar formats by name. Chroma is placed as in MPEG-2; the JPEG formats place it at the centre of the pixels and
+/// have the full range.
 const SPACES: [(&str, Option<Chroma>, Option<ColourRange>); 7] = [
     ("gray", None, None),
     ("yuv420p", Some(chroma(2, 2, true, false)), None),

@@ -91,8 +91,8 @@ fn fraction(text: &str) -> Option<f64> {
     (rate.is_finite() && rate > 0.0).then_some(rate)
 }
 
-/// Chroma and bits of a y4m colour space. `420jpeg`, like plain `420`, places chroma at the centre of its pixels and states no range; colour
-/// spaces of more than 8 bits place chroma as MPEG-2 does.
+/// Chroma and bits of a y4m colour space. `420jpeg`, like plain `420`, places chroma at the centre of its pixels and
+/// states no range; colour spaces of more than 8 bits place chroma as MPEG-2 does.
 fn colour_space(name: &str) -> Option<(Option<Chroma>, u32)> {
     let chroma = |across, down, left, top| Some(Chroma { across, down, left, top });
     Some(match name {
@@ -201,7 +201,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// A picture of one colour converts back in every colour space: of 8 bits within two levels, of more within one.
+        /// A picture of one colour converts back in every colour space: of 8 bits within two levels, of more within
+        /// one.
         #[test]
         fn y4m_colour_spaces_convert_one_colour_back(
             space in prop::sample::select(vec![

@@ -25,7 +25,8 @@ pub enum VideoEnd {
     Broken,
 }
 
-/// An iterator over the pairs of frames of two videos. `nth`, and with it `skip` and `step_by`, converts no skipped frame to a picture.
+/// An iterator over the pairs of frames of two videos. `nth`, and with it `skip` and `step_by`, converts no skipped
+/// frame to a picture.
 ///
 /// ```
 /// use lpips_bulk::video::{Options, VideoEnd, Videos};
@@ -54,11 +55,12 @@ pub struct Videos {
 impl Videos {
     /// Opens two videos, `-` being standard input, and reads the first frame of each.
     ///
-    /// Frames of two folders are matched by their numbers, counted from each folder's first; a number that one folder lacks makes a pair
-    /// with an error. Otherwise the n-th frame is compared with the n-th.
+    /// Frames of two folders are matched by their numbers, counted from each folder's first; a number that one folder
+    /// lacks makes a pair with an error. Otherwise the n-th frame is compared with the n-th.
     ///
     /// # Errors
-    /// A video that can't be read or has no frames; both standard input; `raw` without raw video; an empty range of frames.
+    /// A video that can't be read or has no frames; both standard input; `raw` without raw video; an empty range of
+    /// frames.
     pub fn open(reference: &Path, candidate: &Path, options: Options) -> Result<Self> {
         Self::open_with(OsStr::new("ffmpeg"), reference, candidate, options)
     }

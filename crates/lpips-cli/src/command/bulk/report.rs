@@ -22,8 +22,9 @@ const EXAMPLES: &str = "Examples:
 
 /// Write an HTML page from results: summary, charts, all rows, and the worst pairs with heat maps.
 ///
-/// The page is one file that needs no network. Pictures are opened again at the paths in the results, and videos are decoded again if the
-/// run file beside the results names them; of pictures that are missing the page shows names and numbers.
+/// The page is one file that needs no network. Pictures are opened again at the paths in the results, and videos are
+/// decoded again if the run file beside the results names them; of pictures that are missing the page shows names and
+/// numbers.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -54,8 +55,8 @@ pub(crate) struct Report {
     #[arg(long)]
     no_pictures: bool,
 
-    /// The metric that ranks pairs, if the results have it, and of the heat maps [default: the first of the results; for the heat maps the
-    /// first that has any, or alex].
+    /// The metric that ranks pairs, if the results have it, and of the heat maps [default: the first of the results;
+    /// for the heat maps the first that has any, or alex].
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
 

@@ -24,8 +24,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Compare two videos frame by frame: mean, percentiles, the worst frames, a chart over time.
 ///
-/// A video is a folder of numbered pictures, a .y4m file, - for y4m on standard input (raw video with --raw), or any other file, which
-/// ffmpeg decodes if it is installed.
+/// A video is a folder of numbered pictures, a .y4m file, - for y4m on standard input (raw video with --raw), or any
+/// other file, which ffmpeg decodes if it is installed.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -54,7 +54,8 @@ pub(crate) struct Video {
     #[arg(long, value_name = "WxH:FORMAT")]
     raw: Option<RawFormat>,
 
-    /// The colour matrix of luma and chroma: 601 or 709 [default: 709 from 720 lines or 1280 columns on, otherwise 601].
+    /// The colour matrix of luma and chroma: 601 or 709 [default: 709 from 720 lines or 1280 columns on, otherwise
+    /// 601].
     #[arg(long, value_name = "MATRIX")]
     matrix: Option<ColourMatrix>,
 
