@@ -1,4 +1,4 @@
-//! What the tests across crates share: where the reference data is, and inputs that any language can rebuild.
+//! Shared code of the tests across crates: paths of the reference data, and inputs that any language can rebuild.
 
 pub mod fuzz;
 
@@ -14,7 +14,7 @@ pub const NEEDS: &str = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGH
 /// A file of the reference data.
 ///
 /// # Panics
-/// Where `LPIPS_SHARED_DIR` is not set.
+/// If `LPIPS_SHARED_DIR` is not set.
 #[allow(clippy::expect_used)]
 pub fn shared(path: &str) -> PathBuf {
     PathBuf::from(std::env::var_os("LPIPS_SHARED_DIR").expect(NEEDS)).join(path)
@@ -90,7 +90,7 @@ pub fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 /// The largest difference between two lists.
 ///
 /// # Panics
-/// Where they are not equally long.
+/// If they are not equally long.
 pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)

@@ -139,7 +139,7 @@ pub enum Error {
     Candle(candle_core::Error),
 }
 
-/// What is wrong with a weights file that can't be read.
+/// The reason why a weights file can't be read.
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_string(),

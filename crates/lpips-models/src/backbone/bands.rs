@@ -4,7 +4,7 @@ use super::model::Backbone;
 use super::operator::{Block, Operator, TILE};
 use crate::error::Result;
 
-/// How many rows a [`Stream`](super::Stream) is given at a time, and the memory that this needs; see
+/// The number of rows that a [`Stream`](super::Stream) takes at a time, and the memory that this needs; see
 /// [`Backbone::bands`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bands {
