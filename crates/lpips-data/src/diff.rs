@@ -15,8 +15,8 @@ pub struct Difference {
     pub now: Option<Value>,
 }
 
-/// Lists the settings that differ, groups (JSON objects) by their members, in the order of `before` and then of `now`. A setting that is
-/// null counts as not given.
+/// Lists the settings that differ, groups (JSON objects) by their members, in the order of `before` and then of `now`.
+/// A setting that is null counts as not given.
 ///
 /// ```
 /// use lpips_data::diff::{differences, sentence};

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// Selects picture files of a folder. Hidden files and folders, whose names begin with a dot, are never selected.
 ///
-/// A glob without `/` matches the name of a file or folder at any depth, one with `/` the path relative to the folder, where `*` stays
-/// within a name and `**` does not.
+/// A glob without `/` matches the name of a file or folder at any depth, one with `/` the path relative to the folder,
+/// where `*` stays within a name and `**` does not.
 ///
 /// ```
 /// use lpips_data::discover::Walk;
@@ -31,8 +31,8 @@ use crate::error::{Error, Result};
 pub struct Walk {
     /// Levels of folders: 1 is the folder alone, 2 its subfolders too. Default: all.
     pub depth: Option<usize>,
-    /// Globs of which a file has to match one, if there are any. One whose last part has a dot (`*.dat`) selects files of any extension;
-    /// under others (`val/**`) only those with one of [`EXTENSIONS`] are selected.
+    /// Globs of which a file has to match one, if there are any. One whose last part has a dot (`*.dat`) selects files
+    /// of any extension; under others (`val/**`) only those with one of [`EXTENSIONS`] are selected.
     pub include: Vec<String>,
     /// Globs of files and folders that are left out.
     pub exclude: Vec<String>,
@@ -55,8 +55,8 @@ impl Walk {
     /// Lists the files of a folder.
     ///
     /// # Errors
-    /// A folder that is not there or can't be read, or one inside it that can't; a glob that is none; a depth of 0; a folder that
-    /// the run writes to.
+    /// A folder that is not there or can't be read, or one inside it that can't; a glob that is none; a depth of 0; a
+    /// folder that the run writes to.
     pub fn files(&self, folder: &Path) -> Result<Found> {
         let mut names: Vec<Box<Path>> = Vec::new();
         let notes = self.visit(folder, |name| names.push(name.into_boxed_path()))?;

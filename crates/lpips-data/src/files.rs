@@ -69,8 +69,8 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes tensors as safetensors with one metadata entry (key, value), whole or not at all. One entry, as the order of several
-/// would differ from run to run.
+/// Writes tensors as safetensors with one metadata entry (key, value), whole or not at all. One entry, as the order of
+/// several would differ from run to run.
 ///
 /// # Errors
 /// Those of [`write`].

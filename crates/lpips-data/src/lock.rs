@@ -1,7 +1,7 @@
 //! Exclusive locks on files, so that one process alone writes to a file or folder.
 //!
-//! The operating system holds a lock until its file is closed: a killed process leaves none behind. A file system without locks, as some
-//! clusters have, is reported once as a warning, and the work continues.
+//! The operating system holds a lock until its file is closed: a killed process leaves none behind. A file system
+//! without locks, as some clusters have, is reported once as a warning, and the work continues.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -14,10 +14,11 @@ use crate::error::{Error, Result};
 /// use lpips_data::lock::Lock;
 ///
 /// let folder = tempfile::tempdir()?;
-/// let lock = Lock::acquire(&folder.path().join(".lock"), folder.path(), "another run writes to it: wait for that run")?;
-/// assert!(Lock::try_acquire(&folder.path().join(".lock"))?.is_none(), "it is taken");
+/// let path = folder.path().join(".lock");
+/// let lock = Lock::acquire(&path, folder.path(), "another run writes to it: wait for that run")?;
+/// assert!(Lock::try_acquire(&path)?.is_none(), "it is taken");
 /// drop(lock);
-/// assert!(Lock::try_acquire(&folder.path().join(".lock"))?.is_some());
+/// assert!(Lock::try_acquire(&path)?.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -26,8 +27,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks the file at `path`, which is created where it is missing; an error about `guarded` with the reason `in_use` where another
-    /// process holds the lock.
+    /// Locks the file at `path`, which is created where it is missing; an error about `guarded` with the reason
+    /// `in_use` where another process holds the lock.
     ///
     /// # Errors
     /// A lock that is held, or a file that can't be created.
@@ -46,7 +47,8 @@ impl Lock {
     }
 }
 
-/// Locks a file that is open already, for as long as it stays open; an error with the reason `in_use` where another process holds it.
+/// Locks a file that is open already, for as long as it stays open; an error with the reason `in_use` where another
+/// process holds it.
 ///
 /// # Errors
 /// A lock that is held.

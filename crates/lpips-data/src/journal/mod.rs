@@ -1,8 +1,8 @@
 //! Append-only journals: files of whole lines that outlive a killed process and can be resumed.
 //!
-//! A line is added by one write. Where that fails, or a power cut leaves half of one, the journal ends with its last whole line again as
-//! soon as it is written to. A journal may begin with a header, one line of JSON with the settings of its run, which a run that resumes
-//! it is checked against.
+//! A line is added by one write. Where that fails, or a power cut leaves half of one, the journal ends with its last
+//! whole line again as soon as it is written to. A journal may begin with a header, one line of JSON with the settings
+//! of its run, which a run that resumes it is checked against.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -55,8 +55,8 @@ pub trait Header: Serialize + DeserializeOwned {
 }
 
 impl Journal {
-    /// Opens a journal whose folder or lock file keeps other writers out, and creates it where it is missing. A torn last line stays until
-    /// the first change.
+    /// Opens a journal whose folder or lock file keeps other writers out, and creates it where it is missing. A torn
+    /// last line stays until the first change.
     ///
     /// # Errors
     /// A file that can't be read or written.
@@ -69,7 +69,8 @@ impl Journal {
         Ok(Self { path, file, len, is_torn, synced: len, synced_at: Instant::now() })
     }
 
-    /// [`Self::open`], and locks the file itself for this process; an error with the reason `in_use` where another holds it.
+    /// [`Self::open`], and locks the file itself for this process; an error with the reason `in_use` where another
+    /// holds it.
     ///
     /// # Errors
     /// Those of [`Self::open`], or a lock that is held.
@@ -121,8 +122,8 @@ impl Journal {
     /// Begins the journal with a header, or checks the header that it begins with: the whole lines after it.
     ///
     /// # Errors
-    /// A file that begins with something else or with the header of other settings; the message says in what they differ. Or one that
-    /// can't be read or written.
+    /// A file that begins with something else or with the header of other settings; the message says in what they
+    /// differ. Or one that can't be read or written.
     pub fn resume<H: Header>(&mut self, header: &H) -> Result<Vec<u8>> {
         let total = if self.is_torn && self.is_empty() { u64::MAX } else { self.len };
         let mut bytes = self.read_to(total)?;
@@ -149,7 +150,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends a torn last line with a line break rather than cutting it off, for journals in which it may be whole but for that.
+    /// Ends a torn last line with a line break rather than cutting it off, for journals in which it may be whole but
+    /// for that.
     ///
     /// # Errors
     /// A full disk.
@@ -241,7 +243,8 @@ fn check_header<H: Header>(path: &Path, first: &[u8], header: &H) -> Result<()> 
     Err(Error::file(path, format!("holds {holds} of other settings ({found}): name another file, or remove it")))
 }
 
-/// Reads the records of a journal without a header, each a line of JSON, up to the first line that is none: a torn last line is left out.
+/// Reads the records of a journal without a header, each a line of JSON, up to the first line that is none: a torn last
+/// line is left out.
 ///
 /// # Errors
 /// A file that can't be read.
