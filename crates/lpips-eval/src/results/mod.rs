@@ -105,13 +105,15 @@ impl journal::Header for Header {
     const HOLDS: &'static str = "results";
 
     fn settings(&self) -> Value {
+        // The identity of a published metric is its name.
+        let own = self.identities.iter().filter(|identity| !self.metrics.contains(identity));
         json!({
             "the kind of judgments": self.kind,
             "the size of pictures": self.size,
             "the number of items": self.items,
             "the list of metrics": self.metrics,
             "the set of pictures and judgments": self.set,
-            "the weights of the metrics": self.identities,
+            "the list of weights": own.collect::<Vec<_>>(),
         })
     }
 }
