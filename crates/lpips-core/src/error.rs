@@ -75,6 +75,17 @@ pub enum Error {
     /// Pictures that hold NaN or infinity.
     #[error("the pictures hold NaN or infinite values: expected finite numbers, usually in [-1, 1]")]
     NotFinite,
+    /// A value outside the range that was claimed for the pictures.
+    #[error(
+        "the pictures hold {value}, outside of {range}: say Images::unit for [0, 1], Images::bytes for [0, 255], or clamp them"
+    )]
+    #[non_exhaustive]
+    OutOfRange {
+        /// A value outside.
+        value: f32,
+        /// Range claimed.
+        range: Range,
+    },
     /// A distance that came out as NaN or infinity.
     #[error("the distance came out as {value}: the weights are too large, or damaged")]
     #[non_exhaustive]
@@ -325,7 +336,8 @@ impl From<lpips_models::Error> for Error {
     }
 }
 
-/// Whether an error of candle's is a device's lack of memory, for which candle has no kind: the words of CUDA and Metal.
+/// Whether an error of candle's is a device's lack of memory, for which candle has no kind: the words of CUDA and
+/// Metal.
 fn says_out_of_memory(error: &candle_core::Error) -> bool {
     let text = error.to_string().to_lowercase().replace('_', " ");
     text.contains("out of memory") || text.contains("failed to allocate")
@@ -337,7 +349,8 @@ impl Error {
         matches!(self, Self::OutOfMemory { .. })
     }
 
-    /// Whether the caller's choice of network, version, taps, weights, type or device was wrong: exit code 2 of a program.
+    /// Whether the caller's choice of network, version, taps, weights, type or device was wrong: exit code 2 of a
+    /// program.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::UnknownVersion { .. }

@@ -1,7 +1,7 @@
 //! Batches of pictures as inputs: tensors with a stated range of values, or decoded pictures.
 
 use candle_core::{DType, Device, Tensor};
-use lpips_models::ops::input::{self, Affine};
+use lpips_models::ops::input::{self, Affine, Limits};
 
 use crate::error::{Error, Result};
 #[cfg(feature = "image")]
@@ -13,11 +13,13 @@ use crate::version::Version;
 
 /// Batch of RGB pictures: a tensor (N, 3, H, W) with the range of its values, or a decoded picture.
 ///
-/// A plain `&Tensor` is taken as [`Range::Signed`]. The range is never guessed from the values.
+/// A plain `&Tensor` is taken as [`Range::Signed`]. The range is never guessed from the values. A value outside of it,
+/// by more than half a level of 8 bits, is an error, unless gradients flow to the pictures: an optimiser may leave the
+/// range.
 ///
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use lpips_core::{Images, Lpips, Network, Picture};
+/// use lpips_core::{Error, Images, Lpips, Network, Picture};
 ///
 /// let lpips = Lpips::new(Network::AlexNet)?;
 /// let bytes = Tensor::full(200u8, (1, 3, 64, 64), &Device::Cpu)?;
@@ -26,6 +28,9 @@ use crate::version::Version;
 ///
 /// assert!(lpips.compare(Images::bytes(&bytes), Images::unit(&unit))?.values()?[0] < 1e-6);
 /// assert_eq!(lpips.compare(Images::bytes(&bytes), &picture)?.values()?, [0.0]);
+/// // A plain tensor is taken to be in [-1, 1].
+/// let floats = bytes.to_dtype(DType::F32)?;
+/// assert!(matches!(lpips.forward(&floats, &floats), Err(Error::OutOfRange { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -195,8 +200,23 @@ pub(crate) fn channels_last(
 /// [`channels_last`] of one to three batches.
 fn from_tensors(batches: &[Images<'_>], rows: (usize, usize), version: Version, device: &Device) -> Result<Tensor> {
     let values = batches.iter().map(|images| images.values(rows, device)).collect::<Result<Vec<_>>>()?;
-    let batches: Vec<_> = values.iter().map(|(tensor, range)| (tensor, affine(*range, version))).collect();
-    Ok(input::channels_last(&batches)?)
+    let inputs = values.iter().map(|(tensor, range)| {
+        // An optimiser of the pictures may leave the range for a while.
+        let limits = if tensor.track_op() { Limits::NONE } else { limits(*range) };
+        (tensor, affine(*range, version), limits)
+    });
+    let inputs: Vec<_> = inputs.collect();
+    let (stacked, outside) = input::channels_last_within(&inputs)?;
+    let Some((tensor, _, limits)) = outside.and_then(|at| inputs.get(at)) else { return Ok(stacked) };
+    let value = tensor.flatten_all()?.to_vec1::<f32>()?.into_iter().find(|value| !limits.contain(*value));
+    let range = outside.map_or(Range::Signed, |at| values[at].1);
+    Err(Error::OutOfRange { value: value.unwrap_or(f32::NAN), range })
+}
+
+/// Limits of the values of a range, with half a level of 8 bits to spare for rounding.
+fn limits(range: Range) -> Limits {
+    let (black, white) = range.limits();
+    Limits { middle: f32::midpoint(black, white), reach: (white - black) * (0.5 + 0.5 / 255.0) }
 }
 
 /// Conversion from a range to the network's input, in one step.

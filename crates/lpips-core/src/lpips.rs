@@ -62,15 +62,16 @@ impl Lpips {
 
     /// Distance of each pair, (N, 1, 1, 1), of batches of N pictures, or of one picture and N.
     ///
-    /// A plain `&Tensor`, (N, 3, H, W), is taken to hold values in [-1, 1]; see [`Images`] for other ranges and for decoded
-    /// pictures. Inputs on another device are moved to the metric's.
+    /// A plain `&Tensor`, (N, 3, H, W), is taken to hold values in [-1, 1]; see [`Images`] for other ranges and for
+    /// decoded pictures. Inputs on another device are moved to the metric's.
     ///
-    /// Symmetric, at least 0, and 0 for equal pictures. Differentiable with respect to both pictures and, where they are
-    /// variables, all weights; gradients are finite everywhere.
+    /// Symmetric, at least 0, and 0 for equal pictures. Differentiable with respect to both pictures and, where they
+    /// are variables, all weights; gradients are finite everywhere.
     ///
     /// # Errors
-    /// Pictures that differ in size, are too small for the network, do not have three channels, or hold NaN or infinity; a
-    /// device that runs out of memory even at the lowest bands.
+    /// Pictures that differ in size, are too small for the network, do not have three channels, or hold NaN, infinity
+    /// or, unless gradients flow to them, values outside of their range; a device that runs out of memory even at the
+    /// lowest bands.
     pub fn forward<'a>(&self, a: impl Into<Images<'a>>, b: impl Into<Images<'a>>) -> Result<Tensor> {
         self.compare(a, b)?.distance()
     }
@@ -98,8 +99,8 @@ impl Lpips {
 
     /// Comparison of batches as [`Self::forward`] takes them: distances, their parts by layer, and maps.
     ///
-    /// Pictures that would take more memory than allowed ([`Builder::memory`](crate::Builder::memory)) go through the network
-    /// band by band, to the same results (bit for bit on the CPU), unless gradients are to flow through it.
+    /// Pictures that would take more memory than allowed ([`Builder::memory`](crate::Builder::memory)) go through the
+    /// network band by band, to the same results (bit for bit on the CPU), unless gradients are to flow through it.
     ///
     /// # Errors
     /// Those of [`Self::forward`].
@@ -109,8 +110,8 @@ impl Lpips {
         self.compare_stacked(&batches, size, &pairs)
     }
 
-    /// Comparison of decoded pictures by their indices, from 0: one that is in several pairs goes through the network once.
-    /// The comparison's first axis is that of `pairs`.
+    /// Comparison of decoded pictures by their indices, from 0: one that is in several pairs goes through the network
+    /// once. The comparison's first axis is that of `pairs`.
     ///
     /// # Errors
     /// Those of [`Self::forward`], and an index outside `pictures`.
@@ -142,8 +143,8 @@ impl Lpips {
 
     /// Features of a batch of pictures, to be compared with [`Self::compare_features`].
     ///
-    /// They are whole taps, hundreds of bytes for each pixel, whatever memory is allowed: where pictures may be large, check
-    /// [`Self::fits_in_memory`] first, and use [`Self::compare`] if they do not fit.
+    /// They are whole taps, hundreds of bytes for each pixel, whatever memory is allowed: where pictures may be large,
+    /// check [`Self::fits_in_memory`] first, and use [`Self::compare`] if they do not fit.
     ///
     /// The number of pictures may change the last bits of the features, as it decides how convolutions are computed:
     /// distances between features of batches of different size are those of [`Self::forward`] to about 1e-7. See
@@ -184,8 +185,8 @@ impl Lpips {
         self.compare_feature_pairs(a, b, &pairs::broadcast(a.batch(), b.batch())?)
     }
 
-    /// Comparison of features by the indices of pictures in `a` and in `b`, from 0. The comparison's first axis is that of
-    /// `pairs`.
+    /// Comparison of features by the indices of pictures in `a` and in `b`, from 0. The comparison's first axis is that
+    /// of `pairs`.
     ///
     /// # Errors
     /// Those of [`Self::compare_features`], and an index outside its batch.
@@ -202,9 +203,9 @@ impl Lpips {
         })
     }
 
-    /// Whether the features of two pictures of this size, or a comparison of the two as a whole, fit in the memory allowed
-    /// ([`Builder::memory`](crate::Builder::memory)). Where they do not, [`Self::compare`] works band by band, and
-    /// [`Self::features`] takes more than that.
+    /// Whether the features of two pictures of this size, or a comparison of the two as a whole, fit in the memory
+    /// allowed ([`Builder::memory`](crate::Builder::memory)). Where they do not, [`Self::compare`] works band by band,
+    /// and [`Self::features`] takes more than that.
     ///
     /// # Errors
     /// Pictures that are too small for the network.
@@ -212,8 +213,8 @@ impl Lpips {
         tile::fits(self.memory, &self.backbone, 2, size)
     }
 
-    /// Number of pairs of this size, from 1 to `most`, that fit as a whole in the memory allowed; 1 where not even one does,
-    /// as [`Self::compare_pictures`] takes a single pair band by band.
+    /// Number of pairs of this size, from 1 to `most`, that fit as a whole in the memory allowed; 1 where not even one
+    /// does, as [`Self::compare_pictures`] takes a single pair band by band.
     ///
     /// # Errors
     /// Pictures that are too small for the network.

@@ -1,9 +1,9 @@
-//! What must hold of the metric itself, whatever the numbers.
+//! Properties of the metric: symmetry, batches, ranges, gradients, weights, memory.
 #![cfg(feature = "bundled")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use candle_core::{DType, Device, Tensor, Var};
-use lpips_core::{Accumulator, Error, Images, Lpips, Network, Reduction, Size, Version};
+use lpips_core::{Accumulator, Error, Images, Lpips, Network, Range, Reduction, Size, Version};
 use proptest::prelude::*;
 
 const CPU: &Device = &Device::Cpu;
@@ -37,7 +37,7 @@ fn close(a: &Tensor, b: &Tensor, tolerance: f32) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn symmetric_positive_and_the_sum_of_its_parts(height in 31usize..70, width in 31usize..70, n in 1usize..4, seed: u64) {
+    fn distance_is_symmetric_positive_and_the_sum_of_its_parts(height in 31usize..70, width in 31usize..70, n in 1usize..4, seed: u64) {
         let lpips = alex();
         let (a, b) = (pictures(n, height, width, seed), pictures(n, height, width, !seed));
         let ab = lpips.compare(&a, &b).unwrap();
@@ -55,7 +55,7 @@ proptest! {
 }
 
 #[test]
-fn a_distance_does_not_depend_on_the_batch_but_for_rounding() {
+fn distance_alone_equals_distance_in_batch_within_rounding() {
     let lpips = alex();
     for (height, width) in [(64, 64), (31, 47), (80, 33)] {
         let (a, b) = (pictures(5, height, width, 21), pictures(5, height, width, 22));
@@ -70,7 +70,7 @@ fn a_distance_does_not_depend_on_the_batch_but_for_rounding() {
 }
 
 #[test]
-fn one_reference_meets_many() {
+fn one_picture_is_compared_with_all_of_a_batch() {
     let lpips = alex();
     let (reference, many) = (pictures(1, 40, 50, 1), pictures(3, 40, 50, 2));
     let together = lpips.forward(&reference, &many).unwrap();
@@ -87,7 +87,7 @@ fn one_reference_meets_many() {
 }
 
 #[test]
-fn ranges_are_stated() {
+fn ranges_give_the_same_distance() {
     let lpips = alex();
     let bytes = Tensor::rand(0f32, 255f32, (1, 3, 40, 40), CPU).unwrap().to_dtype(DType::U8).unwrap();
     let other = pictures(1, 40, 40, 4);
@@ -103,7 +103,92 @@ fn ranges_are_stated() {
 }
 
 #[test]
-fn wrong_inputs_are_named() {
+fn values_outside_their_range_are_refused_unless_tracked() {
+    let lpips = alex();
+    let good = pictures(1, 40, 50, 5);
+    let off = |by: f32| {
+        let mut data = values(&good);
+        data[1234] = by;
+        Tensor::from_vec(data, good.shape(), CPU).unwrap()
+    };
+    for value in [-1.003, 1.003] {
+        assert!(lpips.forward(&good, &off(value)).is_ok(), "half a level of 8 bits is rounding");
+    }
+    for value in [-1.01, 1.01, 255.0] {
+        let error = lpips.forward(&good, &off(value)).unwrap_err();
+        assert!(
+            matches!(error, Error::OutOfRange { value: found, range: Range::Signed, .. } if found.to_bits() == f32::to_bits(value)),
+            "{error}"
+        );
+        assert!(lpips.features(&off(value)).is_err());
+    }
+    // In [-1, 1] where [0, 1] is claimed.
+    let error = lpips.forward(Images::unit(&good), Images::unit(&good)).unwrap_err().to_string();
+    assert!(error.contains("[0, 1]") && error.contains("Images::bytes"), "{error}");
+    // In [-1, 1] where 0..255 is claimed.
+    assert!(lpips.forward(Images::bytes(&good), Images::bytes(&good)).is_err());
+    let banded = Lpips::builder(Network::AlexNet).memory(1).build().unwrap();
+    assert!(matches!(banded.forward(&good, &off(2.0)), Err(Error::OutOfRange { .. })));
+    // An optimiser may leave the range.
+    let tracked = Var::from_tensor(&off(1.5)).unwrap();
+    let distance = lpips.forward(&good, tracked.as_tensor()).unwrap();
+    assert!(distance.backward().unwrap().get(&tracked).is_some());
+}
+
+#[cfg(feature = "image")]
+#[test]
+fn pictures_give_the_bits_of_their_tensors() {
+    use lpips_core::Picture;
+    let lpips = Lpips::builder(Network::AlexNet).batch_invariant(true).build().unwrap();
+    let picture = |seed: usize| {
+        let rgb = (0..64 * 48 * 3).map(|i| (i * (seed + 3) * 37 % 251) as u8).collect();
+        Picture::from_rgb8(64, 48, rgb).unwrap()
+    };
+    let deep = Picture::from_rgb16(64, 48, (0..64 * 48 * 3).map(|i| (i * 977 % 65_521) as u16).collect()).unwrap();
+    let (a, b) = (picture(1), picture(2));
+    let tensor = |picture: &Picture| picture.to_values(CPU).unwrap();
+    for (a, b) in [(&a, &b), (&a, &deep), (&deep, &b)] {
+        let ((ta, ra), (tb, rb)) = (tensor(a), tensor(b));
+        let expected = lpips.compare(Images::new(&ta, ra), Images::new(&tb, rb)).unwrap().values().unwrap();
+        assert_eq!(lpips.compare(a, b).unwrap().values().unwrap(), expected);
+        assert_eq!(vec![lpips.distance(a, b).unwrap()], expected);
+        let reference = lpips.cache_reference(a).unwrap();
+        assert_eq!(lpips.compare_to(&reference, b).unwrap().values().unwrap(), expected);
+        assert_eq!(lpips.compare_to(&reference, Images::new(&tb, rb)).unwrap().values().unwrap(), expected);
+        assert_eq!(lpips.compare_pictures(&[a, b], &[(0, 1)]).unwrap().values().unwrap(), expected);
+    }
+    let error = lpips.distance(&a, &a.crop(0, 0, 40, 48).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("64x48") && error.contains("40x48"), "{error}");
+}
+
+#[test]
+fn loaded_config_gives_the_same_distances() {
+    use lpips_core::Config;
+    let (lpips, vars) =
+        Lpips::builder(Network::AlexNet).taps(["conv2", "conv5"]).lins(false).build_variables().unwrap();
+    let config = lpips.config();
+    assert_eq!((config.lins, config.taps.as_deref().map(<[String]>::len)), (false, Some(2)));
+    let vb = candle_nn::VarBuilder::from_varmap(&vars, DType::F32, CPU);
+    let loaded = Lpips::load(&config, vb.clone()).unwrap();
+    let (a, b) = (pictures(1, 40, 40, 1), pictures(1, 40, 40, 2));
+    assert_eq!(loaded.compare(&a, &b).unwrap().values().unwrap(), lpips.compare(&a, &b).unwrap().values().unwrap());
+    assert_eq!(loaded.config(), config);
+    // A part of the configuration that the weights do not have.
+    let mut wrong = Config::new(Network::AlexNet);
+    assert!(Lpips::load(&wrong, &vb).is_err());
+    wrong.taps = Some(vec!["conv9".to_string()]);
+    assert!(matches!(Lpips::load(&wrong, &vb), Err(Error::UnknownTap { name, .. }) if name == "conv9"));
+}
+
+#[test]
+fn debug_shows_choices_but_no_numbers() {
+    let lpips = alex();
+    let text = format!("{lpips:?} {:?}", lpips.features(&pictures(1, 40, 40, 1)).unwrap());
+    assert!(text.contains("AlexNet") && text.contains("batch: 1") && text.len() < 600, "{text}");
+}
+
+#[test]
+fn forward_names_wrong_inputs() {
     let lpips = alex();
     let good = pictures(1, 40, 50, 5);
     let text = |a: &Tensor, b: &Tensor| lpips.forward(a, b).unwrap_err().to_string();
@@ -125,7 +210,7 @@ fn wrong_inputs_are_named() {
 }
 
 #[test]
-fn gradients_are_finite_where_the_published_ones_are_not() {
+fn gradients_are_finite_for_flat_and_equal_pictures() {
     let lpips = alex();
     // Black pictures leave whole feature columns at zero; equal ones have no difference.
     for (a, b) in [
@@ -145,7 +230,7 @@ fn gradients_are_finite_where_the_published_ones_are_not() {
 }
 
 #[test]
-fn all_weights_can_be_variables() {
+fn build_variables_gives_gradients_to_all_weights() {
     let (lpips, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
     let (a, b) = (pictures(2, 40, 40, 7), pictures(2, 40, 40, 8));
     let distance = lpips.forward(&a, &b).unwrap();
@@ -184,7 +269,7 @@ fn all_weights_can_be_variables() {
 }
 
 #[test]
-fn sixteen_bits_are_close() {
+fn half_types_are_close_to_f32() {
     let (a, b) = (pictures(1, 64, 64, 9), pictures(1, 64, 64, 10));
     let exact = alex().forward(&a, &b).unwrap();
     for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 2e-2)] {
@@ -201,7 +286,7 @@ fn sixteen_bits_are_close() {
 }
 
 #[test]
-fn any_layers_can_be_tapped() {
+fn builder_taps_any_layers() {
     let lpips = Lpips::builder(Network::AlexNet).taps(["pool1", "conv4"]).lins(false).build().unwrap();
     let layers = lpips.compare(&pictures(1, 40, 40, 11), &pictures(1, 40, 40, 12)).unwrap().layers().unwrap();
     assert_eq!(layers.iter().map(|layer| layer.name).collect::<Vec<_>>(), ["pool1", "conv4"]);
@@ -215,7 +300,7 @@ fn any_layers_can_be_tapped() {
 }
 
 #[test]
-fn versions_differ() {
+fn versions_give_different_distances() {
     let (a, b) = (pictures(1, 40, 40, 13), pictures(1, 40, 40, 14));
     let old = Lpips::builder(Network::AlexNet).version(Version::V0_0).build().unwrap();
     assert_ne!(values(&old.forward(&a, &b).unwrap()), values(&alex().forward(&a, &b).unwrap()));
@@ -223,7 +308,7 @@ fn versions_differ() {
 }
 
 #[test]
-fn own_heads_and_whole_models_come_from_files() {
+fn builder_loads_heads_and_whole_models_from_files() {
     let folder = tempfile::tempdir().unwrap();
     let (lpips, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
     for i in 0..5 {
@@ -268,7 +353,7 @@ fn own_heads_and_whole_models_come_from_files() {
 }
 
 #[test]
-fn negative_heads_are_refused() {
+fn negative_lin_heads_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (_, vars) = Lpips::builder(Network::AlexNet).build_variables().unwrap();
     let var = vars.data().lock().unwrap()["lin3.weight"].clone();
@@ -280,7 +365,7 @@ fn negative_heads_are_refused() {
 }
 
 #[test]
-fn features_of_another_maker_are_refused() {
+fn features_of_other_taps_or_version_are_refused() {
     let picture = pictures(1, 40, 40, 23);
     let build = |builder: lpips_core::Builder| builder.build().unwrap();
     let tapped = |layer: &str| build(Lpips::builder(Network::AlexNet).taps([layer]).lins(false));
@@ -295,7 +380,7 @@ fn features_of_another_maker_are_refused() {
 }
 
 #[test]
-fn the_accumulator_reduces_as_asked() {
+fn accumulator_reduces_to_mean_sum_or_all() {
     let batches =
         [(pictures(2, 40, 40, 17), pictures(2, 40, 40, 18)), (pictures(1, 50, 40, 19), pictures(1, 50, 40, 20))];
     let all: Vec<f32> = batches.iter().flat_map(|(a, b)| values(&alex().forward(a, b).unwrap())).collect();
@@ -320,7 +405,7 @@ fn the_accumulator_reduces_as_asked() {
 }
 
 #[test]
-fn the_three_steps_are_the_whole() {
+fn stack_and_compare_taps_equal_compare() {
     let lpips = alex();
     let (a, b) = (pictures(1, 40, 53, 1), pictures(3, 40, 53, 2));
     let stack = lpips.stack(&a, &b).unwrap();
@@ -336,7 +421,7 @@ fn the_three_steps_are_the_whole() {
 }
 
 #[test]
-fn loaded_weights_are_taken_for_their_own_network() {
+fn loaded_weights_of_another_network_are_refused() {
     use lpips_core::weights::Weights;
     let (a, b) = (pictures(1, 31, 31, 1), pictures(1, 31, 31, 2));
     let built = |weights| Lpips::builder(Network::AlexNet).network_weights(weights).build();
@@ -349,7 +434,7 @@ fn loaded_weights_are_taken_for_their_own_network() {
 }
 
 /// Distance, parts and map, whole and band by band.
-fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize, memory: usize) {
+fn bands_equal_whole(network: Network, n: usize, height: usize, width: usize, memory: usize) {
     let builder = || {
         let weights = lpips_core::weights::Weights::random(network, 3);
         let builder = Lpips::builder(network).network_weights(weights);
@@ -378,19 +463,19 @@ fn same_in_little_memory(network: Network, n: usize, height: usize, width: usize
 }
 
 #[test]
-fn little_memory_changes_no_number() {
+fn little_memory_changes_no_number_of_any_network() {
     for network in Network::ALL {
-        same_in_little_memory(network, 1, 150, 67, 1);
-        same_in_little_memory(network, 2, 47, 90, 100 << 20);
+        bands_equal_whole(network, 1, 150, 67, 1);
+        bands_equal_whole(network, 2, 47, 90, 100 << 20);
         let least =
             Lpips::builder(network).network_weights(lpips_core::weights::Weights::random(network, 3)).lins(false);
         let least = least.build().unwrap().backbone().minimum_size();
-        same_in_little_memory(network, 1, least, least, 1);
+        bands_equal_whole(network, 1, least, least, 1);
     }
 }
 
 #[test]
-fn what_does_not_fit_is_refused_in_bands_as_in_one() {
+fn wrong_inputs_are_refused_in_bands_too() {
     let lpips = Lpips::builder(Network::AlexNet).memory(1).build().unwrap();
     let a = pictures(1, 120, 50, 1);
     assert!(matches!(lpips.compare(&a, &pictures(1, 121, 50, 1)), Err(Error::SizeMismatch { .. })));

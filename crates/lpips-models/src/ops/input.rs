@@ -1,7 +1,6 @@
 //! Converts batches of pictures (N, 3, H, W) to one batch (N, H, W, 3), with an affine change of values.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result as Candle, Shape, Tensor,
@@ -32,6 +31,25 @@ pub struct Affine {
     pub shift: [f32; 3],
 }
 
+/// Limits on the values of a batch: at most `reach` away from `middle`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Middle of the values.
+    pub middle: f32,
+    /// Largest distance from the middle.
+    pub reach: f32,
+}
+
+impl Limits {
+    /// All finite values.
+    pub const NONE: Self = Self { middle: 0.0, reach: f32::MAX };
+
+    /// Whether a value is within the limits.
+    pub fn contain(self, value: f32) -> bool {
+        (value - self.middle).abs() <= self.reach
+    }
+}
+
 /// Stacks one to three batches of pictures (N, 3, H, W) in f32, each changed by its affine: (sum of N, H, W, 3).
 ///
 /// Differentiable with respect to the pictures.
@@ -40,27 +58,48 @@ pub struct Affine {
 /// [`Error::NotFinite`] where a result is NaN or infinite. No batches or more than three, and batches that are not
 /// (N, 3, H, W) of f32, are empty, differ in size or are on different devices.
 pub fn channels_last(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
+    let batches: Vec<_> = batches.iter().map(|(x, affine)| (*x, *affine, Limits::NONE)).collect();
+    Ok(channels_last_within(&batches)?.0)
+}
+
+/// Stacks batches as [`channels_last`] does, and returns the index of the first batch with a value outside its limits, if
+/// there is one. The check is part of the same pass over the pictures.
+///
+/// # Errors
+/// Those of [`channels_last`].
+pub fn channels_last_within(batches: &[(&Tensor, Affine, Limits)]) -> Result<(Tensor, Option<usize>)> {
     if batches.is_empty() || batches.len() > 3 {
         let reason = format!("one to three batches of pictures are taken at once, not {}", batches.len());
         return Err(candle_core::Error::Msg(reason).into());
     }
-    let sizes = batches.iter().map(|(x, _)| size(x)).collect::<Result<Vec<_>>>()?;
+    let sizes = batches.iter().map(|(x, ..)| size(x)).collect::<Result<Vec<_>>>()?;
     if let Some(at) = sizes.iter().position(|size| *size != sizes[0]) {
         let expected = format!("that of the first batch, {:?}", batches[0].0.dims());
         return Err(Error::Shape { what: "a batch".to_string(), given: batches[at].0.dims().to_vec(), expected });
     }
-    if !batches.iter().all(|(x, _)| has_kernels(x)) {
+    if !batches.iter().all(|(x, ..)| has_kernels(x)) {
         return composed(batches);
     }
-    let finite = Arc::new(AtomicBool::new(true));
-    let op = ChannelsLast { affines: batches.iter().map(|(_, affine)| *affine).collect(), finite: finite.clone() };
-    let inputs = batches.iter().map(|(x, _)| x.contiguous()).collect::<Candle<Vec<_>>>()?;
+    let deviations = Arc::new(OnceLock::new());
+    let parts = batches.iter().map(|(_, affine, limits)| (*affine, limits.middle)).collect();
+    let op = ChannelsLast { parts, deviations: deviations.clone() };
+    let inputs = batches.iter().map(|(x, ..)| x.contiguous()).collect::<Candle<Vec<_>>>()?;
     let y = match inputs.as_slice() {
         [a, b, c] => a.apply_op3(b, c, op)?,
         [a, b] => a.apply_op2(b, op)?,
         _ => inputs[0].apply_op1(op)?,
     };
-    if finite.load(Ordering::Relaxed) { Ok(y) } else { Err(Error::NotFinite) }
+    let deviations: [f32; 3] = deviations.get().copied().unwrap_or([f32::NAN; 3]);
+    let checked = batches.iter().zip(deviations);
+    let is_finite = |(_, affine, limits): &(&Tensor, Affine, Limits), deviation: f32| {
+        let value = deviation + limits.middle.abs();
+        affine.scale.iter().zip(affine.shift).all(|(scale, shift)| (value * scale.abs() + shift.abs()).is_finite())
+    };
+    if !checked.clone().all(|(batch, deviation)| is_finite(batch, deviation)) {
+        return Err(Error::NotFinite);
+    }
+    let outside = checked.map(|((.., limits), deviation)| deviation > limits.reach).position(|outside| outside);
+    Ok((y, outside))
 }
 
 /// Stacks pictures of `height` by `width` pixels of red, green and blue bytes side by side, changed by an affine, on a
@@ -102,8 +141,8 @@ fn size(x: &Tensor) -> Result<(usize, usize)> {
 }
 
 /// [`channels_last`] composed of candle's operators.
-fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
-    let changed = batches.iter().map(|(x, affine)| {
+fn composed(batches: &[(&Tensor, Affine, Limits)]) -> Result<(Tensor, Option<usize>)> {
+    let changed = batches.iter().map(|(x, affine, _)| {
         let constant = |values: [f32; 3]| Tensor::new(&values, x.device())?.reshape((1, 3, 1, 1));
         x.broadcast_mul(&constant(affine.scale)?)?.broadcast_add(&constant(affine.shift)?)
     });
@@ -112,18 +151,27 @@ fn composed(batches: &[(&Tensor, Affine)]) -> Result<Tensor> {
         [one] => one.clone(),
         more => Tensor::cat(more, 0)?,
     };
-    // Zero times anything finite is zero.
-    let check: f32 = (y.detach() * 0.0)?.sum_all()?.to_scalar()?;
-    if check.is_nan() {
+    // Zero times anything finite is zero. All sums come from the device at once.
+    let mut sums = vec![(y.detach() * 0.0)?.sum_all()?];
+    for (x, _, limits) in batches.iter().filter(|(.., limits)| *limits != Limits::NONE) {
+        let deviation = x.detach().affine(1.0, -f64::from(limits.middle))?.abs()?;
+        sums.push(deviation.gt(f64::from(limits.reach))?.to_dtype(DType::F32)?.sum_all()?);
+    }
+    let sums = Tensor::stack(&sums, 0)?.to_vec1::<f32>()?;
+    if sums[0].is_nan() {
         return Err(Error::NotFinite);
     }
-    Ok(y.permute((0, 2, 3, 1))?)
+    let limited = batches.iter().enumerate().filter(|(_, (.., limits))| *limits != Limits::NONE);
+    let outside = limited.zip(&sums[1..]).find(|(_, count)| **count > 0.0).map(|((at, _), _)| at);
+    Ok((y.permute((0, 2, 3, 1))?, outside))
 }
 
 /// [`channels_last`] of one to three inputs.
 struct ChannelsLast {
-    affines: Vec<Affine>,
-    finite: Arc<AtomicBool>,
+    /// Affine and middle of the limits of each input.
+    parts: Vec<(Affine, f32)>,
+    /// Largest deviation from the middle of each input.
+    deviations: Arc<OnceLock<[f32; 3]>>,
 }
 
 impl ChannelsLast {
@@ -132,11 +180,16 @@ impl ChannelsLast {
         let (_, _, h, w) = inputs[0].1.shape().dims4()?;
         let batches: Vec<_> = data
             .iter()
-            .zip(&self.affines)
-            .map(|(planes, affine)| Batch { planes, scale: affine.scale, shift: affine.shift })
+            .zip(&self.parts)
+            .map(|(planes, (affine, middle))| Batch {
+                planes,
+                scale: affine.scale,
+                shift: affine.shift,
+                middle: *middle,
+            })
             .collect();
-        let (y, finite) = input::forward(&batches, h * w)?;
-        self.finite.store(finite, Ordering::Relaxed);
+        let (y, deviations) = input::forward(&batches, h * w)?;
+        self.deviations.get_or_init(|| deviations);
         let n = y.len() / (h * w * 3);
         Ok((CpuStorage::F32(y), Shape::from((n, h, w, 3))))
     }
@@ -149,7 +202,7 @@ impl ChannelsLast {
         let (n, _, h, w) = x.dims4()?;
         let grad = grad.narrow(0, from, n)?.contiguous()?;
         let (storage, layout) = grad.storage_and_layout();
-        let dx = input::gradient(&storage::of(&storage, layout)?, self.affines[index].scale, h * w);
+        let dx = input::gradient(&storage::of(&storage, layout)?, self.parts[index].0.scale, h * w);
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }
@@ -259,6 +312,29 @@ mod tests {
                 assert!(from_bytes(&pictures, (h + 1, w), affine, &Device::Cpu).is_err());
             }
         });
+    }
+
+    #[test]
+    fn channels_last_within_finds_the_batch_outside_its_limits_on_both_paths() {
+        let limits = Limits { middle: 0.5, reach: 0.5 };
+        let affine = Affine { scale: [2.0; 3], shift: [-1.0; 3] };
+        let good = Tensor::full(1f32, (2, 3, 5, 7), &Device::Cpu).unwrap();
+        for value in [-0.1f32, 1.1] {
+            let mut data = values(&good);
+            data[100] = value;
+            let bad = Tensor::from_vec(data, good.shape(), &Device::Cpu).unwrap();
+            for composed in [false, true] {
+                let check = |batches: &[&Tensor]| {
+                    let batches: Vec<_> = batches.iter().map(|x| (*x, affine, limits)).collect();
+                    let within = || channels_last_within(&batches).unwrap().1;
+                    if composed { composing(within) } else { within() }
+                };
+                assert_eq!(check(&[&good, &good]), None);
+                assert_eq!(check(&[&good, &good, &bad]), Some(2));
+                assert_eq!(check(&[&bad, &good]), Some(0));
+            }
+            assert!(!limits.contain(value) && limits.contain(1.0));
+        }
     }
 
     proptest! {

@@ -15,26 +15,34 @@ pub(crate) struct Batch<'a> {
     pub(crate) planes: &'a [f32],
     pub(crate) scale: [f32; 3],
     pub(crate) shift: [f32; 3],
+    /// Value from which [`forward`] measures deviations.
+    pub(crate) middle: f32,
 }
 
-/// Concatenates the batches as (N, `pixels`, 3), and reports whether all results are finite.
-pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>, bool)> {
+/// Concatenates one to three batches as (N, `pixels`, 3), and returns each batch's largest |value - `middle`|: NaN where a
+/// value is NaN.
+pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>, [f32; 3])> {
     let pictures: Vec<_> = batches
         .iter()
-        .flat_map(|batch| batch.planes.chunks_exact(3 * pixels).map(move |planes| Batch { planes, ..*batch }))
+        .enumerate()
+        .flat_map(|(at, batch)| {
+            batch.planes.chunks_exact(3 * pixels).map(move |planes| (at, Batch { planes, ..*batch }))
+        })
         .collect();
     let mut out = buffers::take(pictures.len() * pixels * 3);
     let level = Level::current()?;
-    let block = |picture: &Batch<'_>, first: usize, out: &mut [f32]| {
+    // Bits of the deviations: without a sign, floats are ordered as their bits are, NaN above all others.
+    let block = |(at, picture): &(usize, Batch<'_>), first: usize, out: &mut [f32]| {
         let planes = [0, 1, 2].map(|channel| &picture.planes[channel * pixels + first..][..out.len() / 3]);
-        level.run(Interleave { planes, scale: picture.scale, shift: picture.shift, out })
+        let Batch { scale, shift, middle, .. } = *picture;
+        let mut largest = [0; 3];
+        largest[*at] = level.run(Interleave { planes, scale, shift, middle, out });
+        largest
     };
-    let finite = if out.len() <= 3 * BLOCK {
-        let mut finite = true;
-        for (out, picture) in out.chunks_exact_mut(3 * pixels).zip(&pictures) {
-            finite &= block(picture, 0, out);
-        }
-        finite
+    let larger = |a: [u32; 3], b: [u32; 3]| std::array::from_fn(|at| a[at].max(b[at]));
+    let largest = if out.len() <= 3 * BLOCK {
+        let pictures = out.chunks_exact_mut(3 * pixels).zip(&pictures);
+        pictures.fold([0; 3], |largest, (out, picture)| larger(largest, block(picture, 0, out)))
     } else {
         let pictures = out.par_chunks_mut(3 * pixels).zip(&pictures);
         pictures
@@ -42,9 +50,9 @@ pub(crate) fn forward(batches: &[Batch<'_>], pixels: usize) -> Result<(Vec<f32>,
                 let blocks = out.par_chunks_mut(3 * BLOCK).enumerate();
                 blocks.map(move |(i, out)| block(picture, i * BLOCK, out))
             })
-            .reduce(|| true, |all, finite| all && finite)
+            .reduce(|| [0; 3], larger)
     };
-    Ok((out, finite))
+    Ok((out, largest.map(f32::from_bits)))
 }
 
 /// Converts pictures of bytes, red, green and blue side by side, to (N, `pixels`, 3), with the affine of [`Batch`].
@@ -85,32 +93,32 @@ impl Kernel for Change<'_> {
     }
 }
 
-/// Interleaves three planes' changed values, and returns whether all of them are finite.
+/// Interleaves three planes' changed values, and returns the bits of the largest |value - `middle`|.
 struct Interleave<'a> {
     planes: [&'a [f32]; 3],
     scale: [f32; 3],
     shift: [f32; 3],
+    middle: f32,
     out: &'a mut [f32],
 }
 
 impl Kernel for Interleave<'_> {
-    type Output = bool;
+    type Output = u32;
     /// Plain loops, which the compiler turns into the level's instructions by itself.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
-        let Self { planes: [red, green, blue], scale: [r, g, b], shift: [to_r, to_g, to_b], out } = self;
+    fn run<S: Simd>(self, _: S) -> u32 {
+        let Self { planes: [red, green, blue], scale: [r, g, b], shift: [to_r, to_g, to_b], middle, out } = self;
         // The largest magnitudes' bits: whole numbers compare faster, and NaN is above infinity.
         let mut largest = [0u32; 3];
         for (((out, red), green), blue) in out.chunks_exact_mut(3).zip(red).zip(green).zip(blue) {
-            let (red, green, blue) = (red * r + to_r, green * g + to_g, blue * b + to_b);
-            largest[0] = largest[0].max(red.abs().to_bits());
-            largest[1] = largest[1].max(green.abs().to_bits());
-            largest[2] = largest[2].max(blue.abs().to_bits());
-            out[0] = red;
-            out[1] = green;
-            out[2] = blue;
+            largest[0] = largest[0].max((red - middle).abs().to_bits());
+            largest[1] = largest[1].max((green - middle).abs().to_bits());
+            largest[2] = largest[2].max((blue - middle).abs().to_bits());
+            out[0] = red * r + to_r;
+            out[1] = green * g + to_g;
+            out[2] = blue * b + to_b;
         }
-        largest[0].max(largest[1]).max(largest[2]) < f32::INFINITY.to_bits()
+        largest[0].max(largest[1]).max(largest[2])
     }
 }
 
