@@ -1,4 +1,4 @@
-//! Draws the sample pictures of `assets/pictures`: a lake at dusk, and the same picture spoilt in five ways.
+//! Draws the sample pictures of `assets/pictures`: a lake at dusk, and the same picture distorted in five ways.
 //!
 //! `cargo run --example draw_samples [FOLDER]` (default: `assets/pictures`)
 

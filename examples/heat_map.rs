@@ -1,8 +1,7 @@
-//! Where two pictures differ, as a heat map over the reference.
+//! Heat map of the differences between two pictures, over the reference.
 //!
 //! `cargo run --example heat_map [REFERENCE CANDIDATE OUT.png]`
 
-use candle_core::Device;
 use lpips_core::heatmap::{self, Style};
 use lpips_core::{Lpips, Network, Picture};
 
@@ -14,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = next("target/heat_map.png");
 
     let lpips = Lpips::new(Network::AlexNet)?;
-    let comparison = lpips.compare(&reference.to_tensor(&Device::Cpu)?, &candidate.to_tensor(&Device::Cpu)?)?;
+    let comparison = lpips.compare(&reference, &candidate)?;
     let style = Style::default().over(&reference);
     heatmap::draw(&comparison.map()?, &style)?.save_png(&out)?;
     println!("{out}");

@@ -1,8 +1,7 @@
-//! One reference against many candidates: the reference goes through the network once.
+//! One reference compared with many candidates: the reference goes through the network once.
 //!
 //! `cargo run --example one_against_many [REFERENCE CANDIDATE...]`
 
-use candle_core::Device;
 use lpips_core::{Lpips, Network, Picture};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,13 +10,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         paths =
             ["", "_blur", "_dim", "_jpeg", "_noise", "_smudge"].map(|s| format!("assets/pictures/lake{s}.png")).into();
     }
-    let open = |path: &String| Picture::open(path)?.to_tensor(&Device::Cpu);
     let lpips = Lpips::new(Network::AlexNet)?;
-    let reference = lpips.cache_reference(&open(&paths[0])?)?;
+    let reference = lpips.cache_reference(&Picture::open(&paths[0])?)?;
     let mut distances = Vec::new();
     for path in &paths[1..] {
-        let distance = lpips.compare_to(&reference, &open(path)?)?.distance()?;
-        distances.push((distance.flatten_all()?.to_vec1::<f32>()?[0], path));
+        let distance = lpips.compare_to(&reference, &Picture::open(path)?)?.values()?[0];
+        distances.push((distance, path));
     }
     distances.sort_by(|a, b| a.0.total_cmp(&b.0));
     for (distance, path) in distances {

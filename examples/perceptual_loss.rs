@@ -1,6 +1,7 @@
 //! Turns noise into a picture by minimising the LPIPS distance to a target with Adam.
 //!
-//! `cargo run --release --example perceptual_loss [STEPS [FOLDER]]` writes a frame every 20 steps and prints the distance.
+//! `cargo run --release --example perceptual_loss [STEPS [FOLDER]]` writes a frame every 20 steps and prints the
+//! distance.
 
 use std::path::PathBuf;
 
@@ -22,14 +23,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut adam = Adam::new(vec![picture.clone()], config)?;
 
     for step in 0..=steps {
-        let distance = lpips.compare_features(&target_features, &lpips.features(picture.as_tensor())?)?.distance()?;
+        let comparison = lpips.compare_features(&target_features, &lpips.features(picture.as_tensor())?)?;
         if step % 20 == 0 || step == steps {
-            println!("step {step:>4}  distance {:.5}", distance.flatten_all()?.to_vec1::<f32>()?[0]);
+            println!("step {step:>4}  distance {:.5}", comparison.values()?[0]);
             Picture::from_tensor(&picture)?.save_png(folder.join(format!("{step:04}.png")))?;
         }
         if step < steps {
-            adam.backward_step(&distance)?;
-            // Back into the range that pictures have.
+            adam.backward_step(&comparison.distance()?)?;
+            // Clamped to the range of pictures.
             picture.set(&picture.as_detached_tensor().clamp(-1f32, 1f32)?)?;
         }
     }

@@ -1,4 +1,4 @@
-//! LPIPS as a training loss: learns a filter that sharpens a blurred picture, by how it looks rather than by pixels.
+//! LPIPS as a training loss: learns a filter that sharpens a blurred picture.
 //!
 //! `cargo run --release --example training_loss [STEPS]`
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (sharp, blurred) = (open("lake")?, open("lake_blur")?);
 
-    // One 5x5 filter for each pair of channels, beginning with the one that changes nothing.
+    // One 5x5 filter for each pair of channels, at first the identity.
     let mut filter = vec![0f32; 3 * 3 * 25];
     for c in 0..3 {
         filter[(c * 3 + c) * 25 + 12] = 1.0;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 0..=steps {
         let output = sharpen(&blurred)?;
         let perceptual = lpips.forward(&sharp, &output)?.mean_all()?;
-        // A little of the pixels' own distance holds the colours.
+        // A small share of squared error holds the colours.
         let loss = (&perceptual + ((&output - &sharp)?.sqr()?.mean_all()? * 0.5)?)?;
         if step % 10 == 0 {
             println!(

@@ -1,4 +1,4 @@
-//! The published package's numbers on real pictures and real weights of all three networks (ignored without them).
+//! Parity with the published package on real pictures and real weights of all three networks (ignored without them).
 
 use candle_core::{Device, Tensor, Var};
 use lpips_core::{Lpips, Network, Picture, Version};
@@ -10,7 +10,7 @@ fn picture(name: &str) -> Tensor {
 
 #[test]
 #[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)"]
-fn distances_and_their_parts() {
+fn distances_and_layers_equal_published_package() {
     let text = std::fs::read_to_string(shared("golden/distances.json")).unwrap();
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
     assert_eq!(rows.len(), 81);
@@ -28,10 +28,11 @@ fn distances_and_their_parts() {
             .compare(&picture(row["a"].as_str().unwrap()), &picture(row["b"].as_str().unwrap()))
             .unwrap();
         let number = |value: &serde_json::Value| value.as_f64().unwrap() as f32;
-        let mut ours = values(&comparison.distance().unwrap()).unwrap();
+        let mut ours = comparison.values().unwrap();
         let mut theirs = vec![number(&row["distance"])];
-        for (layer, expected) in comparison.layers().unwrap().iter().zip(row["per_layer"].as_array().unwrap()) {
-            ours.extend(values(&layer.distance).unwrap());
+        for ((_, part), expected) in comparison.layer_values().unwrap().iter().zip(row["per_layer"].as_array().unwrap())
+        {
+            ours.extend(part);
             theirs.push(number(expected));
         }
         let difference = largest_difference(&ours, &theirs);
@@ -43,7 +44,7 @@ fn distances_and_their_parts() {
 
 #[test]
 #[ignore = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)"]
-fn maps_taps_and_gradients() {
+fn maps_taps_and_gradients_equal_published_package() {
     for network in Network::PUBLISHED {
         let file = shared("golden").join(format!("tensors-{network}.safetensors"));
         let golden = candle_core::safetensors::load(file, &Device::Cpu).unwrap();
@@ -60,7 +61,7 @@ fn maps_taps_and_gradients() {
             assert!(difference < 1e-5, "{network} map {tag}: {difference}");
         }
 
-        // The backbone takes what the scaling layer puts out.
+        // The backbone's input is the output of the scaling layer.
         let channels = |v: [f32; 3]| Tensor::new(&v, &Device::Cpu).unwrap().reshape((1, 3, 1, 1)).unwrap();
         let scaled = picture("ex_ref.png")
             .broadcast_sub(&channels([-0.030, -0.088, -0.188]))

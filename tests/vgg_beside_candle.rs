@@ -1,4 +1,4 @@
-//! Our VGG tables beside candle-transformers' own VGG, until newer backbones come from there.
+//! Parity of the VGG tables with the VGG of candle-transformers.
 
 use candle_core::{DType, Device, ModuleT, Tensor};
 use candle_nn::VarBuilder;
@@ -6,9 +6,9 @@ use candle_transformers::models::vgg::{Models, Vgg};
 use lpips_core::{Backbone, Network};
 use lpips_workspace::{largest_difference, pattern_tensor, patterned_weights, values};
 
-/// candle's VGG ends in a classifier. With weights that only choose, its 1000 logits are 1000 of pool5's values.
+/// Compares pool5 with candle's classifier, whose weights pass 1000 of its values on as logits.
 #[test]
-fn the_same_pool5() {
+fn vgg_pool5_equals_candle_transformers() {
     let (step, classes) = (25, 1000);
     let device = &Device::Cpu;
     let choose = |rows: usize, columns: usize| {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use candle_core::{Device, Tensor};
 use lpips_core::Network;
 
-/// Why the tests that need reference data, or the weights that are not bundled, are ignored by default.
+/// Reason why the tests that need reference data, or weights that are not bundled, are ignored by default.
 pub const NEEDS: &str = "needs LPIPS_SHARED_DIR (reference data) and LPIPS_WEIGHTS_DIR (VGG-16, SqueezeNet)";
 
-/// A file of the reference data.
+/// Path of a file of the reference data.
 ///
 /// # Panics
 /// If `LPIPS_SHARED_DIR` is not set.
@@ -20,7 +20,7 @@ pub fn shared(path: &str) -> PathBuf {
     PathBuf::from(std::env::var_os("LPIPS_SHARED_DIR").expect(NEEDS)).join(path)
 }
 
-/// A file of this repository.
+/// Path of a file of this repository.
 pub fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -65,7 +65,7 @@ pub fn pattern_tensor(name: &str, shape: &[usize], scale: f64) -> candle_core::R
     Tensor::from_vec(pattern(name, shape.iter().product(), scale), shape, &Device::Cpu)
 }
 
-/// The network's whole feature part with weights of the pattern, under torchvision's names.
+/// Weights of a network's whole feature part made of the pattern, under torchvision's names.
 ///
 /// # Errors
 /// Those of candle.
@@ -79,7 +79,7 @@ pub fn patterned_weights(network: Network) -> candle_core::Result<HashMap<String
     arch.tensors(arch.features.len() - 1).into_iter().map(tensor).collect()
 }
 
-/// All elements in the shape's order.
+/// All elements of a tensor, in the order of its shape.
 ///
 /// # Errors
 /// Those of candle.
@@ -87,7 +87,7 @@ pub fn values(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.flatten_all()?.to_vec1()
 }
 
-/// The largest difference between two lists.
+/// Largest difference between two lists.
 ///
 /// # Panics
 /// If they are not equally long.
