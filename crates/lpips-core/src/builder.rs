@@ -68,8 +68,8 @@ impl Lpips {
     }
 
     /// Loads a metric of a configuration from the weights of `vb`: convolutions under torchvision's names
-    /// (`features.0.weight`), in `vb`'s type and on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32. Variables
-    /// stay variables.
+    /// (`features.0.weight`), in `vb`'s type and on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32.
+    /// Variables stay variables.
     ///
     /// See [`Config`] for an example.
     ///
@@ -104,8 +104,8 @@ impl Builder {
         self
     }
 
-    /// Sets whether channels are weighted by lin heads. Without, every channel counts 1: the published package's `lpips=False`.
-    /// Default: true.
+    /// Sets whether channels are weighted by lin heads. Without, every channel counts 1: the published package's
+    /// `lpips=False`. Default: true.
     #[must_use]
     #[doc(alias = "baseline")]
     pub fn lins(mut self, lins: bool) -> Self {
@@ -113,8 +113,8 @@ impl Builder {
         self
     }
 
-    /// Adds a weights file (safetensors or PyTorch's `.pth`) with the network's convolutions, lin heads, or both, a whole trained
-    /// model. Its tensors replace the published ones. May be called several times.
+    /// Adds a weights file (safetensors or PyTorch's `.pth`) with the network's convolutions, lin heads, or both, a
+    /// whole trained model. Its tensors replace the published ones. May be called several times.
     ///
     /// Weights other than the official ones are used with a warning in the log.
     #[must_use]
@@ -131,8 +131,8 @@ impl Builder {
     }
 
     /// Sets the tapped layers, in place of the published ones; see
-    /// [`Architecture::layer_names`](lpips_models::arch::Architecture::layer_names). Other taps need other lin heads, or
-    /// [none](Self::lins).
+    /// [`Architecture::layer_names`](lpips_models::arch::Architecture::layer_names). Other taps need other lin heads,
+    /// or [none](Self::lins).
     #[must_use]
     pub fn taps(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.taps = Some(names.into_iter().map(Into::into).collect());
@@ -146,7 +146,8 @@ impl Builder {
         self
     }
 
-    /// Sets the type of the network's weights and activations: f32 (default), f16 or bf16. The head always computes in f32.
+    /// Sets the type of the network's weights and activations: f32 (default), f16 or bf16. The head always computes in
+    /// f32.
     #[must_use]
     pub fn dtype(mut self, dtype: DType) -> Self {
         self.dtype = dtype;
@@ -160,21 +161,25 @@ impl Builder {
         self
     }
 
-    /// Sets the memory that a comparison may take, in bytes, including the program, the weights and the pictures' tensors.
-    /// Default: half of what is free on the machine, or in the control group, at each comparison; on a GPU all that it has.
+    /// Sets the memory that a comparison may take, in bytes, including the program, the weights and the pictures'
+    /// tensors. Default: half of what is free on the machine, or in the control group, at each comparison; on a GPU all
+    /// that it has.
     ///
-    /// Pictures that would take more go through the network band by band, which changes no number (on a GPU less than 1e-5),
-    /// and takes hardly longer. Where even the lowest bands take more, they are used with a warning in the log. Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
+    /// Pictures that would take more go through the network band by band, which changes no number (on a GPU less than
+    /// 1e-5), and takes hardly longer. Where even the lowest bands take more, they are used with a warning in the log.
+    /// Comparisons through which gradients flow, and [`Lpips::features`], are always computed whole.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.memory = Memory::Bytes(bytes);
         self
     }
 
-    /// Sets whether a pair's distance is independent of the rest of its batch, on the CPU to the last bit. Default: false.
+    /// Sets whether a pair's distance is independent of the rest of its batch, on the CPU to the last bit. Default:
+    /// false.
     ///
-    /// Otherwise the number of pictures may change the last bits (about 1e-7) of small ones, up to about 200 pixels a side, as it
-    /// decides how convolutions are computed. Costs nothing in large batches; a small pair alone takes up to half as long again.
+    /// Otherwise the number of pictures may change the last bits (about 1e-7) of small ones, up to about 200 pixels a
+    /// side, as it decides how convolutions are computed. Costs nothing in large batches; a small pair alone takes up
+    /// to half as long again.
     #[must_use]
     pub fn batch_invariant(mut self, batch_invariant: bool) -> Self {
         self.batch_invariant = batch_invariant;

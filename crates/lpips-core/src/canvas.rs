@@ -57,8 +57,8 @@ impl Canvas {
         }
     }
 
-    /// Draws a picture, red, green, blue of each pixel in rows of `width`, each pixel `zoom` times as large; (left, top) is
-    /// its corner.
+    /// Draws a picture, red, green, blue of each pixel in rows of `width`, each pixel `zoom` times as large; (left,
+    /// top) is its corner.
     pub fn paste(&mut self, left: usize, top: usize, rgb: &[u8], width: usize, zoom: usize) {
         for (at, pixel) in rgb.as_chunks::<3>().0.iter().enumerate() {
             let (x, y) = (left + at % width * zoom, top + at / width * zoom);

@@ -6,7 +6,8 @@ use lpips_models::ops::upsample;
 use crate::error::{Error, Result};
 use crate::size::Size;
 
-/// Result of comparing pairs of pictures: distances, their parts by layer and their maps, each computed when called for.
+/// Result of comparing pairs of pictures: distances, their parts by layer and their maps, each computed when called
+/// for.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};

@@ -4,7 +4,8 @@ use lpips_models::Network;
 
 use crate::version::Version;
 
-/// Configuration of a metric, to be loaded on weights by [`Lpips::load`](crate::Lpips::load); readable and writable by serde.
+/// Configuration of a metric, to be loaded on weights by [`Lpips::load`](crate::Lpips::load); readable and writable by
+/// serde.
 ///
 /// ```
 /// use candle_core::{DType, Device};

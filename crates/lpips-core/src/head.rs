@@ -1,4 +1,5 @@
-//! Head of the metric (Zhang et al., 2018, equation 1): unit-normalised taps, their squared difference, weighted by channel.
+//! Head of the metric (Zhang et al., 2018, equation 1): unit-normalised taps, their squared difference, weighted by
+//! channel.
 
 use candle_core::{Result, Tensor};
 use lpips_models::ops::dropout::Dropout;
@@ -49,8 +50,8 @@ impl Head {
         head::distance(a, b, self.lin(layer), pairs, stream(dropout, layer))
     }
 
-    /// Gradients of layer `layer`'s taps, if `wants_taps`, and of its weights, from that of the distance at each pixel between
-    /// pictures of one stack.
+    /// Gradients of layer `layer`'s taps, if `wants_taps`, and of its weights, from that of the distance at each pixel
+    /// between pictures of one stack.
     pub(crate) fn gradients(
         &self,
         layer: usize,

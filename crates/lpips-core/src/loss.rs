@@ -18,8 +18,8 @@ const OFFSET: f64 = 0.1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LossKind {
-    /// The published `BCERankingLoss`: a network from (d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)) over 32 and 32
-    /// channels with leaky rectifiers (slope 0.2) to the logit of preferring p1.
+    /// The published `BCERankingLoss`: a network from (d0, d1, d0 - d1, d0 / (d1 + 0.1), d1 / (d0 + 0.1)) over 32 and
+    /// 32 channels with leaky rectifiers (slope 0.2) to the logit of preferring p1.
     #[default]
     Ranking,
     /// A network from (d0, d1) over 32 and 32 channels with rectifiers to the logit of preferring p1.
@@ -82,8 +82,8 @@ impl FromStr for LossKind {
     }
 }
 
-/// 2AFC loss with its weights: cross entropy between the distances of p0 and p1 to a reference and the fraction of people
-/// who preferred p1.
+/// 2AFC loss with its weights: cross entropy between the distances of p0 and p1 to a reference and the fraction of
+/// people who preferred p1.
 ///
 /// ```
 /// use candle_core::{Device, Tensor};
@@ -155,8 +155,8 @@ impl Loss {
         Ok(candle_nn::ops::sigmoid(&self.logits(d0, d1)?)?)
     }
 
-    /// Mean binary cross entropy between the probabilities and `judge`, a scalar of at least 0: finite for all finite distances,
-    /// with finite gradients.
+    /// Mean binary cross entropy between the probabilities and `judge`, a scalar of at least 0: finite for all finite
+    /// distances, with finite gradients.
     ///
     /// `judge` holds, for each triplet, the fraction of people who preferred p1, in [0, 1].
     ///
@@ -179,8 +179,8 @@ fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     Ok((x * factor)?)
 }
 
-/// Fraction of judgments that agree with the nearer picture, the published trainer's accuracy, in [0, 1]: at equal distances
-/// p0 counts as nearer.
+/// Fraction of judgments that agree with the nearer picture, the published trainer's accuracy, in [0, 1]: at equal
+/// distances p0 counts as nearer.
 ///
 /// # Errors
 /// Tensors that do not fit each other.

@@ -12,7 +12,7 @@ use crate::lpips::Lpips;
 use crate::range::Range;
 use crate::tile;
 
-/// A reference with its features, where memory allows to keep them. Made by [`Lpips::cache_reference`], used by
+/// A reference with its features, if they fit in memory. Made by [`Lpips::cache_reference`], used by
 /// [`Lpips::compare_to`].
 ///
 /// ```

@@ -1,7 +1,7 @@
 //! Memory limits and the band-by-band forward pass of large pictures.
 //!
-//! Bands go through the network from top to bottom, and each layer holds the rows that the next band needs, so that nothing is
-//! computed twice and the results are those of the whole picture.
+//! Bands go through the network from top to bottom, and each layer holds the rows that the next band needs, so that
+//! nothing is computed twice and the results are those of the whole picture.
 
 use std::sync::Once;
 
@@ -146,8 +146,8 @@ pub(crate) fn unless_out_of_memory<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// Distances at each pixel of each tapped layer, (P, h, w), of pairs of pictures that come in bands: `rows(from, count)`
-/// returns rows of all pictures, (N, count, W, 3).
+/// Distances at each pixel of each tapped layer, (P, h, w), of pairs of pictures that come in bands: `rows(from,
+/// count)` returns rows of all pictures, (N, count, W, 3).
 pub(crate) fn maps(
     (backbone, head): (&Backbone, &Head),
     pairs: &[(usize, usize)],

@@ -32,8 +32,8 @@ pub struct PairIndex {
 }
 
 impl PairIndex {
-    /// Pairs of `n` triplets stacked as all references, all p0, all p1, of this size: each reference with its p0, then each
-    /// with its p1.
+    /// Pairs of `n` triplets stacked as all references, all p0, all p1, of this size: each reference with its p0, then
+    /// each with its p1.
     pub fn triplets(n: usize, size: Size) -> Self {
         Self { pictures: 3 * n, pairs: (0..2 * n).map(|pair| (pair % n, n + pair)).collect(), size }
     }
@@ -114,8 +114,8 @@ impl Lpips {
         input::channels_last(batches, (0, size.height), self.version(), self.device())
     }
 
-    /// Applies the head to the taps (N, H', W', C) of a stacked batch. With `dropout` the channels' squared differences are
-    /// dropped at random, as in the published training.
+    /// Applies the head to the taps (N, H', W', C) of a stacked batch. With `dropout` the channels' squared differences
+    /// are dropped at random, as in the published training.
     ///
     /// # Errors
     /// [`Error::TapMismatch`].
@@ -126,9 +126,9 @@ impl Lpips {
         Ok(Comparison::new(self.tap_names().into_iter().zip(maps).collect(), index.size))
     }
 
-    /// Backward pass of [`Self::compare_taps`], for each layer: from the gradient `grad` of the distances, (P), to that of the
-    /// taps, if `wants_taps`, and that of the lin head, (1, C, 1, 1). Without candle's graph, which would hold a copy of the
-    /// taps and zeros of their size.
+    /// Backward pass of [`Self::compare_taps`], for each layer: from the gradient `grad` of the distances, (P), to that
+    /// of the taps, if `wants_taps`, and that of the lin head, (1, C, 1, 1). Without candle's graph, which would hold a
+    /// copy of the taps and zeros of their size.
     ///
     /// # Errors
     /// [`Error::TapMismatch`].

@@ -1,4 +1,5 @@
-//! Picture files of every kind, written here and read back.
+//! Reading and writing of picture files in all formats.
+#![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by panicking.
 
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ fn rgb(picture: &Picture) -> Vec<u8> {
 }
 
 #[test]
-fn lossless_formats_keep_every_pixel() {
+fn lossless_formats_roundtrip_every_pixel() {
     let folder = Folder::new();
     for name in ["a.png", "a.bmp", "a.tiff", "a.webp", "a.gif"] {
         let picture = Picture::open(folder.save(name, &colours())).unwrap();
@@ -47,7 +48,7 @@ fn lossless_formats_keep_every_pixel() {
 }
 
 #[test]
-fn the_format_is_told_by_the_first_bytes_not_by_the_name() {
+fn format_is_recognised_by_content_not_by_name() {
     let folder = Folder::new();
     let path = folder.path("really-a-png.jpg");
     colours().save_with_format(&path, ImageFormat::Png).unwrap();
@@ -55,7 +56,7 @@ fn the_format_is_told_by_the_first_bytes_not_by_the_name() {
 }
 
 #[test]
-fn jpeg_is_close() {
+fn jpeg_pixels_are_close() {
     let folder = Folder::new();
     let gray = DynamicImage::ImageRgb8(image::RgbImage::from_pixel(16, 16, Rgb([120, 130, 140])));
     let picture = Picture::open(folder.save("a.jpg", &gray)).unwrap();
@@ -65,14 +66,14 @@ fn jpeg_is_close() {
 }
 
 #[test]
-fn gray_becomes_three_equal_channels() {
+fn gray_decodes_to_three_equal_channels() {
     let folder = Folder::new();
     let gray = DynamicImage::ImageLuma8(image::GrayImage::from_fn(3, 1, |x, _| image::Luma([x as u8 * 100])));
     assert_eq!(rgb(&Picture::open(folder.save("gray.png", &gray)).unwrap()), [0, 0, 0, 100, 100, 100, 200, 200, 200]);
 }
 
 #[test]
-fn a_palette_is_looked_up() {
+fn palette_png_decodes_to_rgb() {
     let folder = Folder::new();
     let path = folder.path("palette.png");
     let mut encoder = png::Encoder::new(std::fs::File::create(&path).unwrap(), 4, 1);
@@ -84,7 +85,7 @@ fn a_palette_is_looked_up() {
 }
 
 #[test]
-fn transparency_shows_the_background() {
+fn transparent_pixels_show_the_background() {
     let folder = Folder::new();
     let mut image = RgbaImage::new(3, 1);
     image.put_pixel(0, 0, Rgba([10, 20, 30, 255]));
@@ -100,7 +101,7 @@ fn transparency_shows_the_background() {
 }
 
 #[test]
-fn sixteen_bits_keep_their_precision() {
+fn sixteen_bit_pictures_keep_their_precision() {
     let folder = Folder::new();
     for name in ["deep.png", "deep.tiff"] {
         let image = image::ImageBuffer::from_fn(3, 1, |x, _| Rgb([x as u16 * 32767, 1, 65535]));
@@ -115,7 +116,7 @@ fn sixteen_bits_keep_their_precision() {
 }
 
 #[test]
-fn eight_bits_are_the_published_packages_numbers() {
+fn eight_bit_tensor_equals_published_package() {
     let picture = Picture::from_rgb8(2, 1, vec![0, 1, 2, 253, 254, 255]).unwrap();
     let values = picture.to_tensor(&Device::Cpu).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let expected: Vec<f32> = [0, 253, 1, 254, 2, 255].map(|v| v as f32 / 127.5 - 1.0).to_vec();
@@ -123,7 +124,7 @@ fn eight_bits_are_the_published_packages_numbers() {
 }
 
 #[test]
-fn of_an_animation_the_first_frame() {
+fn animation_decodes_to_first_frame() {
     let folder = Folder::new();
     let path = folder.path("two.gif");
     let frame = |colour| image::Frame::new(RgbaImage::from_pixel(4, 4, Rgba(colour)));
@@ -134,7 +135,7 @@ fn of_an_animation_the_first_frame() {
 }
 
 #[test]
-fn the_exif_orientation_is_applied() {
+fn exif_orientation_is_applied() {
     let folder = Folder::new();
     let mut upright = Vec::new();
     let wide = DynamicImage::ImageRgb8(image::RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 250 } else { 5 }; 3])));
@@ -155,7 +156,7 @@ fn the_exif_orientation_is_applied() {
 }
 
 #[test]
-fn too_many_pixels_are_refused_before_they_are_decoded() {
+fn too_many_pixels_are_refused_before_decoding() {
     let folder = Folder::new();
     let path = folder.save("a.png", &colours());
     let small = Decoder::default().max_pixels(14);
@@ -177,7 +178,7 @@ fn too_many_pixels_are_refused_before_they_are_decoded() {
 }
 
 #[test]
-fn damaged_files_get_one_sentence() {
+fn damaged_files_give_one_sentence() {
     let folder = Folder::new();
     for name in ["a.png", "a.bmp", "a.tiff", "a.webp", "a.gif", "a.jpg"] {
         let complete = Picture::open(folder.save(name, &colours())).unwrap();
@@ -198,7 +199,7 @@ fn damaged_files_get_one_sentence() {
 }
 
 #[test]
-fn a_jpeg_may_be_followed_by_anything_but_not_cut() {
+fn truncated_jpeg_is_refused_and_trailing_bytes_are_not() {
     let folder = Folder::new();
     let waves = image::RgbImage::from_fn(90, 70, |x, y| Rgb([(x * y % 251) as u8, (x * 3) as u8, (y * 3) as u8]));
     let path = folder.save("waves.jpg", &DynamicImage::ImageRgb8(waves));
@@ -212,7 +213,7 @@ fn a_jpeg_may_be_followed_by_anything_but_not_cut() {
 }
 
 #[test]
-fn a_resized_picture_is_pillows() {
+fn resize_equals_pillow_bilinear() {
     // Pillow 12: Image.fromarray(uint8).resize((w, h), Image.BILINEAR).
     let ramp = |width: usize, height: usize| -> Vec<u8> {
         (0..height * width).flat_map(|i| [(i * 37 % 256) as u8, (i * 91 % 256) as u8, (i * 151 % 256) as u8]).collect()
@@ -229,7 +230,7 @@ fn a_resized_picture_is_pillows() {
 }
 
 #[test]
-fn a_file_is_written_whole_or_not_at_all() {
+fn save_png_is_atomic_and_constructors_check_lengths() {
     let folder = Folder::new();
     let picture = Picture::from_rgb8(2, 1, vec![1, 2, 3, 4, 5, 6]).unwrap();
     let path = folder.path("out.png");
@@ -247,7 +248,7 @@ fn a_file_is_written_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_tensor_comes_back_as_the_picture() {
+fn picture_tensor_roundtrip() {
     let rgb = (0..=255u8).chain([7, 8]).collect();
     let picture = Picture::from_rgb8(43, 2, rgb).unwrap();
     assert_eq!(Picture::from_tensor(&picture.to_tensor(&Device::Cpu).unwrap()).unwrap(), picture);

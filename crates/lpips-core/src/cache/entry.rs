@@ -1,7 +1,7 @@
 //! File format of an entry: safetensors with the entry's key and the CRC-32 of its numbers as metadata.
 //!
-//! Everything but the checksum is known before the file is read, so the header is compared, not parsed. Numbers go through a
-//! small buffer, as the allocation of whole entries would take longer than the work on them.
+//! Everything but the checksum is known before the file is read, so the header is compared, not parsed. Numbers go
+//! through a small buffer, as the allocation of whole entries would take longer than the work on them.
 
 use std::fs::File;
 use std::io::{self, Read, Write};

@@ -59,7 +59,8 @@ impl Usage {
     }
 }
 
-/// Evicts the least recently used entries, if all take more than the limit, down to four fifths of it. Returns the bytes left.
+/// Evicts the least recently used entries, if all take more than the limit, down to four fifths of it. Returns the
+/// bytes left.
 fn trim(folder: &Path, limit: u64) -> io::Result<u64> {
     let mut entries = entries(folder)?;
     let mut held = entries.iter().map(|entry| entry.bytes).sum();

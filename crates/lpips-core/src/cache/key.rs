@@ -12,7 +12,8 @@ use crate::image::{Picture, Pixels};
 use crate::lpips::Lpips;
 use crate::size::Size;
 
-/// Version of the entries: raised when a change computes other bits for the same pictures, or writes entries in another form.
+/// Version of the entries: raised when a change computes other bits for the same pictures, or writes entries in another
+/// form.
 const FORMAT: u32 = 1;
 
 /// SHA-256 over pixels, network, weights, taps, type and batch mode: the key of a picture's features.

@@ -1,7 +1,7 @@
 //! On-disk cache of features, shared by runs and processes.
 //!
-//! A picture that was cached before, under any name, does not go through the network again: a [`Keyer`] computes a key of its
-//! pixels and the network, and a [`FeatureCache`] stores features by their keys.
+//! A picture that was cached before, under any name, does not go through the network again: a [`Keyer`] computes a key
+//! of its pixels and the network, and a [`FeatureCache`] stores features by their keys.
 //!
 //! ```
 //! use lpips_core::cache::{FeatureCache, Precision};
@@ -28,12 +28,12 @@
 //! C), and a checksum. At 256x256 pixels it takes 2.6 MB for AlexNet, 8.8 MB for SqueezeNet and 32.0 MB for VGG-16, and
 //! half of that at [`Precision::F16`].
 //!
-//! Several threads and several processes may use one folder at once. When the entries take more than the limit, the least
-//! recently used are evicted, down to four fifths of the limit; as each process counts the entries of the others only after
-//! storing a twentieth of the limit, the folder may be larger by that much for each of them for a while.
+//! Several threads and several processes may use one folder at once. When the entries take more than the limit, the
+//! least recently used are evicted, down to four fifths of the limit; as each process counts the entries of the others
+//! only after storing a twentieth of the limit, the folder may be larger by that much for each of them for a while.
 //!
-//! The numbers are those that were stored, bit for bit, at [`Precision::F32`]. The last bits that a network computes depend on
-//! the number of pictures in its batch (see [`Lpips::features`]).
+//! The numbers are those that were stored, bit for bit, at [`Precision::F32`]. The last bits that a network computes
+//! depend on the number of pictures in its batch (see [`Lpips::features`]).
 
 mod entry;
 mod eviction;
@@ -67,8 +67,8 @@ pub enum Precision {
     /// f32, as computed.
     #[default]
     F32,
-    /// f16, in half the space: distances change, by less than 4e-5 on the pictures tried. An entry with a number above 65,504,
-    /// the largest of f16, is stored as f32.
+    /// f16, in half the space: distances change, by less than 4e-5 on the pictures tried. An entry with a number above
+    /// 65,504, the largest of f16, is stored as f32.
     F16,
 }
 
@@ -102,8 +102,8 @@ pub struct Stats {
 }
 
 impl FeatureCache {
-    /// Opens a cache of at most `limit_bytes` in a folder, which is created if missing. Entries of earlier runs stay, as far as
-    /// they fit.
+    /// Opens a cache of at most `limit_bytes` in a folder, which is created if missing. Entries of earlier runs stay,
+    /// as far as they fit.
     ///
     /// # Errors
     /// [`Error::Cache`]: a folder that can't be created, read or written to.
@@ -183,14 +183,15 @@ impl FeatureCache {
         Some(Features { taps, size, spec: lpips.spec() })
     }
 
-    /// Stores the features of the picture of the key, and returns them as [`Self::get`] will: with these, a distance does not
-    /// depend on whether the picture was cached.
+    /// Stores the features of the picture of the key, and returns them as [`Self::get`] will: with these, a distance
+    /// does not depend on whether the picture was cached.
     ///
-    /// An entry that can't be stored, on a full disk for one, is left out, with one line in the log for all; one that is larger
-    /// than the limit, or holds NaN or infinity, is left out too.
+    /// An entry that can't be stored, on a full disk for one, is left out, with one line in the log for all; one that
+    /// is larger than the limit, or holds NaN or infinity, is left out too.
     ///
     /// # Errors
-    /// [`Error::CacheEntry`]: features of several pictures or of a picture of another size; a device that can't be read from.
+    /// [`Error::CacheEntry`]: features of several pictures or of a picture of another size; a device that can't be read
+    /// from.
     pub fn put(&self, key: &Key, features: &Features) -> Result<Features> {
         if features.batch() != 1 || features.size() != key.size() {
             let (pictures, size) = (features.batch(), features.size());
@@ -226,8 +227,8 @@ impl FeatureCache {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes an entry whole or not at all, and returns the bytes of the one it replaces. There is no sync: an entry torn by a
-    /// power failure is recognised by its checksum.
+    /// Writes an entry whole or not at all, and returns the bytes of the one it replaces. There is no sync: an entry
+    /// torn by a power failure is recognised by its checksum.
     fn write(&self, path: &Path, entry: &Entry) -> io::Result<u64> {
         let folder = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder)?;

@@ -71,20 +71,20 @@ fn cached_features_roundtrip_bit_for_bit() {
         assert_eq!(cache.stats().bytes, bytes_in(folder.path()));
         let later = FeatureCache::open(folder.path(), 1 << 30, Precision::F32).unwrap();
         for picture in &pictures {
-            let (features, kept) = (seen(&lpips, picture), later.get(&keyer.key(picture), &lpips).unwrap());
-            assert_eq!(kept.size(), picture.size());
-            assert_eq!(values(&kept), values(&features));
-            assert!(kept.taps.iter().all(|tap| tap.dtype() == dtype));
+            let (features, cached) = (seen(&lpips, picture), later.get(&keyer.key(picture), &lpips).unwrap());
+            assert_eq!(cached.size(), picture.size());
+            assert_eq!(values(&cached), values(&features));
+            assert!(cached.taps.iter().all(|tap| tap.dtype() == dtype));
         }
         assert_eq!((later.stats().hits, later.stats().misses), (3, 0));
         let distance = |a: &Features, b: &Features| {
             let distance = lpips.compare_features(a, b).unwrap().distance().unwrap();
             distance.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
-        let kept = |i: usize| later.get(&keyer.key(&pictures[i]), &lpips).unwrap();
+        let cached = |i: usize| later.get(&keyer.key(&pictures[i]), &lpips).unwrap();
         let fresh = distance(&seen(&lpips, &pictures[0]), &seen(&lpips, &pictures[1]));
-        assert_eq!(distance(&kept(0), &kept(1)), fresh);
-        assert_eq!(distance(&kept(0), &seen(&lpips, &pictures[1])), fresh);
+        assert_eq!(distance(&cached(0), &cached(1)), fresh);
+        assert_eq!(distance(&cached(0), &seen(&lpips, &pictures[1])), fresh);
     }
 }
 
@@ -286,7 +286,7 @@ fn entries_of_other_processes_are_counted() {
     assert!(caches.iter().all(|cache| cache.stats().stored > 100));
 }
 
-/// Stores and asks for entries of a folder, more than have room.
+/// Stores and reads entries of a folder, more than fit.
 fn use_it(folder: &Path, limit: u64, from: u64) {
     let lpips = small();
     let cache = FeatureCache::open(folder, limit, Precision::F32).unwrap();
@@ -434,7 +434,7 @@ fn abandoned_temporary_files_are_removed_and_nothing_else() {
     };
     let left = [make(part.join(".unfinishedOld"), old), make(folder.path().join(".unfinishedOld"), old)];
     let own = |first: &str| format!("{first}{}.safetensors", "0".repeat(62));
-    let kept = [
+    let cached = [
         make(part.join(".unfinishedNew"), SystemTime::now()),
         make(part.join("notes.txt"), old),
         make(part.join("model.safetensors"), old),
@@ -446,7 +446,7 @@ fn abandoned_temporary_files_are_removed_and_nothing_else() {
     let cache = FeatureCache::open(folder.path(), 500, Precision::F32).unwrap();
     assert_eq!(cache.stats().bytes, 0);
     assert!(left.iter().chain([&entry]).all(|path| !path.exists()));
-    assert!(kept.iter().all(|path| path.exists()));
+    assert!(cached.iter().all(|path| path.exists()));
 }
 
 #[test]
@@ -481,16 +481,16 @@ fn f16_halves_entries_and_falls_back_to_f32_on_overflow() {
     assert!(worst > 0.0 && worst <= 2f32.powi(-11), "{worst}");
 
     // Weights so large that numbers pass what f16 reaches, and then what f32 does.
-    for (scale, is_kept) in [(1e6, true), (3e38, false)] {
+    for (scale, is_cached) in [(1e6, true), (3e38, false)] {
         let tensors = lpips_tensors(1).into_iter().map(|(name, tensor)| (name, (tensor * scale).unwrap())).collect();
         let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
         let lpips = Lpips::builder(Network::AlexNet).taps(["conv1"]).lins(false).build_on(&vb).unwrap();
         let cache = FeatureCache::open(folder.path(), 1 << 30, Precision::F16).unwrap();
         let (key, features) = (cache.keyer(&lpips).unwrap().key(&picture), seen(&lpips, &picture));
         let largest = values(&features)[0].iter().copied().fold(0f32, f32::max);
-        assert!(largest > 65_504.0 && largest.is_finite() == is_kept, "{largest}");
+        assert!(largest > 65_504.0 && largest.is_finite() == is_cached, "{largest}");
         cache.put(&key, &features).unwrap();
-        let kept = cache.get(&key, &lpips).map(|kept| values(&kept));
-        assert_eq!(kept, is_kept.then(|| values(&features)));
+        let cached = cache.get(&key, &lpips).map(|cached| values(&cached));
+        assert_eq!(cached, is_cached.then(|| values(&features)));
     }
 }

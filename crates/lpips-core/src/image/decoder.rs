@@ -32,8 +32,9 @@ type Reason = (String, Option<Source>);
 pub struct Decoder {
     /// Background of transparent pixels, as red, green, blue. Default: white.
     pub background: [u8; 3],
-    /// Largest number of pixels: files that claim more are refused before they are decoded. Default: 2^28, 16384x16384; such a
-    /// picture takes 0.8 GB when decoded (three times that at worst, with 16 bits and transparency) and 3.2 GB as a tensor.
+    /// Largest number of pixels: files that claim more are refused before they are decoded. Default: 2^28, 16384x16384;
+    /// such a picture takes 0.8 GB when decoded (three times that at worst, with 16 bits and transparency) and 3.2 GB
+    /// as a tensor.
     pub max_pixels: u64,
 }
 
@@ -60,8 +61,8 @@ impl Decoder {
 
     /// Reads a PNG, JPEG, WebP, BMP, TIFF or GIF file (of an animation the first frame), recognised by its first bytes.
     ///
-    /// Gray becomes RGB with equal channels; transparent pixels are composited on the background, without regard to gamma;
-    /// the EXIF orientation is applied; colour profiles are not, as in the published package.
+    /// Gray becomes RGB with equal channels; transparent pixels are composited on the background, without regard to
+    /// gamma; the EXIF orientation is applied; colour profiles are not, as in the published package.
     ///
     /// # Errors
     /// A file that can't be opened, is damaged or none of these, holds floating-point pixels, or has more than

@@ -85,8 +85,8 @@ impl Picture {
         Ok(Self { width, height, pixels: Pixels::Sixteen(rgb) })
     }
 
-    /// Picture of a tensor of shape (1, 3, H, W) or (3, H, W) with values in [-1, 1], in 8 bits; values outside are clamped to
-    /// black and white.
+    /// Picture of a tensor of shape (1, 3, H, W) or (3, H, W) with values in [-1, 1], in 8 bits; values outside are
+    /// clamped to black and white.
     ///
     /// # Errors
     /// Another shape.
@@ -158,8 +158,8 @@ impl Picture {
         Ok((Tensor::from_vec(planes, (1, 3, self.height, self.width), device)?, Range::Bytes))
     }
 
-    /// Resizes the picture by Pillow's bilinear filter (a triangle as wide as the reduction, so that nothing aliases), within
-    /// one level of Pillow's own.
+    /// Resizes the picture by Pillow's bilinear filter (a triangle as wide as the reduction, so that nothing aliases),
+    /// within one level of Pillow's own.
     ///
     /// # Errors
     /// [`Error::Resize`]: a size of zero, or over 1048576 pixels a side.
