@@ -53,8 +53,6 @@ pub use metadata::ModelMetadata;
 pub use range::Range;
 pub use reference::Reference;
 pub use size::{ParseSizeError, Size};
-#[doc(hidden)]
-pub use training::{Dropout, PairIndex, StackedBatch};
 pub use version::Version;
 
 pub use lpips_models::weights;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lpips_core::{Comparison, Features, Lpips, Picture, StackedBatch};
+use lpips_core::training::StackedBatch;
+use lpips_core::{Comparison, Features, Lpips, Picture};
 use lpips_models::ops;
 
 use super::{Kind, Metric};

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use clap::Args;
+use lpips_core::Network;
+use lpips_core::training::Dropout;
 use lpips_core::weights::Finder;
-use lpips_core::{Dropout, Network};
 use lpips_data::loader::Batch;
 use lpips_terminal::{Result, ThreadArgs, line};
 use lpips_train::config::Phase;

@@ -1,6 +1,6 @@
 //! Ranges of the settings, and combinations that contradict each other.
 
-use lpips_core::Dropout;
+use lpips_core::training::Dropout;
 
 use super::schema::{Config, Phase};
 use crate::error::{Error, Result};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Tensor, Var};
-use lpips_core::{Dropout, accuracy};
+use lpips_core::accuracy;
+use lpips_core::training::Dropout;
 use lpips_data::loader::Batch;
 use lpips_models::Activations;
 use lpips_models::ops::{self, sum};

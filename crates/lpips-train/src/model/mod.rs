@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
+use lpips_core::training::PairIndex;
 use lpips_core::weights::Finder;
-use lpips_core::{Loss, LossKind, Lpips, Network, PairIndex, Version};
+use lpips_core::{Loss, LossKind, Lpips, Network, Version};
 use lpips_data::loader::Batch;
 use lpips_models::ops;
 

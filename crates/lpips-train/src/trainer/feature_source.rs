@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lpips_core::{PairIndex, Size};
+use lpips_core::Size;
+use lpips_core::training::PairIndex;
 use lpips_data::loader::Batch;
 
 use super::triplet_cache::TripletCache;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::Tensor;
 use candle_nn::Optimizer;
-use lpips_core::Dropout;
+use lpips_core::training::Dropout;
 use lpips_data::loader::Batch;
 use lpips_data::rng::{Rng, Stream};
 use lpips_models::ops::sum;
