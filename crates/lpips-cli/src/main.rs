@@ -69,7 +69,8 @@ mod tests {
     fn check(command: &mut Command, path: &str) {
         let help = command.render_long_help().to_string();
         assert!(help.contains("Example"), "`{path} --help` has no example:\n{help}");
-        for child in command.get_subcommands_mut() {
+        // clap adds the command `help` by itself.
+        for child in command.get_subcommands_mut().filter(|child| child.get_name() != "help") {
             let path = format!("{path} {}", child.get_name());
             check(child, &path);
         }

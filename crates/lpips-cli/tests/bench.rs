@@ -28,7 +28,7 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn json_has_one_line_a_case() {
+fn bench_json_has_one_line_a_case() {
     let (text, notes) = bench("--net alex,squeeze --size 64x64,48x40 --batch 2 --threads 1 --json");
     let cases = objects(&text);
     let named: Vec<_> = cases.iter().map(|case| (case["net"].as_str().unwrap(), number(case, "width"))).collect();
@@ -74,7 +74,7 @@ fn json_has_one_line_a_case() {
 }
 
 #[test]
-fn one_line_for_the_default_case() {
+fn bench_json_default_is_one_case() {
     let (text, notes) = bench("--json");
     let cases = objects(&text);
     assert_eq!(cases.len(), 1);
@@ -86,7 +86,7 @@ fn one_line_for_the_default_case() {
 }
 
 #[test]
-fn a_table_for_people() {
+fn bench_without_options_prints_a_table() {
     let (text, notes) = bench("--size 64x64,96x64 --threads 2");
     let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0], ["cpu,", "2", "threads"]);
@@ -97,7 +97,7 @@ fn a_table_for_people() {
 }
 
 #[test]
-fn operators_name_every_layer() {
+fn bench_operators_names_every_layer() {
     let (text, _) = bench("--net squeeze --size 64x64 --operators --threads 1");
     let lines: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     let arch = lpips_core::Network::SqueezeNet1_1.architecture();
@@ -130,7 +130,7 @@ fn operators_name_every_layer() {
 }
 
 #[test]
-fn refusals_come_before_any_work() {
+fn bench_bad_arguments_are_refused_before_any_work() {
     let sandbox = Sandbox::new();
     for (arguments, said) in [
         ("--size 256x", "such as 256x256"),

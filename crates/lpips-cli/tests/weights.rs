@@ -44,7 +44,7 @@ fn fetch(sandbox: &Sandbox, endpoint: &str) -> std::process::Command {
 }
 
 #[test]
-fn lists_and_verifies_what_is_bundled() {
+fn weights_list_and_verify_include_the_bundled() {
     let sandbox = Sandbox::new();
     let text = stdout(&sandbox.lpips(&["weights", "list"]).output().unwrap());
     assert!(text.contains("bundled") && text.contains("lpips weights fetch vgg"), "{text}");
@@ -54,7 +54,7 @@ fn lists_and_verifies_what_is_bundled() {
 }
 
 #[test]
-fn any_container_of_the_official_numbers_is_official() {
+fn weights_verify_accepts_any_container_of_the_official() {
     let sandbox = Sandbox::new();
     let bundled: PathBuf =
         [env!("CARGO_MANIFEST_DIR"), "..", "..", "assets/backbones/alexnet.safetensors"].iter().collect();
@@ -80,7 +80,7 @@ fn any_container_of_the_official_numbers_is_official() {
 }
 
 #[test]
-fn what_is_broken_is_told_and_not_taken_for_absent() {
+fn weights_broken_are_reported_not_skipped() {
     let sandbox = Sandbox::new();
     sandbox.write(".cache/torch/hub/checkpoints/squeezenet1_1-b8a52dc0.pth", "garbage");
     let output = sandbox.lpips(&["weights", "verify", "--quiet"]).output().unwrap();
@@ -94,7 +94,7 @@ fn what_is_broken_is_told_and_not_taken_for_absent() {
 }
 
 #[test]
-fn every_candidate_on_the_hub_is_tried() {
+fn weights_fetch_tries_every_source_on_the_hub() {
     let sandbox = Sandbox::new();
     let (endpoint, asked) = serve("nothing", Vec::new());
     let output = fetch(&sandbox, &endpoint).output().unwrap();
@@ -110,7 +110,7 @@ fn every_candidate_on_the_hub_is_tried() {
 }
 
 #[test]
-fn wrong_content_is_refused_and_not_kept() {
+fn weights_wrong_content_is_refused_and_removed() {
     let sandbox = Sandbox::new();
     for body in [b"<html>a page about weights</html>".to_vec(), tiny_model()] {
         let (endpoint, _) = serve(".safetensors", body);
@@ -136,7 +136,7 @@ fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn without_a_network_it_says_which_file_to_put_where() {
+fn weights_without_network_message_names_file_and_folder() {
     let sandbox = Sandbox::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let output = fetch(&sandbox, &format!("http://127.0.0.1:{port}")).output().unwrap();
@@ -148,7 +148,7 @@ fn without_a_network_it_says_which_file_to_put_where() {
 }
 
 #[test]
-fn offline_means_not_one_request() {
+fn weights_offline_sends_no_request() {
     let sandbox = Sandbox::new();
     let (endpoint, asked) = serve(".safetensors", tiny_model());
     let output = fetch(&sandbox, &endpoint).env("HF_HUB_OFFLINE", "1").output().unwrap();
@@ -159,7 +159,7 @@ fn offline_means_not_one_request() {
 
 #[cfg(unix)]
 #[test]
-fn a_full_disk_is_named_and_leaves_no_file_in_its_place() {
+fn weights_fetch_on_full_disk_names_it_and_leaves_no_file() {
     let sandbox = Sandbox::new();
     let (endpoint, _) = serve(".safetensors", vec![0; 3_000_000]);
     // No file may grow beyond 64 KiB in this shell: writing fails as it does on a full disk.
@@ -177,7 +177,7 @@ fn a_full_disk_is_named_and_leaves_no_file_in_its_place() {
 
 #[test]
 #[ignore = "needs LPIPS_WEIGHTS_DIR (SqueezeNet)"]
-fn pytorchs_cache_is_used() {
+fn weights_in_pytorch_cache_are_used() {
     let weights = PathBuf::from(std::env::var_os("LPIPS_WEIGHTS_DIR").expect("LPIPS_WEIGHTS_DIR"));
     let sandbox = Sandbox::new();
     // What a file is, its first bytes tell, not its name.
