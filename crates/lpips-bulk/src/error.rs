@@ -23,7 +23,7 @@ pub enum Error {
     /// A choice that can't be, or choices that do not go together.
     #[error("{reason}")]
     Choice {
-        /// What was given, what was expected, and what to do.
+        /// Message: what was given, what was expected, and what to do.
         reason: String,
     },
     /// A file or folder that can't be used, or holds what it should not.
@@ -31,7 +31,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// Message: what is wrong, and what to do.
         reason: String,
     },
     /// Standard output, or another stream without a name, that can't be written.
@@ -43,7 +43,7 @@ pub enum Error {
     /// Pairs or results that can't be used.
     #[error("{reason}")]
     Invalid {
-        /// What is wrong, and what to do.
+        /// Message: what is wrong, and what to do.
         reason: String,
     },
     /// A source without pairs.

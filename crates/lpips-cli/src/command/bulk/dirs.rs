@@ -34,7 +34,7 @@ pub(crate) struct Dirs {
     /// The folder of the candidates.
     candidate: PathBuf,
 
-    /// How pictures are paired: by their path within the folder, or by `stem`, the path without its ending (x.png with
+    /// Rule for pairing pictures: by their path within the folder, or by `stem`, the path without its ending (x.png with
     /// x.jpg).
     #[arg(long, value_name = "WHAT", default_value = "path", value_parser = ["path", "stem"])]
     by: String,

@@ -12,9 +12,8 @@ use lpips_bulk::results::run_file::RunFile;
 use lpips_bulk::source::shard::Shard;
 use lpips_core::Size;
 use lpips_core::cache::{FeatureCache, Precision};
-use lpips_core::device::{self, DeviceChoice};
-use lpips_core::image::Decoder;
-use lpips_terminal::Background;
+use lpips_core::device;
+use lpips_terminal::{ComputeArgs, DecodeArgs};
 use serde_json::{Value, json};
 
 use crate::command::metrics;
@@ -59,13 +58,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE")]
     tile: Option<Size>,
 
-    /// Colour behind the transparent parts of a picture: white, black or #rrggbb.
-    #[arg(long, value_name = "COLOUR", default_value = "white")]
-    background: Background,
-
-    /// Refuse pictures that claim more pixels than this.
-    #[arg(long, value_name = "N", default_value_t = Decoder::default().max_pixels)]
-    max_pixels: u64,
+    #[command(flatten)]
+    decode: DecodeArgs,
 
     /// Write the results to this file as they come; the summary then goes to standard output.
     #[arg(long, value_name = "FILE", help_heading = "Results")]
@@ -108,18 +102,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "I/N", help_heading = "How it runs")]
     pub(super) shard: Option<Shard>,
 
-    /// Where to compute: auto, cpu, cuda, cuda:N or metal.
-    #[arg(long, value_name = "DEVICE", default_value = "auto", help_heading = "How it runs")]
-    device: DeviceChoice,
-
-    /// Threads on the CPU, for decoding and computing [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256), help_heading = "How it runs")]
-    threads: Option<u16>,
-
-    /// Memory that networks may take, e.g. 600MB or 2GiB; cached features take at most a quarter of it
-    /// [default: half of what is free].
-    #[arg(long, value_name = "SIZE", value_parser = super::super::bytes, help_heading = "How it runs")]
-    memory: Option<usize>,
+    #[command(flatten, next_help_heading = "How it runs")]
+    compute: ComputeArgs,
 
     #[command(flatten)]
     cache: Cache,
@@ -225,9 +209,9 @@ impl Options {
 
     /// The pipeline. Heat maps leave `map_prefix` out of their names, or are numbered without it.
     pub(super) fn pipeline(&self, pattern: PairPattern, map_prefix: Option<&Path>) -> Result<Pipeline> {
-        device::start_threads(self.threads.map(usize::from))?;
-        let device = self.device.open()?;
-        let metrics = metrics(&self.metrics, &device, self.memory)?;
+        self.compute.start_threads()?;
+        let device = self.compute.open_device()?;
+        let metrics = metrics(&self.metrics, &device, self.compute.memory)?;
         if let Some(first) = metrics.first().filter(|metric| metric.is_similarity()) {
             return Err(Failure::usage(format!(
                 "{first} grows with likeness, and the first metric decides what is far: put a distance before it, as in --metric \
@@ -238,7 +222,7 @@ impl Options {
             return Err(Failure::usage("--maps needs a network among the metrics, such as alex"));
         }
         let options = pipeline::Options {
-            decoder: Decoder::default().background(self.background.0).max_pixels(self.max_pixels),
+            decoder: self.decode.decoder(),
             preprocess: Preprocess { resize: self.resize, crop: self.crop, tile: self.tile },
             layers: self.layers,
             heat_maps: self.maps.as_ref().map(|folder| self.heat_maps(folder.clone(), map_prefix)),
@@ -257,7 +241,7 @@ impl Options {
     }
 
     fn cache_policy(&self, pattern: PairPattern) -> CachePolicy {
-        match (self.memory, pattern) {
+        match (self.compute.memory, pattern) {
             (Some(memory), PairPattern::AllPairs) => CachePolicy::All(memory / 4),
             (Some(memory), PairPattern::Sparse) => CachePolicy::Repeated(memory / 4),
             (None, PairPattern::AllPairs) => CachePolicy::All(device::free_memory().map_or(1 << 30, |free| free / 4)),
@@ -276,8 +260,8 @@ impl Options {
         if let Some(tile) = self.tile {
             add("--tile", json!(tile.to_string()));
         }
-        add("--background", json!(self.background.to_string()));
-        add("--max-pixels", json!(self.max_pixels));
+        add("--background", json!(self.decode.background.to_string()));
+        add("--max-pixels", json!(self.decode.max_pixels));
         add("--cache-f16", json!(self.cache.f16));
     }
 }

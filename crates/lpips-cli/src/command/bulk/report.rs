@@ -9,9 +9,9 @@ use lpips_bulk::results::UNNAMED_METRIC;
 use lpips_bulk::results::reader::ResultsReader;
 use lpips_bulk::results::schema::Row;
 use lpips_core::Picture;
-use lpips_core::device::{self, DeviceChoice};
-use lpips_core::weights::Finder;
 use lpips_eval::metric::Metric;
+use lpips_terminal::ComputeArgs;
+use lpips_terminal::progress::finder;
 
 use crate::output::{self, Failure, Result};
 
@@ -68,13 +68,8 @@ pub(crate) struct Report {
     #[arg(long)]
     timeline: bool,
 
-    /// Device for heat maps: auto, cpu, cuda, cuda:N or metal.
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    device: DeviceChoice,
-
-    /// Threads on the CPU [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    compute: ComputeArgs,
 }
 
 impl Report {
@@ -117,7 +112,7 @@ impl Report {
     }
 
     fn write(&self, report: &report::Report, metrics: &[String], out: &Path) -> Result {
-        device::start_threads(self.threads.map(usize::from))?;
+        self.compute.start_threads()?;
         let metric = self.heat(metrics)?;
         if metric.is_none() {
             output::note("none of the metrics has heat maps: add --metric alex for them");
@@ -131,9 +126,9 @@ impl Report {
             Some(name) => vec![name],
             None => metrics.iter().map(|name| if name == UNNAMED_METRIC { "alex" } else { name }).collect(),
         };
-        let device = self.device.open()?;
+        let device = self.compute.open_device()?;
         for name in named {
-            let metric = Metric::open(name, &Finder::default(), &device)?;
+            let metric = Metric::open_within(name, &finder(), &device, self.compute.memory)?;
             if metric.lpips().is_some() {
                 return Ok(Some(metric));
             }

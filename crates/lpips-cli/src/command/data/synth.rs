@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use lpips_data::distort::Distortion;
 use lpips_data::synth::{self, Event, Made};
+use lpips_terminal::ThreadArgs;
 use lpips_terminal::progress::ProgressBar;
 
 use crate::command::stop_flag;
@@ -85,9 +86,8 @@ pub(crate) struct Synth {
     #[arg(long, value_name = "OUT.png")]
     preview: Option<PathBuf>,
 
-    /// Number of threads [default: all cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadArgs,
 }
 
 /// Names of the distortions, one line for each family.
@@ -103,7 +103,7 @@ impl Synth {
     pub(crate) fn run(&self) -> Result {
         let distortions =
             if self.distortions.is_empty() { Distortion::all() } else { Distortion::named(&self.distortions)? };
-        lpips_core::device::start_threads(self.threads.map(usize::from))?;
+        self.threads.start()?;
         let synth = synth::Synth {
             from: self.from.clone(),
             train: self.train,
