@@ -12,7 +12,8 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde_json::{Map, Value, json};
 
-use super::{Key, Precision};
+use super::key::Key;
+use super::precision::Precision;
 use crate::error::Result;
 use crate::features::Features;
 

@@ -6,7 +6,7 @@ use candle_core::Device;
 use lpips_models::ops::Level;
 use sha2::{Digest, Sha256};
 
-use super::Precision;
+use super::precision::Precision;
 use crate::error::Result;
 use crate::image::{Picture, Pixels};
 use crate::lpips::Lpips;

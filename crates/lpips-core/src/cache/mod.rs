@@ -38,10 +38,12 @@
 mod entry;
 mod eviction;
 mod key;
+mod precision;
 #[cfg(test)]
 mod tests;
 
 pub use key::{Key, Keyer};
+pub use precision::Precision;
 
 use std::fs::{self, File};
 use std::io;
@@ -58,19 +60,6 @@ use crate::files;
 use crate::lpips::Lpips;
 use entry::{Entry, ReadError, Shape};
 use eviction::Usage;
-
-/// Precision of an entry's numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
-#[non_exhaustive]
-pub enum Precision {
-    /// f32, as computed.
-    #[default]
-    F32,
-    /// f16, in half the space: distances change, by less than 4e-5 on the pictures tried. An entry with a number above
-    /// 65,504, the largest of f16, is stored as f32.
-    F16,
-}
 
 /// Features on disk by key; see the [module](self) for an example.
 #[derive(Debug)]

@@ -155,6 +155,16 @@ impl Decoder {
     }
 }
 
+impl Picture {
+    /// Reads a picture file with the default [`Decoder`].
+    ///
+    /// # Errors
+    /// Those of [`Decoder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Decoder::default().open(path)
+    }
+}
+
 /// Composites RGBA values on a background.
 fn composite<T: Copy>(rgba: &[T], background: [T; 3], mix: impl Fn(T, T, T) -> T) -> Vec<T> {
     let pixels = rgba.as_chunks::<4>().0.iter();

@@ -7,7 +7,6 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use fast_image_resize as fir;
 
-use super::decoder::Decoder;
 use crate::error::{Error, Result, Source};
 use crate::files;
 use crate::range::Range;
@@ -55,14 +54,6 @@ impl fmt::Debug for Picture {
 }
 
 impl Picture {
-    /// Reads a picture file with the default [`Decoder`].
-    ///
-    /// # Errors
-    /// Those of [`Decoder::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Decoder::default().open(path)
-    }
-
     pub(super) fn new(width: usize, height: usize, pixels: Pixels) -> Self {
         Self { width, height, pixels }
     }
