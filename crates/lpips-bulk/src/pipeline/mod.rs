@@ -413,10 +413,11 @@ impl Run {
         emit: &mut dyn FnMut(Row) -> Result<ControlFlow<()>>,
     ) -> Result<Outcome> {
         loop {
-            listed = listed.and_then(Listed::admit);
             while let Ok(message) = self.messages.try_recv() {
                 self.accept(message);
             }
+            // Before a batch is chosen, which would be an incomplete one if no pair were on its way.
+            listed = listed.and_then(Listed::admit);
             let is_stopped = stop.load(Ordering::Relaxed);
             // Before rows are emitted, so that no thread waits for the disk.
             if !is_stopped && let Some(batch) = self.next_batch() {
