@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 pub(super) fn validate(config: &Config) -> Result<()> {
     check_ranges(config)?;
     // Just below 1 it rounds to 1 in f32.
-    Dropout::new(config.model.dropout, 0).map_err(|error| Error::conflict(error.to_string()))?;
+    Dropout::new(config.model.dropout, 0)
+        .map_err(|error| Error::conflict(lpips_core::Error::from(error).to_string()))?;
     check_combinations(config)
 }
 

@@ -9,20 +9,10 @@ use lpips_data::loader::Batch;
 use lpips_models::Activations;
 use lpips_models::ops::{self, sum};
 
-use super::params::lin_name;
-use super::{BatchFeatures, Built, Model, ParamGroup};
+use super::batch::{BatchFeatures, BatchGradients};
+use super::params::{ParamGroup, lin_name};
+use super::{Built, Model};
 use crate::error::Result;
-
-/// The loss of a batch and its gradients.
-#[derive(Debug)]
-pub struct BatchGradients {
-    /// The mean loss over the batch's triplets.
-    pub loss: f64,
-    /// The published trainer's accuracy, in [0, 1]: see [`lpips_core::accuracy`].
-    pub accuracy: f64,
-    /// The gradients of the scaled loss, in f32, by the parameters' names.
-    pub by_name: HashMap<String, Tensor>,
-}
 
 /// The gradients of the taps, absent where the backbone is frozen.
 type TapGradients = Vec<Option<Tensor>>;

@@ -1,6 +1,7 @@
 //! The trained model: a backbone, lin heads and the network of the loss.
 
 mod backward;
+mod batch;
 mod params;
 
 use std::borrow::Cow;
@@ -8,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::VarBuilder;
-use lpips_core::training::PairIndex;
 use lpips_core::weights::Finder;
 use lpips_core::{Loss, LossKind, Lpips, Network, Version};
 use lpips_data::loader::Batch;
@@ -18,7 +18,7 @@ use self::params::Params;
 use crate::config::{Clamp, Config, Phase};
 use crate::error::Result;
 
-pub use backward::BatchGradients;
+pub use batch::{BatchFeatures, BatchGradients};
 pub use params::ParamGroup;
 
 /// The metric under training: parameters by name, distances, losses and gradients.
@@ -63,15 +63,6 @@ pub struct Model {
 struct Built {
     lpips: Lpips,
     loss: Loss,
-}
-
-/// The backbone's taps of a batch of triplets, and which pictures are compared.
-#[derive(Debug)]
-pub struct BatchFeatures {
-    /// One tensor for each tap, (3 N, H, W, C): N references, N p0, N p1.
-    pub taps: Vec<Tensor>,
-    /// The pairs (reference, p0) of the N triplets, then the pairs (reference, p1).
-    pub pairs: PairIndex,
 }
 
 impl Model {

@@ -5,7 +5,7 @@ use std::path::Path;
 use lpips_data::files;
 use lpips_eval::svg_chart::{self, Labels, Line, LineStyle};
 
-use super::{StepRecord, Validation};
+use super::log::{StepRecord, Validation};
 use crate::error::Result;
 
 /// Draws `loss.svg`, `accuracy.svg` and `lins.svg` into a folder. `lins` are the lin heads' weights by layer.

@@ -16,8 +16,9 @@ use lpips_data::loader::Batching;
 use lpips_data::{Dataset, Outcome, files};
 
 use self::feature_source::FeatureSource;
-use self::step::StepOutcome;
+use self::step::{Step, StepOutcome};
 use self::triplet_cache::TripletCache;
+use self::validation::validate;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::model::{Model, ParamGroup};
@@ -213,7 +214,17 @@ impl Trainer {
             }
             let count = self.config.optimizer.accumulate.min(total - self.position.batch);
             let within = self.position.batch as f64 / total as f64;
-            let outcome = self.step(&mut loader.by_ref().take(count), epoch, within)?;
+            let step = Step {
+                config: &self.config,
+                model: &mut self.model,
+                adam: &mut self.adam,
+                scaler: &mut self.scaler,
+                features: &mut self.features,
+                number: self.position.step,
+                epoch,
+                within,
+            };
+            let outcome = step.take(&mut loader.by_ref().take(count))?;
             if let StepOutcome::Diverged { reason, triplets } = outcome {
                 return Err(self.diverged(folder, reason, &triplets));
             }
@@ -263,7 +274,7 @@ impl Trainer {
     ) -> Result<Outcome> {
         let mut is_best = false;
         if let Some(val) = self.val.clone() {
-            let Some(record) = self.validate(&val, stop)? else { return Ok(Outcome::Stopped) };
+            let Some(record) = self.score(&val, stop)? else { return Ok(Outcome::Stopped) };
             folder.validation(&record)?;
             report(&Event::Scored(&record));
             is_best = self.position.epoch > 0 && self.position.best.is_none_or(|best| record.score > best);
@@ -282,6 +293,15 @@ impl Trainer {
             folder.checkpoints.tidy(self.config.run.keep)?;
         }
         Ok(Outcome::Complete)
+    }
+
+    /// The 2AFC score of a dataset with the present parameters, over all triplets and by folder. `None` where `stop` was
+    /// set before the end.
+    ///
+    /// # Errors
+    /// A picture that can't be read.
+    pub fn score(&self, dataset: &Arc<Dataset>, stop: &AtomicBool) -> Result<Option<Validation>> {
+        validate(&self.model, &self.batching, dataset, &self.position, stop)
     }
 
     /// Writes the state to each of these files, after the logs that lead to it.

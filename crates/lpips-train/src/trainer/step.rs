@@ -9,11 +9,11 @@ use lpips_data::loader::Batch;
 use lpips_data::rng::{Rng, Stream};
 use lpips_models::ops::sum;
 
-use super::Trainer;
-use crate::config::Amp;
+use super::feature_source::FeatureSource;
+use crate::config::{Amp, Config};
 use crate::error::Result;
 use crate::model::{BatchGradients, Model};
-use crate::optimiser::square_sum;
+use crate::optimiser::{Adam, LossScaler, square_sum};
 use crate::run_folder::{SkipReason, StepRecord};
 
 /// The result of a step.
@@ -70,19 +70,31 @@ impl Accumulated {
     }
 }
 
-impl Trainer {
-    /// Takes one step over `batches`, as over one batch of all their triplets, in epoch `epoch` (from 0), of which the
-    /// part `within`, in [0, 1), has passed.
+/// One step of a training, and the parts of the training that it reads and changes.
+pub(super) struct Step<'a> {
+    pub(super) config: &'a Config,
+    pub(super) model: &'a mut Model,
+    pub(super) adam: &'a mut Adam,
+    pub(super) scaler: &'a mut LossScaler,
+    pub(super) features: &'a mut FeatureSource,
+    /// The number of steps before this one.
+    pub(super) number: u64,
+    /// The epoch, from 0.
+    pub(super) epoch: usize,
+    /// The part of the epoch that has passed, in [0, 1).
+    pub(super) within: f64,
+}
+
+impl Step<'_> {
+    /// Takes the step over `batches`, as over one batch of all their triplets.
     ///
     /// # Errors
-    /// A picture or a cache that can't be read, and errors of candle.
-    pub(super) fn step(
-        &mut self,
+    /// A picture or a cache that can't be read, and errors of candle's operators.
+    pub(super) fn take(
+        mut self,
         batches: &mut dyn Iterator<Item = lpips_data::Result<Option<Batch>>>,
-        epoch: usize,
-        within: f64,
     ) -> Result<StepOutcome> {
-        let step = self.position.step;
+        let (step, epoch) = (self.number, self.epoch);
         let mut sums = Accumulated::default();
         for (i, batch) in batches.filter_map(Result::transpose).enumerate() {
             let batch = batch?;
@@ -95,7 +107,7 @@ impl Trainer {
         }
         let (loss, accuracy) = (sums.loss / count, sums.accuracy / count);
         let unscale = 1.0 / (count * self.scaler.scale);
-        let grad_norm = sums.norm(&self.model)? * unscale;
+        let grad_norm = sums.norm(self.model)? * unscale;
         if !loss.is_finite() {
             // A lower scale would not help: the loss itself is not scaled.
             let hint = match self.config.run.amp {
@@ -114,7 +126,7 @@ impl Trainer {
         }
         let limit = self.config.optimizer.clip_norm;
         let clip = if limit > 0.0 && grad_norm > limit { limit / grad_norm } else { 1.0 };
-        let lr = self.config.optimizer.lr * self.config.schedule().factor(step, epoch, within);
+        let lr = self.config.optimizer.lr * self.config.schedule().factor(step, epoch, self.within);
         self.adam.set_learning_rate(lr);
         self.adam.step_with(|name, _| sums.gradients.get(name).cloned(), unscale * clip)?;
         self.model.clamp()?;
@@ -132,7 +144,7 @@ impl Trainer {
         if self.model.trains_backbone() {
             return self.model.learn(batch, dropout, scale);
         }
-        let features = self.features.features(&self.model, batch)?;
+        let features = self.features.features(self.model, batch)?;
         self.model.learn_head(batch, features, dropout, scale)
     }
 }
