@@ -69,7 +69,7 @@ impl Lpips {
 
     /// Loads a metric of a configuration from the weights of `vb`: convolutions under torchvision's names
     /// (`features.0.weight`), in `vb`'s type and on its device, and lin heads (`lin0.weight`, (1, C, 1, 1)) in f32.
-    /// Variables stay variables.
+    /// Variables stay variables; a `VarBuilder` of a `VarMap` creates those that the map does not hold, as candle's do.
     ///
     /// See [`Config`] for an example.
     ///

@@ -91,19 +91,10 @@ impl<'a> Images<'a> {
     /// # Errors
     /// A tensor that is not a batch of RGB pictures.
     pub(crate) fn size(&self) -> Result<Size> {
-        let tensor = match self.source {
-            Source::Tensor(tensor, _) => tensor,
+        match self.source {
+            Source::Tensor(tensor, _) => tensor_size(tensor),
             #[cfg(feature = "image")]
-            Source::Picture(picture) => return Ok(picture.size()),
-        };
-        match *tensor.dims() {
-            [n, 3, height, width] if n > 0 => Ok(Size { width, height }),
-            [_, channels, _, _] if channels != 3 => Err(Error::Channels { given: channels }),
-            _ => Err(Error::Shape {
-                given: tensor.dims().to_vec(),
-                what: "no batch of pictures",
-                expected: "(N, 3, H, W)",
-            }),
+            Source::Picture(picture) => Ok(picture.size()),
         }
     }
 
@@ -155,14 +146,21 @@ impl<'a> Images<'a> {
     }
 
     /// Red, green and blue bytes of some rows side by side, of a decoded picture of 8 bits.
+    #[cfg(feature = "image")]
     fn interleaved(&self, (from, rows): (usize, usize)) -> Option<&'a [u8]> {
-        match self.source {
-            Source::Tensor(..) => None,
-            #[cfg(feature = "image")]
-            Source::Picture(picture) => {
-                let width = picture.width();
-                Some(&picture.bytes_of_eight()?[3 * width * from..3 * width * (from + rows)])
-            }
+        let Source::Picture(picture) = self.source else { return None };
+        let width = picture.width();
+        Some(&picture.bytes_of_eight()?[3 * width * from..3 * width * (from + rows)])
+    }
+}
+
+/// Size of a batch of pictures.
+fn tensor_size(tensor: &Tensor) -> Result<Size> {
+    match *tensor.dims() {
+        [n, 3, height, width] if n > 0 => Ok(Size { width, height }),
+        [_, channels, _, _] if channels != 3 => Err(Error::Channels { given: channels }),
+        _ => {
+            Err(Error::Shape { given: tensor.dims().to_vec(), what: "no batch of pictures", expected: "(N, 3, H, W)" })
         }
     }
 }
@@ -182,16 +180,23 @@ pub(crate) fn channels_last(
     version: Version,
     device: &Device,
 ) -> Result<Tensor> {
-    let size = batches.first().ok_or(Error::NoPictures)?.size()?;
-    if let Some(bytes) = batches.iter().map(|images| images.interleaved(rows)).collect::<Option<Vec<_>>>() {
-        return Ok(input::from_bytes(&bytes, (rows.1, size.width), affine(Range::Bytes, version), device)?);
+    #[cfg(feature = "image")]
+    if batches.iter().any(|images| matches!(images.source, Source::Picture(_))) {
+        return with_pictures(batches, rows, version, device);
     }
-    let is_tensor = |images: &Images<'_>| matches!(images.source, Source::Tensor(..));
-    if batches.len() <= 3 && batches.iter().all(is_tensor) {
-        return from_tensors(batches, rows, version, device);
+    from_tensors(batches, rows, version, device)
+}
+
+/// [`channels_last`] of batches with decoded pictures among them.
+#[cfg(feature = "image")]
+fn with_pictures(batches: &[Images<'_>], rows: (usize, usize), version: Version, device: &Device) -> Result<Tensor> {
+    let width = batches.first().ok_or(Error::NoPictures)?.size()?.width;
+    let affine = affine(Range::Bytes, version);
+    if let Some(bytes) = batches.iter().map(|images| images.interleaved(rows)).collect::<Option<Vec<_>>>() {
+        return Ok(input::from_bytes(&bytes, (rows.1, width), affine, device)?);
     }
     let parts = batches.iter().map(|images| match images.interleaved(rows) {
-        Some(bytes) => Ok(input::from_bytes(&[bytes], (rows.1, size.width), affine(Range::Bytes, version), device)?),
+        Some(bytes) => Ok(input::from_bytes(&[bytes], (rows.1, width), affine, device)?),
         None => from_tensors(&[*images], rows, version, device),
     });
     Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
