@@ -26,7 +26,7 @@ pub enum Origin {
     HubCache(PathBuf),
     /// A download from the Hugging Face hub, now in its cache.
     Download(PathBuf),
-    /// Random numbers from a seed; see [`Weights::random`].
+    /// Random numbers from a seed; see [`Weights::random`](super::Weights::random).
     Random(u64),
 }
 
