@@ -118,3 +118,73 @@ fn read_json(list: &Path, stream: impl BufRead, names: &Names, mut add: impl FnM
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sets::{Dataset, Pairs};
+
+    fn read<const N: usize>(name: &str, content: &str) -> Result<(JudgmentSet<N>, Vec<String>)> {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join(name);
+        std::fs::write(&list, content).unwrap();
+        let (mut set, mut problems) = (JudgmentSet::default(), Vec::new());
+        scan(&list, &mut set, &mut problems)?;
+        Ok((set, problems.into_iter().map(|problem: Problem| problem.reason).collect()))
+    }
+
+    fn names<const N: usize>(set: &JudgmentSet<N>) -> Vec<Vec<String>> {
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        let files = |item: &Item<N>| match &item.source {
+            Source::Files(files) => files.iter().map(name).collect(),
+            Source::Sample { .. } => Vec::new(),
+        };
+        set.items.iter().map(files).collect()
+    }
+
+    #[test]
+    fn csv_list_columns_go_by_name_in_any_order() {
+        let text = "\u{feff}judge, P1 ,ref,p0,note\n0.25,b.png,r.png,\"a,1.png\",x\n";
+        let (set, problems): (Dataset, _) = read("list.csv", text).unwrap();
+        assert_eq!((names(&set), problems.len()), (vec![vec!["r.png".into(), "a,1.png".into(), "b.png".into()]], 0));
+        assert!((set.items[0].judge - 0.25).abs() < 1e-9);
+    }
+
+    #[test]
+    fn csv_list_without_names_is_in_the_usual_order_and_bad_lines_are_problems() {
+        let text = "a.png,b.png,1\n\na.png,b.png\nc.png,d.png,1.5\ne.png,f.png,many\ng.png,h.png,0\n";
+        let (set, problems): (Pairs, _) = read("list.CSV", text).unwrap();
+        assert_eq!(names(&set), [["a.png", "b.png"], ["g.png", "h.png"]]);
+        assert_eq!(
+            problems,
+            [
+                "line 3: expected p0, p1 and same",
+                "line 4: the judgment is 1.5: expected a fraction of people, from 0 to 1",
+                "line 5: the judgment 'many' is no number",
+            ]
+        );
+    }
+
+    #[test]
+    fn csv_list_lacking_a_column_is_an_error() {
+        let error = read::<3>("list.csv", "ref,p0,p1\nr,a,b\n").unwrap_err().to_string();
+        assert!(error.ends_with("list.csv: lacks the column judge: expected ref, p0, p1 and judge"), "{error}");
+    }
+
+    #[test]
+    fn json_list_reads_numbers_and_texts_and_names_bad_lines() {
+        let text = "{\"p0\":\"a.png\",\"p1\":\"b.png\",\"same\":0.5}\n\n{\"p0\":\"a.png\"}\nnonsense\n";
+        let (set, problems): (Pairs, _) = read("list.jsonl", text).unwrap();
+        assert_eq!(names(&set), [["a.png", "b.png"]]);
+        assert!(
+            problems[0] == "line 3: lacks p1: expected p0, p1 and same"
+                && problems[1].starts_with("line 4: is no JSON")
+        );
+    }
+
+    #[test]
+    fn list_of_another_extension_is_refused() {
+        let error = read::<3>("list.txt", "").unwrap_err().to_string();
+        assert!(error.contains("expected a .csv or .jsonl with ref, p0, p1 and judge"), "{error}");
+    }
+}
