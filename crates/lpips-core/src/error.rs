@@ -20,7 +20,7 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 /// use lpips_core::{Error, Version};
 ///
 /// let error = "0.7".parse::<Version>().unwrap_err();
-/// assert!(matches!(&error, Error::UnknownVersion { given } if given == "0.7"));
+/// assert!(matches!(&error, Error::UnknownVersion { given, .. } if given == "0.7"));
 /// assert!(error.is_usage());
 /// assert_eq!(error.to_string(), "unknown version '0.7': choose 0.1 or 0.0");
 /// ```
