@@ -9,4 +9,4 @@ pub use picture::Picture;
 pub(crate) use picture::Pixels;
 
 /// Extensions of the picture files that [`Decoder`] reads, in lower case.
-pub const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "bmp", "webp", "tif", "tiff", "gif"];
+pub const EXTENSIONS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"];
