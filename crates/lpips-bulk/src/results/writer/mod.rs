@@ -55,9 +55,9 @@ const BUFFER: usize = 1 << 16;
 pub struct ResultsWriter(Target);
 
 enum Target {
-    Appended(AppendedFile),
+    Appended(Box<AppendedFile>),
     Whole(Box<WholeFile>),
-    Stream(RowEncoder<Box<dyn Write + Send>>),
+    Stream(Box<RowEncoder<Box<dyn Write + Send>>>),
 }
 
 /// A file that gets its name when it is complete.
@@ -86,7 +86,7 @@ impl ResultsWriter {
         let journal = AppendedFile::lock(path)?;
         // Another run may have written it before the lock.
         check_free(path, run.format, overwrite)?;
-        Ok(Self(Target::Appended(AppendedFile::begin(journal, run)?)))
+        Ok(Self(Target::Appended(Box::new(AppendedFile::begin(journal, run)?))))
     }
 
     /// Begins a file of any format that appears under its name when it is finished.
@@ -110,7 +110,8 @@ impl ResultsWriter {
         if format == Format::Parquet {
             return Err(Error::choice("Parquet can't be written to standard output: name a file with --out"));
         }
-        Ok(Self(Target::Stream(RowEncoder::new(format, columns, to).map_err(stream_error)?)))
+        let encoder = RowEncoder::new(format, columns, to).map_err(stream_error)?;
+        Ok(Self(Target::Stream(Box::new(encoder))))
     }
 
     /// Resumes a file after its last whole row, and gives its rows so far; begins it where it is missing or empty. A
@@ -129,7 +130,7 @@ impl ResultsWriter {
         }
         check_plain(path)?;
         let (appended, existing) = AppendedFile::resume(AppendedFile::lock(path)?, run)?;
-        Ok((Self(Target::Appended(appended)), existing))
+        Ok((Self(Target::Appended(Box::new(appended))), existing))
     }
 
     /// Adds a row.
