@@ -126,7 +126,7 @@ pub enum Emit {
     Skip,
 }
 
-/// The end of a run.
+/// Outcome of a run: statistics, failures, rows above the limit.
 #[derive(Debug)]
 pub struct RunSummary {
     /// Whether it was stopped before all pairs were measured. A strict run that ends with a failed row was not stopped.

@@ -73,7 +73,7 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
 /// several would differ from run to run.
 ///
 /// # Errors
-/// Those of [`write`].
+/// Those of [`write()`].
 pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>, (key, value): (&str, String)) -> Result<()> {
     let tensors = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), tensor.to_device(&Device::Cpu)?)));
     let tensors = tensors.collect::<candle_core::Result<Vec<_>>>()?;

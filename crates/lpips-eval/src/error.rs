@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lpips_core::Size;
 
-/// This crate's result.
+/// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Errors of metrics, scores, statistics and files of results.

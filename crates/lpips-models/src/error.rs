@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-/// This crate's result.
+/// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of a network, an operator or a weights file.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// This crate's result.
+/// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Errors of settings, weights, checkpoints and training steps.

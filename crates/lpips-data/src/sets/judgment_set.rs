@@ -39,7 +39,7 @@ pub type Dataset = JudgmentSet<3>;
 /// Pairs (JND), for scoring.
 pub type Pairs = JudgmentSet<2>;
 
-/// Half of BAPPS that a root stands for.
+/// Training or validation half of BAPPS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// `2afc/train`.

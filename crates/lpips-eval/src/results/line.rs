@@ -9,7 +9,7 @@ use super::Record;
 use crate::metric::Distances;
 use crate::{Error, Result};
 
-/// A sample and a metric.
+/// One line of a details file: the distance or distances of one sample by one metric.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) dataset: String,

@@ -41,7 +41,7 @@ impl FromStr for ColourMatrix {
     }
 }
 
-/// The values of black and white.
+/// Limited (16 to 235) or full (0 to 255) range of luma and chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColourRange {
     /// Luma from 16 to 235 and chroma from 16 to 240 of 8 bits, as in television.

@@ -9,7 +9,7 @@ use crate::video::align::align;
 use crate::video::frames::{Frames, Source};
 use crate::video::options::Options;
 
-/// The end of a comparison of two videos.
+/// Why a comparison of two videos ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VideoEnd {

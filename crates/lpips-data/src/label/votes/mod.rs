@@ -21,7 +21,7 @@ const LOCK: &str = ".votes.lock";
 /// Largest length of a voter's name in characters, and of a vote's id in bytes.
 const LONGEST: usize = 64;
 
-/// Vote as cast.
+/// One vote: voter, question, choice and time taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ballot {
     /// Identifies the vote: a repeated one counts once.
