@@ -37,7 +37,7 @@ pub fn line(text: &str) -> Result {
 /// Prints each row as a line of JSON on standard output.
 ///
 /// # Errors
-/// See [`line`].
+/// See [`line()`].
 pub fn json(rows: &[impl Serialize]) -> Result {
     let text = |row| serde_json::to_string(row).map_err(|error| Failure::work(error.to_string()));
     rows.iter().try_for_each(|row| line(&text(row)?))
