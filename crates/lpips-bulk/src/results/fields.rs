@@ -15,7 +15,7 @@ pub(super) const ALIASES: [(&str, &str); 3] = [("ref", "reference"), ("p0", "can
 /// The kind of file that a row comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A file written by this crate: complete, with finite numbers.
+    /// A file written by this crate: complete.
     Own,
     /// A file that may come from another program, in which the row has this place, counted from 0. It may lack the
     /// index; layers and tiles are not read.
@@ -56,7 +56,7 @@ impl Fields {
             Some(error) => Err(error),
             None => Ok((0..columns.metrics.len()).map(|at| self.result(at, columns)).collect::<Result<_, _>>()?),
         };
-        if origin == Origin::Own && !outcome.iter().flatten().all(is_finite) {
+        if !outcome.iter().flatten().all(is_finite) {
             return Err("has a distance that is no finite number".to_string());
         }
         Ok(Row {

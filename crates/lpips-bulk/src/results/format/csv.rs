@@ -168,13 +168,21 @@ impl CsvLayout {
             let text = || String::from_utf8_lossy(cell).into_owned();
             let number = || {
                 let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok());
-                let number = number.filter(|number| origin != Origin::Own || number.is_finite());
+                let number = number.filter(|number| number.is_finite());
                 number.ok_or_else(|| format!("has '{}' in the column {head}, which is no number", text()))
             };
             match *column {
                 Column::Index => {
                     let whole = std::str::from_utf8(cell).ok().and_then(|text| text.parse().ok());
-                    fields.index = Some(whole.map_or_else(|| number().map(|number| number as u64), Ok)?);
+                    let whole = match whole {
+                        Some(whole) => whole,
+                        // As programs write it that know floating-point numbers only.
+                        None => number().and_then(|number| match number {
+                            0.0.. => Ok(number as u64),
+                            _ => Err(format!("has '{}' in the column {head}, which is no index", text())),
+                        })?,
+                    };
+                    fields.index = Some(whole);
                 }
                 Column::Reference => fields.reference = names::from_bytes(cell),
                 Column::Candidate => fields.candidate = names::from_bytes(cell),

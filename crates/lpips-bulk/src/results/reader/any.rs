@@ -235,6 +235,9 @@ mod tests {
         for (name, text, expected) in [
             ("r.csv", "a,b\n1,2\n", "r.csv:1: the first line does not name the columns reference and candidate"),
             ("r.csv", "reference,candidate,alex\na,b,1\na,b,x\n", "r.csv:3: has 'x' in the column alex"),
+            ("r.csv", "reference,candidate,alex\na,b,nan\nc,d,1\n", "r.csv:2: has 'nan' in the column alex"),
+            ("r.csv", "reference,candidate,alex\na,b,1\nc,d,inf\n", "r.csv:3: has 'inf' in the column alex"),
+            ("r.csv", "index,reference,candidate,alex\n-1,a,b,1\n", "r.csv:2: has '-1' in the column index"),
             ("r.jsonl", "{\"reference\":\"a\",\"candidate\":\"b\"}\n", "r.jsonl:1: lacks its distance"),
             ("r.jsonl", "\n{\"reference\":\"a\"}\n", "r.jsonl:2: is no row of results: missing field `candidate`"),
             ("r.json", "[\n{\"reference\":1}]", "r.json:2: is no array of results"),
