@@ -161,6 +161,8 @@ impl Journal {
         }
         let ended = self.file.seek(SeekFrom::End(0)).and_then(|end| self.file.write_all(b"\n").map(|()| end + 1));
         self.len = ended.map_err(|error| write_error(&self.path, &error))?;
+        // The line was there before: a failing sync must not cut it off.
+        self.synced = self.len;
         self.is_torn = false;
         Ok(())
     }
