@@ -225,7 +225,7 @@ impl RunPlan {
             (Some(writer), _) => writer.finish_incomplete()?,
             (None, _) => {}
         }
-        let is_stopped = ended? == Outcome::Stopped && !(self.strict && failures > 0);
+        let is_stopped = ended? == Outcome::Stopped && !(self.strict && new_failures > 0);
         if count == 0 && self.shard.shards() == 1 && !is_stopped {
             return Err(Error::NoPairs.into());
         }
