@@ -75,8 +75,8 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "D", requires = "map", value_parser = super::positive)]
     map_max: Option<f32>,
 
-    /// Resize pictures first, bilinear as by Pillow: each candidate to the reference's size, or with --resize=256x192
-    /// all to this size (width first).
+    /// Resize pictures first, bilinear as by Pillow: each candidate to the reference's size (--resize or
+    /// --resize=reference), or all to one size (--resize=256x192, width first).
     #[arg(long, value_name = "SIZE", num_args = 0..=1, require_equals = true, default_missing_value = "reference")]
     resize: Option<Resize>,
 
@@ -97,6 +97,8 @@ pub(crate) struct Compare {
 
 /// Bytes of the features that are cached if no memory is given.
 const CACHED_BYTES: usize = 256 << 20;
+/// The part of a given memory that cached features may take: one in so many bytes.
+const CACHED_SHARE: usize = 4;
 
 impl Compare {
     pub(crate) fn run(&self) -> Result {
@@ -146,7 +148,9 @@ impl Compare {
                 top: self.map_max,
                 over_reference: self.map_over,
             }),
-            cache_policy: CachePolicy::Repeated(self.compute.memory.map_or(CACHED_BYTES, |memory| memory / 4)),
+            cache_policy: CachePolicy::Repeated(
+                self.compute.memory.map_or(CACHED_BYTES, |memory| memory / CACHED_SHARE),
+            ),
             feature_cache: None,
         }
     }
@@ -185,7 +189,8 @@ impl Compare {
             builder = builder.weights(file);
         }
         if let Some(bytes) = self.compute.memory {
-            builder = builder.memory(bytes);
+            // The rest is for cached features.
+            builder = builder.memory(bytes - bytes / CACHED_SHARE);
         }
         Ok(builder.build()?)
     }
@@ -262,7 +267,8 @@ impl<'a> Printer<'a> {
     fn row(&mut self, row: Row) -> Result {
         if let Err(reason) = &row.outcome {
             self.has_failures = true;
-            if *reason != self.failure {
+            let concerns_all = reason.starts_with(&self.arguments.reference.display().to_string());
+            if !concerns_all || *reason != self.failure {
                 output::error(reason);
                 self.failure.clone_from(reason);
             }
