@@ -174,7 +174,12 @@ const FULL: &str = "error: map.png: can't be written: it would be larger than fi
 const JUDGMENTS: &[Case] = &[
     Case("Pairs where triplets are expected", "eval 2afc --data pairs", 1, &["holds no triplets", "pairs of jnd"]),
     Case("Triplets where pairs are expected", "eval jnd --data set", 1, &["holds no pairs", "triplets of 2afc"]),
-    Case("A judgment that is missing", "eval 2afc --data unjudged", 1, &["1.png", "no twin in judge", "--skip-broken"]),
+    Case(
+        "A judgment that is missing",
+        "eval 2afc --data unjudged",
+        1,
+        &["1.png", "no file of the same name in judge", "--skip-broken"],
+    ),
     Case("A judgment that is no number", "eval 2afc --data notanumber", 1, &["1.npy", "NaN", "from 0 to 1"]),
     Case("A list without judgments", "eval 2afc --data list.csv", 1, &["list.csv", "column judge"]),
     Case("A metric that does not exist", "eval 2afc --data set --metric alexx", 2, &["'alexx'", "did you mean alex?"]),
@@ -333,7 +338,7 @@ fn every_wrong_input_gets_a_sentence_and_an_exit_code() {
     let sandbox = files();
     let mut page = String::from(
         "# What goes wrong, and what is said\n\nEvery wrong input here was tried through the binary; this page is written by \
-         the test that does so\n(`LPIPS_BLESS=1 cargo test -p lpips-cli --test errors`).\n\nExit codes: 0 fine; 1 a picture, a \
+         the test that does so\n(`LPIPS_BLESS=1 cargo test -p lpips-cli --test errors`).\n\nExit codes: 0 success; 1 a picture, a \
          weight or a file failed (the other pictures are still compared); 2 wrong usage.\n",
     );
     let mut count = 0;

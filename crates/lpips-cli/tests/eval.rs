@@ -471,7 +471,9 @@ fn data_check_and_stats_describe_a_set() {
     let output = run(&sandbox, &["data", "check", "set", "nowhere"]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1));
-    for expected in ["p1/000003.png: ", "000002.png: has no twin in p0", "nowhere: there is no such file"] {
+    for expected in
+        ["p1/000003.png: ", "000002.png: has no file of the same name in p0", "nowhere: there is no such file"]
+    {
         assert!(text.contains(expected), "{text}");
     }
     assert!(stderr(&output).contains("3 files can't be used"));
@@ -501,7 +503,7 @@ fn eval_wrong_inputs_are_refused_in_a_sentence() {
     sandbox.write("weights.safetensors", b"not weights");
     check(&["2afc", "--data", "set", "--metric", "weights.safetensors"], "name that too, as in vgg=");
     std::fs::rename(sandbox.path(leaf("judge/000001.npy")), sandbox.path("kept.npy")).unwrap();
-    check(&["2afc", "--data", "set"], "has no twin in judge");
+    check(&["2afc", "--data", "set"], "has no file of the same name in judge");
     let text = succeeded(&sandbox, &["eval", "2afc", "--data", "set", "--skip-broken", "--json"]);
     assert_eq!(rows(&text)[0]["n"], 2);
     sandbox.write(&leaf("judge/000001.npy"), npy::of_number(f32::NAN));

@@ -291,7 +291,7 @@ fn label_refuses_second_process_and_unusable_folders() {
     assert!(code == Some(1) && text.contains("nowhere: there is no such file or folder"), "{text}");
     sandbox.write("set/one/p0/1.png", "no picture");
     let (code, text) = refused(&sandbox, &["set"]);
-    assert!(code == Some(1) && text.contains("set/one/p0/1.png: ") && text.contains("mend them"), "{text}");
+    assert!(code == Some(1) && text.contains("set/one/p0/1.png: ") && text.contains("fix them"), "{text}");
     set(&sandbox, "set/one", &TRIPLET, 2);
     sandbox.write("set/one/judge/1.npy", "from elsewhere");
     let (code, text) = refused(&sandbox, &["set"]);

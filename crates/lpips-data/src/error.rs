@@ -235,10 +235,10 @@ mod tests {
     #[test]
     fn broken_files_error_shows_five_and_counts_the_rest() {
         let problem = |at: usize| Problem { path: format!("{at}.png").into(), reason: "is empty".to_string() };
-        let error = Error::BrokenFiles { problems: (0..7).map(problem).collect(), advice: "mend them" };
+        let error = Error::BrokenFiles { problems: (0..7).map(problem).collect(), advice: "fix them" };
         let text = error.to_string();
         assert!(
-            text.starts_with("0.png: is empty; 1.png: ") && text.ends_with("4.png: is empty; and 2 more: mend them")
+            text.starts_with("0.png: is empty; 1.png: ") && text.ends_with("4.png: is empty; and 2 more: fix them")
         );
     }
 }

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use lpips_terminal::{Verbosity, exit_code};
 
-/// Trains LPIPS on people's judgments of which of two pictures is the more similar to a third (2AFC).
+/// Train LPIPS on people's judgments of which of two pictures is more similar to a third (2AFC).
 ///
 /// Without --data it trains on a small built-in set of samples, to show how it works.
 #[derive(Debug, Parser)]

@@ -270,7 +270,7 @@ fn wrong_inputs_are_refused_in_one_sentence() {
     says(&small(&data, &out, &["--init", text(&data.join("judge/000000.npy"))]), &["000000.npy"]);
     let missing = bapps(&at("missing"), 3, 64);
     std::fs::remove_file(missing.join("judge/000001.npy")).unwrap();
-    says(&small(&missing, &out, &[]), &["000001.png", "has no twin in judge", "--skip-broken"]);
+    says(&small(&missing, &out, &[]), &["000001.png", "has no file of the same name in judge", "--skip-broken"]);
     let three = bapps(&at("three"), 3, 64);
     support::npy(&three.join("judge/000002.npy"), 3.0);
     says(&small(&three, &out, &[]), &["000002.npy", "the judgment is 3"]);

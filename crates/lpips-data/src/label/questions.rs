@@ -121,7 +121,7 @@ impl Questions {
         if !problems.is_empty() {
             problems.sort();
             problems.dedup();
-            return Err(Error::BrokenFiles { problems, advice: "mend them, or move them away" });
+            return Err(Error::BrokenFiles { problems, advice: "fix them, or move them away" });
         }
         Ok(Self { root: root.to_path_buf(), task, list })
     }
@@ -226,7 +226,8 @@ fn leaf(root: &Path, folder: &Path, task: Task, list: &mut Vec<Question>, proble
         if found.len() < parts.len() {
             let missing = parts.iter().zip(&columns).filter(|(_, column)| !column.contains_key(name));
             let missing: Vec<&str> = missing.map(|(part, _)| *part).collect();
-            problems.push(Problem { path, reason: format!("has no twin in {}", missing.join(" and ")) });
+            problems
+                .push(Problem { path, reason: format!("has no file of the same name in {}", missing.join(" and ")) });
             continue;
         }
         let (Some(name), Some(below)) = (name.to_str(), &below) else {
@@ -304,7 +305,9 @@ pub(super) mod tests {
         std::fs::remove_file(root.path().join("p1/b.png")).unwrap();
         lpips_core::Picture::from_rgb8(2, 1, vec![0; 6]).unwrap().save_png(root.path().join("p1/c.png")).unwrap();
         let message = refused(None);
-        for part in ["p0/a.png: ", "ref/b.png: has no twin in p1", "p1/c.png: is 2x1 pixels", "mend them"] {
+        for part in
+            ["p0/a.png: ", "ref/b.png: has no file of the same name in p1", "p1/c.png: is 2x1 pixels", "fix them"]
+        {
             assert!(message.contains(part), "{part}: {message}");
         }
         std::fs::remove_dir_all(root.path().join("p0")).unwrap();

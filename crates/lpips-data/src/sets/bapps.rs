@@ -103,7 +103,7 @@ fn leaf_folder<const N: usize>(folder: &Path, dataset: &mut JudgmentSet<N>, prob
         let missing: Vec<&str> =
             columns.iter().zip(&found).filter(|(_, path)| path.is_none()).map(|((part, _), _)| *part).collect();
         if let Some(path) = found.into_iter().flatten().next() {
-            let reason = format!("has no twin in {}", missing.join(" and "));
+            let reason = format!("has no file of the same name in {}", missing.join(" and "));
             problems.push(Problem { path: path.clone(), reason });
         }
     }

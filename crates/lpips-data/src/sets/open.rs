@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::problem::Problem;
 
 /// Advice that ends the message about unusable files.
-const ADVICE: &str = "mend them, or leave them out with --skip-broken (`lpips data check` names every one)";
+const ADVICE: &str = "fix them, or leave them out with --skip-broken (`lpips data check` names every one)";
 
 impl<const N: usize> JudgmentSet<N> {
     /// Reads several roots, in the order given, and returns the usable items and the problems of the others.

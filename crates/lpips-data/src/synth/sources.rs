@@ -169,7 +169,7 @@ fn report(broken: Vec<Problem>, skip: bool, progress: &(dyn Fn(Event) + Sync)) -
         }
         return Ok(());
     }
-    let advice = "mend them, or leave them out with --skip-broken";
+    let advice = "fix them, or leave them out with --skip-broken";
     if broken.is_empty() { Ok(()) } else { Err(Error::BrokenFiles { problems: broken, advice }) }
 }
 

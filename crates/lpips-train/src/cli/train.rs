@@ -205,7 +205,7 @@ fn print_plan(trainer: &Trainer, config: &Config) {
     let (position, steps) = (trainer.position(), trainer.total_steps());
     let taken = match position.step {
         0 => String::new(),
-        taken => format!(", of which {taken} are taken"),
+        taken => format!(", of which {taken} are done"),
     };
     plain(&format!(
         "training {} in the phase {} on {triplets} triplets: {} epochs, {steps} steps{taken}",
@@ -272,7 +272,7 @@ fn print_summary(folder: &RunFolder, trainer: &Trainer) -> Result {
     if let (Some(first), Some(last)) = (scores.first(), scores.last()) {
         let (first, last, ceiling) = (first.score, last.score, last.ceiling);
         let ceiling =
-            if ceiling < 1.0 { format!("; {ceiling:.4} is the most, as judgments differ") } else { String::new() };
+            if ceiling < 1.0 { format!("; {ceiling:.4} is the ceiling, as people disagree") } else { String::new() };
         line(&format!("2AFC on the held-out triplets: {first:.4} at first, {last:.4} now{ceiling}"))?;
     }
     let model = folder.path().join(run_folder::MODEL);

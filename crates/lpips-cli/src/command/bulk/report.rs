@@ -28,7 +28,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
-    after_long_help = format!("{EXAMPLES}\n\n{}\n\nExit codes: 0 fine; 1 results that can't be read or a page that can't be \
+    after_long_help = format!("{EXAMPLES}\n\n{}\n\nExit codes: 0 success; 1 results that can't be read or a page that can't be \
         written; 2 wrong usage.", crate::command::ENVIRONMENT)
 )]
 pub(crate) struct Report {

@@ -53,7 +53,7 @@ const EXAMPLES: &str = "Examples:
 
 /// The names of metrics, for help.
 const METRICS: &str = "Metrics: alex, vgg, squeeze, with -0.0 (the first version) or -baseline (no lin heads) after them; l2, psnr, \
-    dssim, l2-lab, dssim-lab; a model.safetensors that lpips-train has written; or NET=FILE for weights from elsewhere.";
+    dssim (or ssim), l2-lab, dssim-lab (or ssim-lab); a model.safetensors that lpips-train has written; or NET=FILE for weights from elsewhere.";
 
 /// Flags of pictures and of the measurement.
 #[derive(Debug, Args)]
