@@ -23,7 +23,13 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        unlock(&self.file);
+    }
 }
 
 impl Lock {
@@ -43,7 +49,7 @@ impl Lock {
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| Error::io(path, "written", &error))?;
-        Ok(try_lock(&file, path).then_some(Self { _file: file }))
+        Ok(try_lock(&file, path).then_some(Self { file }))
     }
 }
 
@@ -54,6 +60,13 @@ impl Lock {
 /// A lock that is held.
 pub fn lock_open_file(file: &File, path: &Path, in_use: &str) -> Result<()> {
     if try_lock(file, path) { Ok(()) } else { Err(Error::file(path, in_use)) }
+}
+
+/// Releases the lock of an open file. Closing the file would not do so while a child process that is just being started
+/// still holds a duplicate of it.
+pub fn unlock(file: &File) {
+    // A file system without locks has none to release.
+    drop(file.unlock());
 }
 
 /// Tries to lock a file: false where another holds the lock.
@@ -84,6 +97,17 @@ mod tests {
         drop(held);
         assert!(lock_open_file(&open, &path, "is in use").is_ok());
         assert!(Lock::try_acquire(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn dropped_lock_is_free_while_a_duplicate_of_its_file_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".lock");
+        let held = Lock::try_acquire(&path).unwrap().unwrap();
+        // As a child process holds it between fork and exec.
+        let _duplicate = held.file.try_clone().unwrap();
+        drop(held);
+        assert!(Lock::try_acquire(&path).unwrap().is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::diff::{differences, sentence};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::lock::lock_open_file;
+use crate::lock::{lock_open_file, unlock};
 
 /// An append-only file of lines, open for writing.
 ///
@@ -43,6 +43,12 @@ pub struct Journal {
     /// Bytes known to be on the disk, and the time of that.
     synced: u64,
     synced_at: Instant,
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        unlock(&self.file);
+    }
 }
 
 /// Settings of a run, which a journal begins with. Two runs may share a journal where [`Self::settings`] are equal.
